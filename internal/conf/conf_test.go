@@ -1,0 +1,69 @@
+package conf
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+type section struct {
+	Min  int    `yaml:"min"`
+	Name string `yaml:"name"`
+}
+
+func load(t *testing.T, text string) (Common, section, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "forescale.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := section{Min: 2, Name: "default"}
+	common, err := Load(path, "scaler", &s)
+	return common, s, err
+}
+
+func TestLoad(t *testing.T) {
+	t.Run("keeps the defaults of what is absent", func(t *testing.T) {
+		common, s, err := load(t, "data: file:///x\nscaler:\n  min: 3\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if common.Data != "file:///x" || common.Step != 5*time.Minute || s.Min != 3 || s.Name != "default" {
+			t.Errorf("got %+v %+v", common, s)
+		}
+	})
+	t.Run("accepts an empty file", func(t *testing.T) {
+		if _, s, err := load(t, ""); err != nil || s.Min != 2 {
+			t.Errorf("got %+v, %v", s, err)
+		}
+	})
+	t.Run("leaves the section of another service alone", func(t *testing.T) {
+		if _, _, err := load(t, "server:\n  whatever: 1\n"); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, c := range map[string]struct{ text, want string }{
+		"names an unknown shared key":           {"dat: x\n", "dat"},
+		"names an unknown key of the section":   {"scaler:\n  mni: 3\n", "mni"},
+		"gives the line of the fault":           {"data: x\n\nscaler:\n  mni: 3\n", "line 4"},
+		"names a value of the wrong type":       {"scaler:\n  min: many\n", "many"},
+		"refuses a file that is no mapping":     {"- a\n- b\n", "mapping"},
+		"refuses a step that divides no day":    {"step: 7m\n", "step"},
+		"refuses a step of part of a minute":    {"step: 90s\n", "step"},
+		"reports faults of both parts together": {"dat: x\nscaler:\n  mni: 3\n", "dat"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := load(t, c.text)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v does not mention %q", err, c.want)
+			}
+		})
+	}
+	t.Run("names a missing file", func(t *testing.T) {
+		if _, err := Load("/does/not/exist.yaml", "scaler", &section{}); err == nil || !strings.Contains(err.Error(), "exist.yaml") {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,62 @@
+package models
+
+import "time"
+
+// AnyGroup, in Manifest.Groups, stands for every group.
+const AnyGroup = "*"
+
+// Manifest says where a version of a model comes from, whom it serves and how
+// good it was. It is written last, after the model file, and makes the version
+// visible; it never changes afterwards.
+type Manifest struct {
+	Name         string    `json:"name"`
+	Version      int       `json:"version"`
+	Groups       []string  `json:"groups"` // the groups served, or AnyGroup
+	Spec         Spec      `json:"spec"`
+	Preset       string    `json:"preset,omitempty"`
+	Seed         uint64    `json:"seed"`
+	SHA256       string    `json:"sha256"`     // of model.onnx, lower-case hex
+	SizeBytes    int64     `json:"size_bytes"` // of model.onnx
+	CreatedAt    time.Time `json:"created_at"`
+	TrainedFrom  time.Time `json:"trained_from"`  // start of the first slot used
+	TrainedUntil time.Time `json:"trained_until"` // end of the last slot that fitted or chose anything
+	// Scores are the errors on the untouched last part of the data, by horizon.
+	Scores []HorizonScore `json:"scores,omitempty"`
+	// Golden is a request with its answer, by which a server checks that it
+	// computes what the trainer computed.
+	Golden *Golden `json:"golden,omitempty"`
+}
+
+// HorizonScore compares a model with its baselines at one horizon.
+type HorizonScore struct {
+	Steps       int              `json:"steps"`
+	Minutes     float64          `json:"minutes"`
+	N           int              `json:"n"`            // slots scored
+	MAPESkipped int              `json:"mape_skipped"` // slots left out of MAPE because the actual value is 0
+	Model       Score            `json:"model"`
+	Baselines   map[string]Score `json:"baselines"` // persistence, seasonal_naive_day, …
+}
+
+// Score holds the errors of one forecaster over n slots. Accuracy is 100 - MAPE.
+// MASE divides by the one-step naive error of the training part. Pinball and the
+// coverages are set for quantile models only.
+type Score struct {
+	MAE        float64  `json:"mae"`
+	RMSE       float64  `json:"rmse"`
+	R2         float64  `json:"r2"`
+	MAPE       float64  `json:"mape"`     // percent
+	Accuracy   float64  `json:"accuracy"` // percent
+	WAPE       float64  `json:"wape"`     // sum of |error| over sum of |actual|
+	MASE       float64  `json:"mase"`
+	Pinball    *float64 `json:"pinball,omitempty"`
+	Coverage80 *float64 `json:"coverage80,omitempty"` // share of actuals inside the 10-90 % interval
+	Coverage90 *float64 `json:"coverage90,omitempty"`
+}
+
+// Golden is one encoded input row and the point forecast that the trainer's own
+// forward pass gave for it.
+type Golden struct {
+	Series   []float32 `json:"series"`            // [Lookback*Channels]
+	Context  []float32 `json:"context,omitempty"` // [window.ContextLen]
+	Forecast []float32 `json:"forecast"`          // [Horizon]
+}
