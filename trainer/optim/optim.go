@@ -101,3 +101,15 @@ func (w *Watch) Observe(loss float64) (best, stop bool) {
 	}
 	return false, w.Patience > 0 && w.seen-w.Epoch >= w.Patience
 }
+
+// OneCycle returns the factor on the learning rate at a fraction of training in
+// [0, 1]: it rises in a line over the first tenth and then falls to zero along a
+// cosine.
+// Source: the one-cycle policy of Smith and Topin 2018, without its momentum part.
+func OneCycle(done float64) float64 {
+	const rise = 0.1
+	if done < rise {
+		return 0.05 + 0.95*done/rise
+	}
+	return 0.5 + 0.5*math.Cos(math.Pi*min(1, (done-rise)/(1-rise)))
+}
