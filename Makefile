@@ -1,0 +1,97 @@
+# Forescale. `make demo` and `make test` need Go, gcc and npm, and no root.
+# Everything that is fetched goes to .cache and server/ort/runtime/node_modules.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+CACHE       := $(CURDIR)/.cache
+TOOLS       := $(CACHE)/bin
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS     := -s -w -X github.com/forescale/forescale/internal/cli.Version=$(VERSION)
+
+VERSITYGW   := $(TOOLS)/versitygw-v1.8.0
+STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
+
+ORT_ARCH    := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x64)
+ORT_NPM     := server/ort/runtime
+ORT_SOURCE  := $(ORT_NPM)/node_modules/onnxruntime-node/bin/napi-v6/linux/$(ORT_ARCH)/libonnxruntime.so.1
+ORT_LIB     := bin/lib/libonnxruntime.so.1
+
+# A test finds the real components here. FORESCALE_TRACES, _PEERS and _REFEREE
+# are taken from the environment when they are set there.
+TEST_ENV    := FORESCALE_ONNXRUNTIME=$${FORESCALE_ONNXRUNTIME:-$(CURDIR)/$(ORT_LIB)} FORESCALE_VERSITYGW=$(VERSITYGW)
+SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
+               FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool)
+
+STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
+
+.PHONY: help setup build demo test test-system race bench fuzz lint clean deb-packages
+help: ## show what each target does
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(ORT_LIB) $(VERSITYGW) ## fetch ONNX Runtime and build the S3 server that the tests use
+
+$(ORT_SOURCE): $(ORT_NPM)/package.json $(ORT_NPM)/package-lock.json
+	cd $(ORT_NPM) && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+$(ORT_LIB): $(ORT_SOURCE)
+	mkdir -p $(@D)
+	cp -f $< $@
+
+# Each tool is installed under a name that carries its version, so that a new
+# version is a new file.
+define install-tool
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS)/.new GOFLAGS= go install $(1)
+	mv -f $(TOOLS)/.new/$(notdir $(firstword $(subst @, ,$(1)))) $@
+endef
+
+$(VERSITYGW):
+	$(call install-tool,github.com/versity/versitygw/cmd/versitygw@v1.8.0)
+
+$(STATICCHECK):
+	$(call install-tool,honnef.co/go/tools/cmd/staticcheck@v0.8.2)
+
+build: $(ORT_LIB) ## build every binary into bin/; only forescale-server uses cgo
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(STATIC_BINS))
+	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/forescale-server
+
+demo: build ## replay a generated workload through the whole pipeline, live in the terminal
+	bin/forescale demo
+
+test: setup ## all tests that need no root and no Debian packages
+	$(TEST_ENV) go test -timeout 15m $(TESTFLAGS) ./...
+
+deb-packages:
+	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus; do \
+	  dpkg -s $$p >/dev/null 2>&1 || missing="$${missing:-} $$p"; done; \
+	if [ -n "$${missing:-}" ]; then \
+	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+test-system: setup deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
+	$(SYSTEM_ENV) go test -tags system -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
+
+race: setup ## all tests under the race detector
+	$(TEST_ENV) go test -race -timeout 30m $(TESTFLAGS) ./...
+
+bench: setup ## every benchmark
+	$(TEST_ENV) go test -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./...
+
+FUZZTIME ?= 30s
+fuzz: setup ## run every fuzz target for FUZZTIME
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+	  grep -lE '^func Fuzz' $$dir/*_test.go 2>/dev/null | xargs -r grep -ohE '^func Fuzz[A-Za-z0-9_]+' | sed 's/func //' | while read -r f; do \
+	    echo "== $$dir $$f"; (cd $$dir && $(TEST_ENV) go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) .); done; done
+
+lint: $(STATICCHECK) ## formatting, vet and staticcheck
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
+	go vet ./...
+	go vet -tags system ./...
+	$(STATICCHECK) -tags system ./...
+
+clean: ## remove what was built and fetched
+	rm -rf bin .cache $(ORT_NPM)/node_modules

@@ -1,0 +1,154 @@
+// Package layer holds the import rules of docs/ARCHITECTURE.md. Run it with
+// -count=1 after moving code: the test cache cannot see a changed import graph.
+package layer
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/forescale/forescale/"
+
+// pkg is the part of `go list -json` that the rules need. Test imports are free:
+// a test may bring two services together.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	CgoFiles   []string
+	Standard   bool
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,CgoFiles,Standard", "./...")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkg
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p pkg
+		switch err := dec.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return pkgs
+		case err != nil:
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+var services = []string{"collector", "trainer", "server", "scaler"}
+
+// drivers are the packages that only their parent's switch may import.
+var drivers = map[string]string{
+	"collector/cloudwatch": "collector/sources",
+	"scaler/asg":           "scaler/targets",
+}
+
+// top returns the first path element of a package of this module.
+func top(path string) string {
+	first, _, _ := strings.Cut(path, "/")
+	return first
+}
+
+// allowed reports why from may not import to, both relative to the module, or "".
+func allowed(from, to string) string {
+	service := func(p string) bool {
+		for _, s := range services {
+			if top(p) == s {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case top(to) == "cmd" && top(from) != "cmd":
+		return "nothing imports a command"
+	case top(from) == "api" && top(to) != "api":
+		return "api is the vocabulary and imports nothing of ours"
+	case top(from) == "models" && service(to):
+		return "models serves the services and imports none of them"
+	case top(from) == "internal" && service(to):
+		return "internal serves the services and imports none of them"
+	case service(from) && service(to) && top(from) != top(to):
+		return "services meet in the dataset, the registry and HTTP, never in code"
+	case to == "server/ort" && from != "cmd/forescale-server":
+		return "only forescale-server links ONNX Runtime"
+	}
+	if parent := drivers[to]; parent != "" && from != parent {
+		return "only " + parent + " lists this driver"
+	}
+	if strings.HasPrefix(from, "scaler/plan") && top(to) != "api" && !strings.HasPrefix(to, "scaler/plan") {
+		return "plan is pure: it knows the vocabulary and nothing else"
+	}
+	return ""
+}
+
+func TestImportsFollowTheArchitecture(t *testing.T) {
+	for _, p := range list(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, to := range p.Imports {
+			if rel, ok := strings.CutPrefix(to, module); ok {
+				if why := allowed(from, rel); why != "" {
+					t.Errorf("%s imports %s: %s", from, rel, why)
+				}
+			}
+		}
+		if len(p.CgoFiles) > 0 && from != "server/ort" {
+			t.Errorf("%s uses cgo: only server/ort may", from)
+		}
+	}
+}
+
+// plan decides; what it decides must depend on its arguments alone.
+func TestPlanReadsNoClockAndDoesNoIO(t *testing.T) {
+	forbidden := []string{"os", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2", "context"}
+	for _, p := range list(t) {
+		if !strings.HasPrefix(p.ImportPath, module+"scaler/plan") {
+			continue
+		}
+		for _, to := range p.Imports {
+			for _, f := range forbidden {
+				if to == f {
+					t.Errorf("%s imports %s: plan is pure", p.ImportPath, f)
+				}
+			}
+		}
+	}
+}
+
+func TestTheRulesRefuseWhatTheyAreThereFor(t *testing.T) {
+	for _, c := range []struct{ from, to string }{
+		{"api", "models"},
+		{"models", "scaler"},
+		{"internal/window", "trainer/onnx"},
+		{"scaler", "trainer"},
+		{"cmd/forescale", "server/ort"},
+		{"collector", "collector/cloudwatch"},
+		{"scaler/plan", "internal/window"},
+		{"internal/cli", "cmd/forescale"},
+	} {
+		if allowed(c.from, c.to) == "" {
+			t.Errorf("%s may import %s", c.from, c.to)
+		}
+	}
+	for _, c := range []struct{ from, to string }{
+		{"cmd/forescale-server", "server/ort"},
+		{"collector/sources", "collector/cloudwatch"},
+		{"scaler", "scaler/plan"},
+		{"server", "internal/dataset"},
+		{"models", "internal/blob"},
+	} {
+		if why := allowed(c.from, c.to); why != "" {
+			t.Errorf("%s may not import %s: %s", c.from, c.to, why)
+		}
+	}
+}
