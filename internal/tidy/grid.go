@@ -11,9 +11,9 @@ import (
 	"github.com/forescale/forescale/internal/window"
 )
 
-// maxGridCells bounds a grid, in slots times columns: half a gigabyte. Two stray
-// rows, centuries apart, must not ask for more.
-const maxGridCells = 1 << 26
+// maxGridCells bounds a grid, in slots times columns, to 128 MB: 160 years of one
+// column at five minutes. Two stray rows, centuries apart, must not ask for more.
+const maxGridCells = 1 << 24
 
 // ErrNoStep means that the table has too few rows to tell the step.
 var ErrNoStep = errors.New("fewer than two rows, so the step cannot be told")

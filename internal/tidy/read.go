@@ -20,12 +20,12 @@ import (
 type Limits struct {
 	Bytes int64 // of text, after decompression
 	Line  int   // bytes in one line
-	Cells int   // values in all
+	Cells int   // values in all, timestamps included
 }
 
-// DefaultLimits is what ReadFile allows: 1 GiB of text, lines of 1 MiB, 2^26
-// values (half a gigabyte of memory).
-func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Line: 1 << 20, Cells: 1 << 26} }
+// DefaultLimits is what ReadFile allows: 1 GiB of text, lines of 1 MiB, and 2^24
+// values, which take less than a gigabyte of memory on the way to a grid.
+func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Line: 1 << 20, Cells: 1 << 24} }
 
 // maxColumns bounds the columns of a file.
 const maxColumns = 10_000

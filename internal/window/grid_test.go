@@ -95,6 +95,24 @@ func TestFromSamplesKeepsGroupsApart(t *testing.T) {
 	}
 }
 
+func TestLeadingMissingSlotsCanBeDropped(t *testing.T) {
+	g := &Grid{Group: "web", Start: start, Step: 5 * time.Minute, Censored: []bool{false, true, true, false},
+		Columns: map[string]api.Series{"demand": {nan, nan, 3, nan}, "request_count": {1, 2, 3, 4}, "empty": {nan, nan, nan, nan}}}
+	part := g.FromFirst("demand")
+	if part.Len() != 2 || part.Group != "web" || !part.Start.Equal(g.Time(2)) || !part.End().Equal(g.End()) ||
+		!same(part.Columns["demand"], api.Series{3, nan}) || !same(part.Columns["request_count"], api.Series{3, 4}) || !slices.Equal(part.Censored, []bool{true, false}) {
+		t.Errorf("got %+v", part)
+	}
+	if part := g.FromFirst("request_count"); part.Len() != 4 || !part.Start.Equal(start) {
+		t.Errorf("nothing is missing, got %+v", part)
+	}
+	for _, name := range []string{"empty", "unknown"} {
+		if part := g.FromFirst(name); part.Len() != 0 || !part.End().Equal(g.End()) {
+			t.Errorf("%s: got %+v", name, part)
+		}
+	}
+}
+
 func TestAddDemand(t *testing.T) {
 	grid := func(cpu, inService api.Series) *Grid {
 		g := &Grid{Start: start, Step: 5 * time.Minute, Columns: map[string]api.Series{}}
