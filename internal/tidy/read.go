@@ -20,12 +20,12 @@ import (
 type Limits struct {
 	Bytes int64 // of text, after decompression
 	Line  int   // bytes in one line
-	Cells int   // values in all
+	Cells int   // values in all, timestamps included
 }
 
-// DefaultLimits is what ReadFile allows: 1 GiB of text, lines of 1 MiB, 2^26
-// values (half a gigabyte of memory).
-func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Line: 1 << 20, Cells: 1 << 26} }
+// DefaultLimits is what ReadFile allows: 1 GiB of text, lines of 1 MiB, and 2^24
+// values, which take less than a gigabyte of memory on the way to a grid.
+func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Line: 1 << 20, Cells: 1 << 24} }
 
 // maxColumns bounds the columns of a file.
 const maxColumns = 10_000
@@ -98,6 +98,7 @@ func Read(r io.Reader, name string, limits Limits) (*Table, error) {
 	p := &parser{file: name, limits: limits}
 	p.in = &bounded{r: text, left: limits.Bytes}
 	p.lines = bufio.NewScanner(p.in)
+	p.lines.Split(p.in.split)
 	p.lines.Buffer(make([]byte, 0, min(64<<10, limits.Line)), limits.Line)
 	return p.table()
 }
@@ -107,16 +108,24 @@ var errTooLarge = errors.New("text too large")
 
 // bounded fails, rather than ends, once more than left bytes came out of r.
 type bounded struct {
-	r    io.Reader
-	left int64
+	r      io.Reader
+	left   int64
+	failed bool // the text broke off, rather than ended
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
 	if b.left -= int64(n); b.left < 0 {
-		return 0, errTooLarge
+		n, err = 0, errTooLarge
 	}
+	b.failed = b.failed || err != nil && !errors.Is(err, io.EOF)
 	return n, err
+}
+
+// split is bufio.ScanLines, but where the text broke off it withholds the last
+// line, which may be half a one: what is wrong is the file, not that line.
+func (b *bounded) split(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	return bufio.ScanLines(data, atEOF && !b.failed)
 }
 
 // parser reads one file, line by line.
