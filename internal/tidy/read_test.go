@@ -155,7 +155,8 @@ func TestErrorsNameThePlaceAndTheFix(t *testing.T) {
 		{"a line too long", head + row + strings.Repeat("x", 2000), "in.csv:3: the line is longer than 1024 bytes; is this a CSV file?"},
 		{"a header too long", strings.Repeat("x", 2000), "in.csv:1: the line is longer than 1024 bytes; is this a CSV file?"},
 		{"too many values", rows(501), "in.csv:502: the file has more than 1000 values; split it"},
-		{"too much text", head + row + strings.Repeat("\n", 1<<16), "in.csv:65496: the text is longer than 65536 bytes; split the file"},
+		{"too many lines", head + row + strings.Repeat("\n", 1<<12), "in.csv:1001: the file has 1000 lines or more; split it"},
+		{"too much text", head + row + strings.Repeat(strings.Repeat(" ", 99)+"\n", 1<<10), "in.csv:657: the text is longer than 65536 bytes; split the file"},
 		{"a name too long", "timestamp," + strings.Repeat("x", 256) + "\n", `in.csv:1: column 2: the name "` + strings.Repeat("x", 40) + `"… is longer than 255 bytes; shorten it`},
 	}
 	for _, tt := range tests {
@@ -187,11 +188,15 @@ func TestBrokenGzip(t *testing.T) {
 		{"a name that lies", "in.csv.gz", []byte(text), "not gzip"},
 		{"an empty file", "in.csv.gz", nil, "the file is empty"},
 		{"a bomb of one endless line", "in.csv.gz", zipped(strings.Repeat("0", 1<<24)), "the line is longer than"},
-		{"a bomb of blank lines", "in.csv.gz", zipped("timestamp,x\n" + strings.Repeat("\n", 1<<24)), "the text is longer than 4194304 bytes"},
+		{"a bomb of blank lines", "in.csv.gz", zipped("timestamp,x\n" + strings.Repeat("\n", 1<<23+1)), "the file has 8388608 lines or more"},
+		{"a bomb of spaces", "in.csv.gz", zipped("timestamp,x\n" + strings.Repeat(strings.Repeat(" ", 1<<10)+"\n", 1<<12)), "the text is longer than 4194304 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			limits := DefaultLimits()
 			limits.Bytes = 4 << 20
+			if strings.Contains(tt.want, "lines") {
+				limits.Bytes = 1 << 30
+			}
 			_, err := Read(bytes.NewReader(tt.content), tt.file, limits)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "in.csv.gz:") {
 				t.Errorf("got %v, want %q", err, tt.want)

@@ -149,7 +149,7 @@ func TestAddDemand(t *testing.T) {
 
 func TestColumnFlagsAreKnownInAdvance(t *testing.T) {
 	g := &Grid{Start: start, Step: 5 * time.Minute, Columns: map[string]api.Series{
-		"is_sale_active": {nan, 0, 1, nan, 1}, "is_empty": {nan, nan}, "short": {2},
+		"is_sale_active": {nan, 0, 1, nan, 2}, "is_empty": {nan, nan}, "short": {2},
 	}}
 	f := ColumnFlags(g)
 	tests := []struct {
@@ -162,7 +162,7 @@ func TestColumnFlagsAreKnownInAdvance(t *testing.T) {
 		{"before the first known value it does not hold", "is_sale_active", 0, 0},
 		{"a known value holds for its whole slot", "is_sale_active", 15*time.Minute - 1, 1},
 		{"a missing value continues the last known one", "is_sale_active", 15 * time.Minute, 1},
-		{"past the end the last known value holds", "is_sale_active", 1000 * time.Hour, 1},
+		{"past the end the last known value holds", "is_sale_active", 1000 * time.Hour, 2},
 		{"a column without values never holds", "is_empty", time.Hour, 0},
 		{"a flag without a column never holds", "is_holiday", time.Hour, 0},
 	}
