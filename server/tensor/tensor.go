@@ -198,3 +198,18 @@ func ShapeString(shape []int64) string {
 func (i Info) Accepts(shape []int64) bool {
 	return slices.EqualFunc(i.Shape, shape, func(want, have int64) bool { return want < 0 || want == have })
 }
+
+// Place writes the place of value i, in row-major order, of a tensor of the given
+// shape as indices: [2][0][3].
+func Place(shape []int64, i int) string {
+	at := make([]int64, len(shape))
+	for axis := len(shape) - 1; axis >= 0; axis-- {
+		at[axis] = int64(i) % shape[axis]
+		i /= int(shape[axis])
+	}
+	var b strings.Builder
+	for _, n := range at {
+		fmt.Fprintf(&b, "[%d]", n)
+	}
+	return b.String()
+}
