@@ -9,6 +9,8 @@ type GroupList struct {
 	// simulated past, so that their age says nothing of their freshness.
 	Replay bool           `json:"replay,omitempty"`
 	Groups []GroupSummary `json:"groups"`
+	// Warnings say what could not be read and is missing above.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // GroupSummary is the newest that is known of a group.
@@ -40,9 +42,10 @@ type GroupHistory struct {
 	Forecast *Forecast `json:"forecast,omitempty"`
 	// Capacity holds what the scaler saw and wanted at each tick, oldest first.
 	Capacity []CapacityPoint `json:"capacity"`
-	// Decisions holds the newest decisions, newest first, forecasts left out. Those
-	// that changed nothing and say nothing new are left out as well.
+	// Decisions holds the newest decisions, newest first, forecasts left out.
 	Decisions []Decision `json:"decisions"`
+	// Warnings say what could not be read and is missing above.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // LeadForecast compares with the measured series what had been forecast for each
