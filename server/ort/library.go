@@ -108,7 +108,35 @@ func checkFile(path string) error {
 	if f.Machine != want || f.Class != elf.ELFCLASS64 {
 		return &LibraryError{Path: path, Detail: fmt.Sprintf("is for another processor (%s, this is %s)", f.Machine, want)}
 	}
+	symbols, err := f.DynamicSymbols()
+	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+		return &LibraryError{Path: path, Detail: "is not a shared library: " + err.Error()}
+	}
+	if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == entryPoint && s.Section != elf.SHN_UNDEF }) {
+		return &LibraryError{Path: path, Detail: "is not ONNX Runtime: it has no " + entryPoint}
+	}
 	return nil
+}
+
+// entryPoint is the function that every ONNX Runtime library exports.
+const entryPoint = "OrtGetApiBase"
+
+// fileVersion returns, for a message, the version that a library carries as the
+// version of its symbols (VERS_1.24.3), or nothing. The library itself cannot be
+// asked: it is unloaded again once it has turned out to be too old.
+func fileVersion(path string) string {
+	f, err := elf.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	versions, _ := f.DynamicVersions() // an error means that it has none
+	for _, v := range versions {
+		if number, ok := strings.CutPrefix(v.Name, "VERS_"); ok {
+			return ": it is version " + number
+		}
+	}
+	return ""
 }
 
 // environment guards what onnxruntime_go keeps in global variables.
@@ -143,7 +171,7 @@ func Open(path string) error {
 	// belongs in no log of ours.
 	if err := onnxruntime.InitializeEnvironment(onnxruntime.WithLogLevelFatal()); err != nil {
 		if strings.HasSuffix(err.Error(), "Error setting ORT API base: 2") { // its GetApi knows no such version
-			return &LibraryError{Path: path, Detail: fmt.Sprintf("is version %s, which is too old", onnxruntime.GetVersion())}
+			return &LibraryError{Path: path, Detail: "is too old" + fileVersion(abs)}
 		}
 		return &LibraryError{Path: path, Detail: err.Error()}
 	}
