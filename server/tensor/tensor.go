@@ -51,22 +51,6 @@ func (t Tensor) Rows() int {
 	return int(t.Shape[0])
 }
 
-// Size returns the product of the axes of shape, or an error when an axis is
-// negative or the product exceeds limit.
-func Size(shape []int64, limit int64) (int64, error) {
-	size := int64(1)
-	for _, n := range shape {
-		switch {
-		case n < 0:
-			return 0, fmt.Errorf("shape %v has a negative axis", shape)
-		case n != 0 && size > limit/n:
-			return 0, fmt.Errorf("shape %v holds more than %d values", shape, limit)
-		}
-		size *= n
-	}
-	return size, nil
-}
-
 // Convert returns a tensor of type t with the given values. An integer type
 // refuses a fraction or a value out of its range, float32 one that would become
 // infinite; the error gives the index of the value in row-major order.
