@@ -144,6 +144,9 @@ func (f *fit) run(ctx context.Context) error {
 			break
 		}
 	}
+	if watch.Epoch == 0 {
+		return fmt.Errorf("%w: the validation loss was never finite", ErrDiverged)
+	}
 	copy(f.flat, best)
 	return nil
 }

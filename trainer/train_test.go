@@ -398,7 +398,7 @@ func TestAnExplodingLossIsRejectedSlowedAndReported(t *testing.T) {
 		f.flat[i] = math.MaxFloat32 // whatever brought them there
 	}
 	before := slices.Clone(f.flat)
-	f.recipe.epochs = 3 // of 10 steps
+	f.recipe.epochs = 10
 	err := f.run(context.Background())
 	if !errors.Is(err, ErrDiverged) {
 		t.Fatalf("error %v, want ErrDiverged", err)
