@@ -39,7 +39,8 @@ type HorizonScore struct {
 
 // Score holds the errors of one forecaster over n slots. Accuracy is 100 - MAPE.
 // MASE divides by the one-step naive error of the training part. Pinball and the
-// coverages are set for quantile models only.
+// coverages are set for quantile models only. A measure that is not defined, such
+// as MAPE where every actual value is 0, is NaN here and null in JSON.
 type Score struct {
 	MAE        float64  `json:"mae"`
 	RMSE       float64  `json:"rmse"`
