@@ -4,29 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/window"
 )
 
 // trustMarks gives every source a mark that lies before the tick. A source
 // without one, or with one in the future (the clock was wrong, or the tick is
-// replayed), starts where the lake's samples end.
+// replayed), starts where the lake's samples end. After an error some sources
+// have no mark; the next tick tries again.
 func (c *Collector) trustMarks(ctx context.Context, tick time.Time) error {
-	var stored time.Time
+	loadErr := c.loadState(ctx)
 	for _, s := range c.sources {
 		m := c.marksOf(s)
-		if !m.through.IsZero() && !m.through.After(tick) {
+		if m.unknown.IsZero() && (m.through.IsZero() || m.through.After(tick)) || tick.Before(m.unknown) {
+			m.through, m.unknown = time.Time{}, tick
+		}
+	}
+	if loadErr != nil {
+		return loadErr
+	}
+	for _, s := range c.sources {
+		m := c.marksOf(s)
+		if m.unknown.IsZero() {
 			continue
 		}
-		if stored.IsZero() {
-			var err error
-			if stored, err = c.storedThrough(ctx, tick); err != nil {
-				m.through = time.Time{}
-				return err
-			}
+		// What has been stored since then tells nothing of the time before.
+		through, err := c.storedThrough(ctx, m.unknown)
+		if err != nil {
+			return err
 		}
-		m.through = stored
+		m.through, m.unknown = through, time.Time{}
 	}
 	return nil
 }
@@ -35,12 +45,6 @@ func (c *Collector) trustMarks(ctx context.Context, tick time.Time) error {
 // lake has a measured value. A lake without any within the catch-up bound
 // counts as stored up to the last tick: there is no hole to fill.
 func (c *Collector) storedThrough(ctx context.Context, tick time.Time) (time.Time, error) {
-	flags := map[string]bool{}
-	if c.calendar != nil {
-		for _, f := range c.calendar.Flags() {
-			flags[f] = true
-		}
-	}
 	oldest := tick.Add(-c.cfg.CatchUp)
 	for to := tick; to.After(oldest); to = to.Add(-24 * time.Hour) {
 		from := to.Add(-24 * time.Hour)
@@ -52,7 +56,7 @@ func (c *Collector) storedThrough(ctx context.Context, tick time.Time) (time.Tim
 		}
 		var newest time.Time
 		for _, s := range rows {
-			if s.Time.After(newest) && !flags[s.Metric] {
+			if s.Time.After(newest) && !strings.HasPrefix(s.Metric, window.FlagPrefix) {
 				newest = s.Time
 			}
 		}

@@ -103,10 +103,7 @@ func (c *Collector) once(ctx context.Context, at, pause time.Time) error {
 }
 
 func (c *Collector) tick(ctx context.Context, tick, pause time.Time) error {
-	stateErr := c.loadState(ctx)
-	if stateErr == nil {
-		stateErr = c.trustMarks(ctx, tick)
-	}
+	stateErr := c.trustMarks(ctx, tick)
 	from := tick.Add(-c.lookBack())
 	outcomes, snap, err := c.collect(ctx, c.sources, from, tick)
 	if err != nil { // nothing is stored for certain, so no mark may move

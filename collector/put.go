@@ -164,9 +164,11 @@ func (c *Collector) append(ctx context.Context, fresh []api.Sample, slot time.Ti
 	defer cancel()
 	// Of two revisions the one ingested later wins, so that a clock that is set
 	// back must not make a newer revision look older.
-	if now := c.now(); now.After(c.lastIngest) {
-		c.lastIngest = now
+	now := c.now()
+	if !now.After(c.lastIngest) {
+		now = c.lastIngest.Add(time.Millisecond)
 	}
+	c.lastIngest = now
 	if err := c.lake.Append(ctx, c.cfg.Writer, slot, fresh, c.lastIngest); err != nil {
 		return fmt.Errorf("store %d samples of slot %s: %w", len(fresh), slot.Format(time.RFC3339), err)
 	}

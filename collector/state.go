@@ -27,6 +27,9 @@ type marks struct {
 	// through: every slot before it was asked for and what came was stored, but for owed.
 	// Zero: nothing is known.
 	through time.Time
+	// unknown is the tick at which through was found to be missing or wrong, until
+	// the lake could be asked. It is not stored.
+	unknown time.Time
 	// owed holds, by series, the first slot that could not be read. The key
 	// wholeSource stands for all of them.
 	owed map[Series]time.Time
