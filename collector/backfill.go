@@ -113,7 +113,7 @@ func (c *Collector) backfilled(ctx context.Context, src Source, from, to time.Ti
 	}
 	m := c.marksOf(src)
 	if m.through.IsZero() || !m.through.Before(from) && m.through.Before(to) {
-		m.through = to
+		m.through, m.unknown = to, time.Time{}
 		for s := range skipped {
 			m.owe(s, from)
 		}
