@@ -45,8 +45,9 @@ type fit struct {
 	grads  [][]float32  // of each shard of a batch; the first then takes their sum
 	spaces []*workspace // one per worker
 
-	rejected  int
-	slowed    float64 // factor on the learning rate after rejected steps
+	rejected  int     // steps not taken, and epochs taken back
+	failing   int     // of them, those since the last good step
+	slowed    float64 // factor on the learning rate after them
 	epochsRun int
 	seen      int // windows learned from, repetitions included
 }
@@ -143,6 +144,9 @@ func (f *fit) run(ctx context.Context) error {
 			break
 		}
 	}
+	if watch.Epoch == 0 {
+		return fmt.Errorf("%w: the validation loss was never finite", ErrDiverged)
+	}
 	copy(f.flat, best)
 	return nil
 }
@@ -195,12 +199,15 @@ func (f *fit) step(adam *optim.Adam, batch []int, number int, rate float64) (los
 		}
 	}
 	f.seen += len(batch)
-	if _, err := adam.Step(f.flat, total, rate); err != nil {
-		f.rejected++
-		f.slowed /= 2
-		if f.slowed < math.Pow(2, -maxRejected) {
-			return loss, fmt.Errorf("%w: %d steps without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, f.rejected)
-		}
+	if _, err := adam.Step(f.flat, total, rate); err == nil {
+		f.failing = 0
+		return loss, nil
+	}
+	f.rejected++
+	f.failing++
+	f.slowed /= 2
+	if f.failing >= maxRejected {
+		return loss, fmt.Errorf("%w: %d steps in a row without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, f.failing)
 	}
 	return loss, nil
 }

@@ -50,7 +50,7 @@ var presets = map[string]recipe{
 	PresetReference: {
 		lookback: 24, horizon: 1, maxGap: 6,
 		network: nn.Network{Layers: 3, Hidden: 128, Head: 64, Dropout: 0.2},
-		batch:   64, epochs: 40, rate: 1e-3, clip: 1, plateau: 4, patience: 10,
+		batch:   64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6,
 	},
 	PresetFast: {
 		lookback: 24, horizon: 12, maxGap: 6,

@@ -68,6 +68,9 @@ func (p *Program) bind() error {
 		}
 		known[in.name] = true
 	}
+	if p.lookback > maxElements/max(1, p.channels) {
+		return fmt.Errorf("input %q is too large", SeriesInput)
+	}
 	if p.lookback == 0 {
 		return fmt.Errorf("there is no input %q", SeriesInput)
 	}
