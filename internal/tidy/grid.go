@@ -125,9 +125,17 @@ type placement struct {
 }
 
 // place returns the first placement that gives each row a slot of its own, or
-// the one with the fewest shared slots.
+// the one with the fewest shared slots. Rows that keep the step exactly keep their
+// stamps as well, so that a forecast of a slot bears the stamp of its row.
 func (t *Table) place(step time.Duration) placement {
 	first := t.Times[0]
+	if t.regular(step) {
+		p := placement{from: first}
+		if !first.Equal(first.Truncate(step)) {
+			p.note = fmt.Sprintf("slots of %s begin at the rows' own timestamps, not at whole steps of the clock", step)
+		}
+		return p
+	}
 	candidates := []placement{
 		{from: first.Truncate(step)},
 		{from: first.Add(step / 2).Truncate(step).Add(-step / 2), shift: step / 2,
@@ -146,6 +154,16 @@ func (t *Table) place(step time.Duration) placement {
 		}
 	}
 	return best
+}
+
+// regular reports whether every row lies a whole number of steps after the first.
+func (t *Table) regular(step time.Duration) bool {
+	for _, at := range t.Times {
+		if at.Sub(t.Times[0])%step != 0 {
+			return false
+		}
+	}
+	return len(t.Times) > 1
 }
 
 // describe returns the notes on the table's regularity.

@@ -60,7 +60,8 @@ func fromTrace(path, target string) (workload, error) {
 	if !ok {
 		return workload{}, fmt.Errorf("%s: no column %q; -target may be one of %v", path, target, t.Inputs())
 	}
-	d, err := fleet.NewDemand(g.Start, g.Step, values)
+	// Clouds report by whole steps of the clock.
+	d, err := fleet.NewDemand(g.Start.Truncate(g.Step), g.Step, values)
 	if err != nil {
 		return workload{}, fmt.Errorf("%s: column %s: %w", path, target, err)
 	}
