@@ -84,18 +84,18 @@ func newFit(c Config, r recipe, spec models.Spec, p *parts) (*fit, error) {
 // average: with the absolute error, each in units of what persistence makes
 // there, so that the far and noisy steps do not drown the near ones.
 func horizonWeights(r recipe, spec models.Spec, s *samples) []float32 {
-	w := make([]float32, spec.Horizon)
 	errs := persistenceErrors(s, spec.Lookback, spec.Channels(), spec.Horizon)
-	sum := 0.0
-	for k := range w {
-		w[k] = 1
-		if inv := 1 / errs[k]; r.absolute && !math.IsInf(inv, 0) && !math.IsNaN(inv) {
-			w[k] = float32(inv)
+	inverse, sum := make([]float64, len(errs)), 0.0
+	for k, e := range errs {
+		inverse[k] = 1
+		if inv := 1 / e; r.absolute && inv <= math.MaxFloat64 { // false for NaN and infinity
+			inverse[k] = inv
 		}
-		sum += float64(w[k])
+		sum += inverse[k]
 	}
-	for k := range w {
-		w[k] *= float32(float64(len(w)) / sum)
+	w := make([]float32, len(errs))
+	for k, inv := range inverse {
+		w[k] = float32(inv * float64(len(w)) / sum)
 	}
 	return w
 }

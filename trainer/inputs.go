@@ -77,7 +77,7 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 	}
 	train := score.NewSplit(g.Len()).Train
 	for _, name := range metrics(g) {
-		if name == c.Target || c.Target == api.SeriesDemand && slices.Contains(ownActions, name) {
+		if name == c.Target || slices.Contains(c.Known, name) || c.Target == api.SeriesDemand && slices.Contains(ownActions, name) {
 			continue
 		}
 		known := 0

@@ -107,12 +107,13 @@ func inverse(v float64) float32 {
 	return 0
 }
 
-// bounds returns the least and the greatest of the known values.
+// bounds returns the least and the greatest of the known values, clipped as the
+// graph clips them.
 func bounds(values []float32) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, v := range values {
 		if v == v {
-			low, high = min(low, float64(v)), max(high, float64(v))
+			low, high = min(low, float64(clipped(v, clipRaw))), max(high, float64(clipped(v, clipRaw)))
 		}
 	}
 	if low > high {
@@ -145,7 +146,7 @@ func targetChange(s *samples, lookback, channels, horizon int) float64 {
 			n++
 		}
 	}
-	return sum / float64(max(1, n))
+	return min(clipRaw, sum/float64(max(1, n)))
 }
 
 // persistenceErrors returns the mean absolute error of persistence at each

@@ -24,12 +24,12 @@ func (p *program) loadLake(ctx context.Context, now time.Time) (*window.Grid, er
 	to := now.UTC().Truncate(p.common.Step)
 	from := to.Add(-p.history).Truncate(p.common.Step)
 	if p.group == "" {
-		if p.group, err = onlyGroup(ctx, lake, from, to); err != nil {
+		if p.group, err = p.onlyGroup(ctx, lake, from, to); err != nil {
 			return nil, err
 		}
 	}
 	samples, err := lake.Scan(ctx, dataset.Query{Groups: []string{p.group}, From: from, To: to})
-	if err != nil {
+	if err := p.bear(err); err != nil {
 		return nil, err
 	}
 	if len(samples) == 0 {
@@ -44,12 +44,22 @@ func (p *program) loadLake(ctx context.Context, now time.Time) (*window.Grid, er
 	return grid, nil
 }
 
+// bear reports parts of the lake that cannot be read, and returns any other
+// error: what is left is good enough to learn from.
+func (p *program) bear(err error) error {
+	if err == nil || !dataset.OnlyCorrupt(err) {
+		return err
+	}
+	fmt.Fprintf(p.stderr, "left out of the history: %v\n", err)
+	return nil
+}
+
 func byTime(a, b api.Sample) int { return a.Time.Compare(b.Time) }
 
 // onlyGroup returns the one group of a lake.
-func onlyGroup(ctx context.Context, lake *dataset.Dataset, from, to time.Time) (string, error) {
+func (p *program) onlyGroup(ctx context.Context, lake *dataset.Dataset, from, to time.Time) (string, error) {
 	groups, err := lake.Groups(ctx, from, to)
-	switch {
+	switch err := p.bear(err); {
 	case err != nil:
 		return "", err
 	case len(groups) == 0:
