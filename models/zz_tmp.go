@@ -1,0 +1,3 @@
+package models
+import "errors"
+var ErrNoModel = errors.New("no model")
