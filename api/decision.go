@@ -57,9 +57,6 @@ type Outcome struct {
 	Status OutcomeStatus `json:"status"`
 	Detail string        `json:"detail,omitempty"`
 	At     time.Time     `json:"at,omitzero"`
-	// Unconfirmed marks a failed action that the provider may have accepted all the
-	// same: its answer was lost and could not be read back.
-	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
 // Decision records what the scaler decided for one group at one tick, with all
