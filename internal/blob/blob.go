@@ -9,7 +9,9 @@
 //   - Of several racing writers that Put differing bytes with IfAbsent or the
 //     same IfMatch, exactly one succeeds.
 //   - A Put whose answer was lost may be repeated: when the store then holds the
-//     very bytes that were to be written, the repetition succeeds.
+//     very bytes that were to be written, the repetition succeeds. Writers that
+//     compete for one key (a lease, a counter) must therefore put something of
+//     their own into the bytes, or two of them may both believe they have won.
 //   - List is in byte order of the keys.
 package blob
 
@@ -21,6 +23,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The errors that a caller decides upon; test with errors.Is.
@@ -48,18 +51,24 @@ type Info struct {
 
 // Condition restricts a Put. Its zero value means: always.
 type Condition struct {
-	absent bool
-	etag   string
+	absent   bool
+	matching bool
+	etag     string
 }
 
 // IfAbsent lets a Put succeed only when no object has the key.
 func IfAbsent() Condition { return Condition{absent: true} }
 
-// IfMatch lets a Put succeed only when the object has this ETag still.
-func IfMatch(etag string) Condition { return Condition{etag: etag} }
+// IfMatch lets a Put succeed only when the object has this ETag still. An empty
+// ETag, which no object has, never matches: forgetting to Get first must not
+// turn a compare-and-swap into an overwrite.
+func IfMatch(etag string) Condition { return Condition{matching: true, etag: etag} }
 
 // Absent reports whether the condition is IfAbsent.
 func (c Condition) Absent() bool { return c.absent }
+
+// Matching reports whether the condition is IfMatch.
+func (c Condition) Matching() bool { return c.matching }
 
 // ETag returns the ETag of an IfMatch condition, otherwise "".
 func (c Condition) ETag() string { return c.etag }
@@ -112,12 +121,15 @@ func Unescape(segment string) (string, error) {
 }
 
 // CheckKey returns ErrKey, with the reason, unless key is made of non-empty
-// segments none of which is "." or "..", without a leading slash, a backslash,
-// or a control character, and at most 1024 bytes long.
+// segments none of which is "." or "..", in valid UTF-8, without a leading
+// slash, a backslash or a control character, and at most 1024 bytes long.
 func CheckKey(key string) error {
 	bad := func(why string) error { return fmt.Errorf("%w: %.80q %s", ErrKey, key, why) }
 	if key == "" || len(key) > 1024 {
 		return bad("must be 1 to 1024 bytes long")
+	}
+	if !utf8.ValidString(key) {
+		return bad("is not valid UTF-8")
 	}
 	for i := 0; i < len(key); i++ {
 		if key[i] < ' ' || key[i] == 0x7f || key[i] == '\\' {

@@ -68,7 +68,7 @@ func holds(cond Condition, exists bool, old, data []byte) bool {
 	switch {
 	case cond.Absent():
 		return !exists || bytes.Equal(old, data)
-	case cond.ETag() != "":
+	case cond.Matching():
 		return exists && (etagOf(old) == cond.ETag() || bytes.Equal(old, data))
 	}
 	return true

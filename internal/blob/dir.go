@@ -1,0 +1,481 @@
+package blob
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// reserved is the folder under the root of a Dir that holds its temporary files
+// and its lock. No key may begin with it.
+const reserved = ".forescale"
+
+const (
+	tempDir  = reserved + "/tmp"
+	lockFile = reserved + "/lock"
+
+	// tempMaxAge is how old a temporary file must be before another process may
+	// take it for the leftover of a dead one. Writing one takes milliseconds.
+	tempMaxAge = time.Hour
+	// lockPatience bounds the wait for another process that holds the lock, which
+	// it does for two system calls unless it was stopped in between.
+	lockPatience = 10 * time.Second
+)
+
+// Dir is a Store in a directory of a local file system, safe for any number of
+// processes. A key is the path of its file below the root, segment for segment.
+//
+// An object is written to a temporary file, synced, and then linked or renamed
+// to its key, so that neither kill -9 nor the loss of power shows a part of it.
+// When Put returns, the object survives both: file and directories are synced.
+//
+// IfAbsent rests on link(2), which fails when the name exists. Everything that
+// replaces or removes an object holds a lock (flock) on a file of the store
+// while it does so, which makes IfMatch atomic between processes; the kernel
+// releases the lock of a killed process.
+//
+// As in any file system, a key cannot be both an object and the parent of
+// another one ("a" and "a/b"), and a segment is at most 255 bytes long; both
+// are ErrKey. Symbolic links below the root are refused: they are neither
+// followed nor listed.
+type Dir struct {
+	root *os.Root
+	turn chan struct{} // holds one token; whoever has it may ask for the file lock
+
+	mu      sync.Mutex
+	known   map[string]bool // guarded by mu: directories whose entry is on disk for certain
+	cleaned time.Time       // guarded by mu: when leftovers were last removed
+}
+
+// NewDir opens the store in the directory root, which is created when it is
+// missing. A root that is itself a symbolic link is followed once, here.
+func NewDir(root string) (*Dir, error) {
+	if err := os.MkdirAll(root, 0o777); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	d := &Dir{root: r, turn: make(chan struct{}, 1), known: map[string]bool{".": true}}
+	d.turn <- struct{}{}
+	return d, nil
+}
+
+// check returns the reason why key cannot be used with this store.
+func (d *Dir) check(ctx context.Context, key string) error {
+	if err := errs(ctx, key); err != nil {
+		return err
+	}
+	for i, seg := range strings.Split(key, "/") {
+		if i == 0 && seg == reserved {
+			return fmt.Errorf("%w: %.80q begins with %s, which the store keeps for itself", ErrKey, key, reserved)
+		}
+		if len(seg) > 255 {
+			return fmt.Errorf("%w: %.80q… has a segment of more than 255 bytes", ErrKey, key)
+		}
+	}
+	return nil
+}
+
+// noLinks returns ErrKey when key, or a directory on the way to it, is a
+// symbolic link or of the wrong kind. os.Root already keeps every access below
+// the root; this keeps one object from having two keys.
+func (d *Dir) noLinks(key string) error {
+	for end := 0; end < len(key); {
+		next := strings.IndexByte(key[end+1:], '/')
+		last := next < 0
+		if last {
+			end = len(key)
+		} else {
+			end += 1 + next
+		}
+		info, err := d.root.Lstat(key[:end])
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case info.Mode()&fs.ModeSymlink != 0:
+			return fmt.Errorf("%w: %s is a symbolic link", ErrKey, key[:end])
+		case !last && !info.IsDir():
+			return fmt.Errorf("%w: %s is an object and cannot hold %q", errOccupied, key[:end], key)
+		case last && !info.Mode().IsRegular():
+			return fmt.Errorf("%w: %s is a %s, not an object", errOccupied, key, kind(info.Mode()))
+		}
+	}
+	return nil
+}
+
+// errOccupied: the file system holds something at the key, or on the way to it,
+// that leaves no room for an object.
+var errOccupied = fmt.Errorf("%w (taken)", ErrKey)
+
+func kind(m fs.FileMode) string {
+	if m.IsDir() {
+		return "directory"
+	}
+	return "special file"
+}
+
+// Get implements Store.
+func (d *Dir) Get(ctx context.Context, key string) (Object, error) {
+	if err := d.check(ctx, key); err != nil {
+		return Object{}, err
+	}
+	var data []byte
+	err := d.noLinks(key)
+	if err == nil {
+		data, err = d.read(key)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errOccupied) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Object{}, fmt.Errorf("get %s: %w", key, err)
+	}
+	return Object{Data: data, ETag: etagOf(data)}, nil
+}
+
+func (d *Dir) read(key string) ([]byte, error) {
+	f, err := d.root.Open(key)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > MaxSize {
+		return nil, fmt.Errorf("%d bytes are more than an object may have (%d)", info.Size(), int64(MaxSize))
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// Put implements Store.
+func (d *Dir) Put(ctx context.Context, key string, data []byte, cond Condition) (string, error) {
+	if err := d.check(ctx, key); err != nil {
+		return "", err
+	}
+	err := d.noLinks(key)
+	if err == nil {
+		err = d.put(ctx, key, data, cond)
+	}
+	if err != nil {
+		return "", fmt.Errorf("put %s: %w", key, err)
+	}
+	return etagOf(data), nil
+}
+
+func (d *Dir) put(ctx context.Context, key string, data []byte, cond Condition) error {
+	if len(data) > MaxSize {
+		return fmt.Errorf("%d bytes are more than an object may have (%d)", len(data), int64(MaxSize))
+	}
+	d.cleanUp()
+	parent := path.Dir(key)
+	if cond.Absent() {
+		// A cheap look first. What it finds still needs the sync: whoever wrote
+		// it may have died just before.
+		if err := d.sameOrAbsent(key, data); errors.Is(err, errSame) {
+			return d.syncDirs(parent)
+		} else if err != nil {
+			return err
+		}
+	}
+	temp, err := d.writeTemp(data)
+	if err != nil {
+		return err
+	}
+	defer d.root.Remove(temp) // nothing left to remove after a rename
+	if err := d.root.MkdirAll(parent, 0o777); err != nil {
+		return err
+	}
+	if cond.Absent() {
+		err = d.link(temp, key, data)
+	} else {
+		err = d.replace(ctx, temp, key, data, cond)
+	}
+	if err != nil {
+		return err
+	}
+	return d.syncDirs(parent)
+}
+
+// errSame: the object exists and holds the very bytes that were to be written.
+var errSame = errors.New("object exists with the same content")
+
+// sameOrAbsent returns nil when there is no object, errSame when it holds data,
+// and ErrConflict when it holds something else.
+func (d *Dir) sameOrAbsent(key string, data []byte) error {
+	old, err := d.read(key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case bytes.Equal(old, data):
+		return errSame
+	}
+	return ErrConflict
+}
+
+// link gives temp the name key unless something has that name.
+func (d *Dir) link(temp, key string, data []byte) error {
+	err := d.root.Link(temp, key)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := d.sameOrAbsent(key, data); !errors.Is(err, errSame) {
+		return cmp.Or(err, ErrConflict) // absent again: deleted in between
+	}
+	return nil
+}
+
+// replace renames temp to key if cond holds, under the lock.
+func (d *Dir) replace(ctx context.Context, temp, key string, data []byte, cond Condition) error {
+	unlock, err := d.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if cond.Matching() {
+		old, err := d.read(key)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if !holds(cond, err == nil, old, data) {
+			return ErrConflict
+		}
+	}
+	return d.root.Rename(temp, key)
+}
+
+// writeTemp returns the name of a new temporary file that holds data and whose
+// content is on disk.
+func (d *Dir) writeTemp(data []byte) (name string, err error) {
+	name = tempDir + "/" + rand.Text()
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := d.root.MkdirAll(tempDir, 0o777); err != nil {
+			return "", err
+		}
+		f, err = d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		d.root.Remove(name) // the first error is the one worth telling
+		return "", err
+	}
+	return name, nil
+}
+
+// syncDirs makes the entries of directory dir durable, and dir's own entry in
+// its parent, and so on upwards where that is not known to be so already.
+func (d *Dir) syncDirs(dir string) error {
+	var made []string
+	for {
+		if err := d.syncDir(dir); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		known := d.known[dir]
+		d.mu.Unlock()
+		if known {
+			break
+		}
+		made = append(made, dir)
+		dir = path.Dir(dir)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.known) > 4096 { // a bound, not a tuning: forgetting costs one sync
+		d.known = map[string]bool{".": true}
+	}
+	for _, dir := range made {
+		d.known[dir] = true
+	}
+	return nil
+}
+
+func (d *Dir) syncDir(dir string) error {
+	f, err := d.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Delete implements Store. Directories that become empty stay.
+func (d *Dir) Delete(ctx context.Context, key string) error {
+	if err := d.check(ctx, key); err != nil {
+		return err
+	}
+	err := d.remove(ctx, key)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOccupied) {
+		return fmt.Errorf("delete %s: %w", key, err)
+	}
+	return nil
+}
+
+func (d *Dir) remove(ctx context.Context, key string) error {
+	if err := d.noLinks(key); err != nil {
+		return err
+	}
+	unlock, err := d.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := d.root.Remove(key); err != nil {
+		return err
+	}
+	return d.syncDir(path.Dir(key))
+}
+
+// cleanUp removes, at most once an hour, what killed writers left behind. It is
+// done on the way of a Put, where its failure must not matter.
+func (d *Dir) cleanUp() {
+	now := time.Now()
+	d.mu.Lock()
+	due := now.Sub(d.cleaned) > tempMaxAge
+	if due {
+		d.cleaned = now
+	}
+	d.mu.Unlock()
+	if !due {
+		return
+	}
+	for _, e := range d.readDir(tempDir) {
+		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > tempMaxAge {
+			d.root.Remove(tempDir + "/" + e.Name())
+		}
+	}
+}
+
+// readDir returns the entries of a directory, or none when it cannot be read.
+func (d *Dir) readDir(dir string) []fs.DirEntry {
+	entries, err := d.entries(dir)
+	if err != nil {
+		return nil
+	}
+	return entries
+}
+
+func (d *Dir) entries(dir string) ([]fs.DirEntry, error) {
+	f, err := d.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadDir(-1)
+}
+
+// List implements Store. It reads one directory at a time, and only those that
+// can hold a key in question.
+func (d *Dir) List(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		l := lister{d: d, ctx: ctx, prefix: prefix, after: after, yield: yield}
+		// The directories that the prefix names in full need no search. They
+		// may be names that no key has (".."), in which case there is nothing.
+		start := ""
+		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+			start = prefix[:i]
+			if d.check(ctx, start) != nil && ctx.Err() == nil || d.noLinks(start+"/x") != nil {
+				return
+			}
+			start += "/"
+		}
+		l.walk(start)
+	}
+}
+
+type lister struct {
+	d             *Dir
+	ctx           context.Context
+	prefix, after string
+	yield         func(Info, error) bool
+}
+
+// walk yields the objects below dir, which is "" or ends with a slash. It
+// returns false when the listing is over.
+func (l *lister) walk(dir string) bool {
+	if err := l.ctx.Err(); err != nil {
+		l.yield(Info{}, err)
+		return false
+	}
+	entries, err := l.d.entries(path.Clean("./" + dir))
+	if errors.Is(err, fs.ErrNotExist) { // never made, or just removed
+		return true
+	}
+	if err != nil {
+		l.yield(Info{}, fmt.Errorf("list %s: %w", dir, err))
+		return false
+	}
+	names := make(map[string]fs.DirEntry, len(entries))
+	keys := make([]string, 0, len(entries))
+	for _, e := range entries {
+		key := dir + e.Name()
+		if e.IsDir() { // sorts as its content does: "a-b" < "a/b" < "a0"
+			key += "/"
+		}
+		if key == reserved+"/" || !l.wanted(key) || CheckKey(dir+e.Name()) != nil {
+			continue
+		}
+		names[key] = e
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		if strings.HasSuffix(key, "/") {
+			if !l.walk(key) {
+				return false
+			}
+			continue
+		}
+		info, err := names[key].Info()
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+			continue
+		}
+		if err != nil {
+			l.yield(Info{}, fmt.Errorf("list %s: %w", key, err))
+			return false
+		}
+		if !l.yield(Info{Key: key, Size: info.Size(), Modified: info.ModTime()}, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// wanted reports whether key, or for a directory some key below it, belongs to
+// the listing.
+func (l *lister) wanted(key string) bool {
+	if strings.HasSuffix(key, "/") {
+		return (strings.HasPrefix(key, l.prefix) || strings.HasPrefix(l.prefix, key)) &&
+			(key > l.after || strings.HasPrefix(l.after, key))
+	}
+	return strings.HasPrefix(key, l.prefix) && key > l.after
+}
