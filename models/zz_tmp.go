@@ -1,3 +1,0 @@
-package models
-import "errors"
-var ErrNoModel = errors.New("no model")
