@@ -17,7 +17,8 @@ type PredictRequest struct {
 }
 
 // PredictResponse answers a request with Windows: one Forecast per window, in
-// the order of the request.
+// the order of the request. Model and Version are empty when the windows were
+// not all answered by the same version; each Forecast names its own.
 type PredictResponse struct {
 	Model     string     `json:"model"`
 	Version   int        `json:"version"`
@@ -37,7 +38,9 @@ type Forecast struct {
 	Group       string    `json:"group"`
 	IssuedAt    time.Time `json:"issued_at,omitzero"` // the window's End
 	StepSeconds int       `json:"step_seconds,omitempty"`
-	Point       []float64 `json:"point,omitempty"` // [horizon], in the target's unit
+	Model       string    `json:"model,omitempty"`   // which model answered
+	Version     int       `json:"version,omitempty"` // and which version of it
+	Point       []float64 `json:"point,omitempty"`   // [horizon], in the target's unit
 	// Quantiles lists the levels, ascending, in (0, 1); Values is [horizon][len(Quantiles)]
 	// and does not decrease along its second axis. Both are empty for a point model.
 	Quantiles []float64   `json:"quantiles,omitempty"`

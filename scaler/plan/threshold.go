@@ -1,0 +1,72 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+)
+
+// Policy turns evidence into the number of instances that it asks for. It need
+// not care for bounds, cooldowns or the freshness of metrics; guardrails do.
+// Given everything else, a higher forecast must not make it ask for less.
+type Policy interface {
+	// Name identifies the policy in decisions.
+	Name() string
+	// Want returns the wished capacity and one sentence with the numbers that led
+	// to it.
+	Want(e Evidence) (n int, detail string)
+}
+
+// Threshold is the reference rule: a predicted CPU above Out adds Step
+// instances, one below In removes Step.
+//
+//	out   max(predicted, live) > Out, or the live CPU is saturated
+//	in    max(predicted, live) < In, with the live load known
+//
+// predicted is the peak of the point forecast over the launch window. Without a
+// forecast the live load decides alone.
+type Threshold struct {
+	Out  float64 // percent
+	In   float64 // percent, below Out
+	Step int     // instances, at least 1
+}
+
+// Name implements Policy.
+func (Threshold) Name() string { return "threshold" }
+
+// Want implements Policy.
+func (t Threshold) Want(e Evidence) (int, string) {
+	live := e.LiveCPU()
+	predicted, step := e.PredictedCPU(e.Desired)
+	what := fmt.Sprintf("live CPU %s", percent(live))
+	if e.Ahead != nil {
+		what = fmt.Sprintf("predicted CPU peaks at %s in step %d, live %s", percent(predicted), step, percent(live))
+	}
+	what += fmt.Sprintf(", of %d instances", e.Desired)
+	switch {
+	case e.Saturated:
+		return e.Desired + t.Step, fmt.Sprintf("CPU %s is saturated: add %d", percent(e.CPU), t.Step)
+	case predicted > t.Out || live > t.Out:
+		return e.Desired + t.Step, fmt.Sprintf("%s, above %g %%: add %d", what, t.Out, t.Step)
+	case math.IsNaN(live):
+		return e.Desired, what + ": hold"
+	}
+	// Leaving is judged by those who will stay behind: instances that never came
+	// into service cannot make the group look idle.
+	if e.Ahead != nil {
+		predicted, _ = e.PredictedCPU(min(e.Desired, e.Serving))
+	}
+	if live < t.In && !(predicted >= t.In) {
+		return max(0, e.Desired-t.Step), fmt.Sprintf("%s, below %g %%: remove %d", what, t.In, t.Step)
+	}
+	return e.Desired, fmt.Sprintf("%s, between %g and %g %%: hold", what, t.In, t.Out)
+}
+
+func percent(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "unknown"
+	case math.IsInf(v, 0):
+		return "boundless"
+	}
+	return fmt.Sprintf("%.1f %%", v)
+}

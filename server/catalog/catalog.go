@@ -1,0 +1,393 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/forescale/forescale/models"
+)
+
+// ErrClosed is returned once the catalog is closed.
+var ErrClosed = errors.New("the server is shutting down")
+
+// RegistryError says that a model is not loaded and the registry, which could
+// tell of it, cannot be read. The caller should try again.
+type RegistryError struct{ Err error }
+
+// Error implements error.
+func (e *RegistryError) Error() string { return "the model registry cannot be read: " + e.Err.Error() }
+
+// Unwrap returns the registry's error.
+func (e *RegistryError) Unwrap() error { return e.Err }
+
+// LoadError says why a version cannot serve.
+type LoadError struct {
+	Name    string
+	Version int
+	Err     error
+}
+
+// Error implements error.
+func (e *LoadError) Error() string {
+	return fmt.Sprintf("model %s version %d cannot be served: %v", e.Name, e.Version, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *LoadError) Unwrap() error { return e.Err }
+
+// Registry is what the catalog reads. models.Registry is one.
+type Registry interface {
+	// Names returns the names of the models.
+	Names(ctx context.Context) ([]string, error)
+	// Champion returns the manifest of the version that should serve, or
+	// models.ErrNoModel.
+	Champion(ctx context.Context, name string) (models.Manifest, error)
+	// Get returns a version whose content agrees with its checksum.
+	Get(ctx context.Context, name string, version int) (models.Manifest, []byte, error)
+}
+
+// Load makes a session from a model file.
+type Load func(model []byte) (Session, error)
+
+// Observer is told what happens, for metrics. Its methods must not block.
+type Observer interface {
+	Loaded(name string, version int, took time.Duration, err error)
+	// Unloaded says that a version no longer serves.
+	Unloaded(name string, version int)
+	RegistryRead(err error)
+}
+
+// Config bounds the catalog.
+type Config struct {
+	Reload       time.Duration // how often the registry is read
+	MemoryBudget int64         // bytes that loaded models may hold together, roughly
+	LoadTimeout  time.Duration // for fetching, loading and verifying one model
+}
+
+// Deps are what the catalog works with. All are required.
+type Deps struct {
+	Registry Registry
+	Load     Load
+	Observer Observer
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Catalog hands out loaded versions. It is safe for concurrent use.
+type Catalog struct {
+	cfg  Config
+	deps Deps
+
+	index   atomic.Pointer[index]
+	reading chan struct{} // held while the registry is read; guards the next two
+	triedAt time.Time
+	readErr error
+
+	mu      sync.Mutex
+	entries map[string]*entry // by model name; guarded by mu, with what it points to
+	held    int64             // sum of the costs of the loaded versions; guarded by mu
+	uses    int64             // counts acquisitions, for the order of use; guarded by mu
+	closed  bool              // guarded by mu
+}
+
+// entry is a model that is loaded, is being loaded, or could not be.
+type entry struct {
+	current  *Version      // nil: none serves
+	usedAt   int64         // Catalog.uses at the latest acquisition
+	loading  chan struct{} // closed when the load that goes on ends; nil: none does
+	failure  *failure      // of the newest version tried, when that failed
+	attempts int           // failures in a row of that version
+}
+
+type failure struct {
+	version int
+	err     error
+	at      time.Time
+	retryAt time.Time
+}
+
+// New returns an empty catalog. Run keeps it up to date.
+func New(cfg Config, deps Deps) *Catalog {
+	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1), entries: map[string]*entry{}}
+	c.index.Store(newIndex(nil, nil, time.Time{}))
+	return c
+}
+
+// Run reads the registry at the interval of the configuration and renews what is
+// loaded, until ctx ends. It returns nil.
+func (c *Catalog) Run(ctx context.Context) error {
+	tick := time.NewTicker(c.cfg.Reload)
+	defer tick.Stop()
+	for {
+		if c.refresh(ctx, 0) == nil { // it has logged its error
+			c.renew(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Ready reports whether the registry has been read at least once.
+func (c *Catalog) Ready() bool { return !c.index.Load().readAt.IsZero() }
+
+// missMaxAge bounds how often requests for unknown names or groups can make the
+// registry be read.
+const missMaxAge = 250 * time.Millisecond
+
+// ForGroup returns the version that serves a group, loading it if necessary. The
+// error is models.ErrNoModel, a *RegistryError, a *LoadError, ErrClosed or the
+// context's.
+func (c *Catalog) ForGroup(ctx context.Context, group string) (*Version, error) {
+	name, ok := c.index.Load().nameFor(group)
+	if !ok {
+		if err := c.refreshOnMiss(ctx); err != nil {
+			return nil, err
+		}
+		if name, ok = c.index.Load().nameFor(group); !ok {
+			return nil, fmt.Errorf("group %q: %w", group, models.ErrNoModel)
+		}
+	}
+	return c.Named(ctx, name)
+}
+
+// Named returns the champion of the named model, as ForGroup does.
+func (c *Catalog) Named(ctx context.Context, name string) (*Version, error) {
+	if v, err := c.acquire(ctx, name); v != nil || !errors.Is(err, models.ErrNoModel) {
+		return v, err
+	}
+	if err := c.refreshOnMiss(ctx); err != nil {
+		return nil, err
+	}
+	return c.acquire(ctx, name)
+}
+
+func (c *Catalog) refreshOnMiss(ctx context.Context) error {
+	if err := c.refresh(ctx, missMaxAge); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return &RegistryError{err}
+	}
+	return nil
+}
+
+// acquire returns the loaded version of a model that the index knows. Whoever
+// finds it not loaded loads it, others wait.
+func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
+	for {
+		c.mu.Lock()
+		if c.closed {
+			c.mu.Unlock()
+			return nil, ErrClosed
+		}
+		e := c.entries[name]
+		if e != nil && e.current != nil && e.current.session.Retain() {
+			c.uses++
+			e.usedAt = c.uses
+			v := e.current
+			c.mu.Unlock()
+			return v, nil
+		}
+		champion, known := c.index.Load().champions[name]
+		switch {
+		case !known:
+			c.mu.Unlock()
+			return nil, fmt.Errorf("model %q: %w", name, models.ErrNoModel)
+		case e == nil:
+			e = &entry{}
+			c.entries[name] = e
+		case e.loading != nil:
+			loading := e.loading
+			c.mu.Unlock()
+			select {
+			case <-loading:
+				continue
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		case e.rests(champion.Version, c.deps.Now()):
+			err := e.failure.err
+			c.mu.Unlock()
+			return nil, &LoadError{name, champion.Version, err}
+		}
+		e.loading = make(chan struct{})
+		c.mu.Unlock()
+		if err := c.load(ctx, e, champion); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rests reports whether the version failed too recently to be tried again.
+func (e *entry) rests(version int, now time.Time) bool {
+	return e.failure != nil && e.failure.version == version && now.Before(e.failure.retryAt)
+}
+
+// load fetches, loads and verifies a version and lets it serve. The caller has
+// set e.loading. What served before goes on when this fails.
+func (c *Catalog) load(ctx context.Context, e *entry, champion models.Manifest) error {
+	// Others wait for the outcome: it must not end with this caller's request.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.LoadTimeout)
+	defer cancel()
+	started := c.deps.Now()
+	v, err := c.fetch(ctx, champion)
+	took := c.deps.Now().Sub(started)
+	c.deps.Observer.Loaded(champion.Name, champion.Version, took, err)
+
+	var displaced []*Version
+	c.mu.Lock()
+	close(e.loading)
+	e.loading = nil
+	switch {
+	case err != nil:
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("not ready within %s: %w", c.cfg.LoadTimeout, err)
+		}
+		e.fail(champion.Version, err, c.deps.Now())
+	case c.closed:
+		v.session.Close()
+		err = ErrClosed
+	default:
+		displaced = c.install(e, v)
+	}
+	serving := e.current
+	c.mu.Unlock()
+
+	for _, old := range displaced {
+		c.drop(old)
+	}
+	if err != nil {
+		attrs := []any{"model", champion.Name, "version", champion.Version, "err", err}
+		if serving != nil {
+			attrs = append(attrs, "serving", serving.Manifest.Version)
+		}
+		c.deps.Log.Error("model version refused", attrs...)
+		return &LoadError{champion.Name, champion.Version, err}
+	}
+	c.deps.Log.Info("model version serves", "model", champion.Name, "version", champion.Version, "took", took.Round(time.Millisecond))
+	return nil
+}
+
+func (c *Catalog) fetch(ctx context.Context, champion models.Manifest) (*Version, error) {
+	m, model, err := c.deps.Registry.Get(ctx, champion.Name, champion.Version)
+	if err != nil {
+		return nil, err
+	}
+	return newVersion(ctx, c.deps.Load, m, model, c.deps.Now())
+}
+
+// The wait before a failed version is tried again doubles from the first to the
+// longest.
+const (
+	firstRetry   = 5 * time.Second
+	longestRetry = 5 * time.Minute
+)
+
+// fail notes that a version could not be loaded. c.mu is held.
+func (e *entry) fail(version int, err error, now time.Time) {
+	if e.failure == nil || e.failure.version != version {
+		e.attempts = 0
+	}
+	wait := min(longestRetry, firstRetry<<min(e.attempts, 10))
+	e.attempts++
+	e.failure = &failure{version: version, err: err, at: now, retryAt: now.Add(wait)}
+}
+
+// install lets a version serve and returns those that no longer do: the one
+// before it and, over the memory budget, the least recently used of other models.
+// c.mu is held.
+func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
+	if e.current != nil {
+		displaced = append(displaced, e.current)
+		c.held -= e.current.cost
+	}
+	c.uses++
+	e.current, e.usedAt, e.failure = v, c.uses, nil
+	c.held += v.cost
+	for c.held > c.cfg.MemoryBudget {
+		var idle *entry
+		for _, other := range c.entries {
+			if other != e && other.current != nil && (idle == nil || other.usedAt < idle.usedAt) {
+				idle = other
+			}
+		}
+		if idle == nil {
+			break // the newest one serves even when it alone is over the budget
+		}
+		displaced = append(displaced, idle.current)
+		c.held -= idle.current.cost
+		idle.current = nil
+	}
+	return displaced
+}
+
+// drop gives a version up. It is destroyed when its last user releases it.
+func (c *Catalog) drop(v *Version) {
+	c.deps.Observer.Unloaded(v.Manifest.Name, v.Manifest.Version)
+	v.session.Close()
+}
+
+// renew loads the champions of the loaded models that have a new one.
+func (c *Catalog) renew(ctx context.Context) {
+	champions := c.index.Load().champions
+	for _, name := range c.loadedNames() {
+		champion, ok := champions[name]
+		if !ok || ctx.Err() != nil {
+			continue
+		}
+		c.mu.Lock()
+		e := c.entries[name]
+		due := e.current != nil && e.current.Manifest.Version != champion.Version &&
+			e.loading == nil && !e.rests(champion.Version, c.deps.Now()) && !c.closed
+		if due {
+			e.loading = make(chan struct{})
+		} else if e.current != nil && e.current.Manifest.Version == champion.Version {
+			e.failure = nil // a failed version that is champion no longer
+		}
+		c.mu.Unlock()
+		if due {
+			_ = c.load(ctx, e, champion) // it has logged and noted its error
+		}
+	}
+}
+
+// loadedNames returns the names of the models that serve, in order.
+func (c *Catalog) loadedNames() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for name, e := range c.entries {
+		if e.current != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Close gives up every version. Those still in use are destroyed on release.
+func (c *Catalog) Close() {
+	c.mu.Lock()
+	c.closed = true
+	var all []*Version
+	for _, e := range c.entries {
+		if e.current != nil {
+			all = append(all, e.current)
+			e.current = nil
+		}
+	}
+	c.held = 0
+	c.mu.Unlock()
+	for _, v := range all {
+		c.drop(v)
+	}
+}

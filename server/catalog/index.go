@@ -1,0 +1,120 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/forescale/forescale/models"
+)
+
+// index is what the registry said when it was last read. It is immutable.
+type index struct {
+	champions map[string]models.Manifest // by model name
+	faults    map[string]error           // by model name: why its champion cannot be told
+	byGroup   map[string]string          // group to the name of the model that serves it
+	anyGroup  string                     // the model that serves every other group; empty: none
+	readAt    time.Time                  // when it was read; zero: never yet
+}
+
+// newIndex resolves groups: a model with the group's own name goes first, then
+// the first name in order that lists the group, then the first with AnyGroup.
+func newIndex(champions map[string]models.Manifest, faults map[string]error, readAt time.Time) *index {
+	ix := &index{champions: champions, faults: faults, byGroup: map[string]string{}, readAt: readAt}
+	names := make([]string, 0, len(champions))
+	for name := range champions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, group := range champions[name].Groups {
+			if _, taken := ix.byGroup[group]; !taken || name == group {
+				ix.byGroup[group] = name
+			}
+			if group == models.AnyGroup && ix.anyGroup == "" {
+				ix.anyGroup = name
+			}
+		}
+	}
+	delete(ix.byGroup, models.AnyGroup)
+	return ix
+}
+
+// nameFor returns the name of the model that serves a group.
+func (ix *index) nameFor(group string) (string, bool) {
+	if name, ok := ix.byGroup[group]; ok {
+		return name, true
+	}
+	return ix.anyGroup, ix.anyGroup != ""
+}
+
+// readTimeout bounds one reading of the whole registry.
+const readTimeout = 30 * time.Second
+
+// refresh reads the registry, unless that was tried less than maxAge ago, and
+// returns the error of the latest attempt. Of several callers one reads and the
+// others wait for it.
+func (c *Catalog) refresh(ctx context.Context, maxAge time.Duration) error {
+	select {
+	case c.reading <- struct{}{}:
+		defer func() { <-c.reading }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if now := c.deps.Now(); !c.triedAt.IsZero() && now.Sub(c.triedAt) < maxAge {
+		return c.readErr
+	}
+	// Others wait for this reading too: it must not end with this caller.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	ix, err := c.read(ctx)
+	c.triedAt = c.deps.Now()
+	if wasAway := c.readErr != nil; err != nil && !wasAway {
+		c.deps.Log.Warn("registry cannot be read; what is loaded serves on", "err", err)
+	} else if err == nil && wasAway {
+		c.deps.Log.Info("registry can be read again")
+	}
+	c.readErr = err
+	c.deps.Observer.RegistryRead(err)
+	if err != nil {
+		return err
+	}
+	c.index.Store(ix)
+	return nil
+}
+
+// read builds an index from the registry. One model whose champion cannot be told
+// does not hide the others: it keeps the champion that it had. So do the loaded
+// models that the registry no longer lists, because a directory that is not
+// mounted looks like an empty registry.
+func (c *Catalog) read(ctx context.Context) (*index, error) {
+	names, err := c.deps.Registry.Names(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	champions, faults := map[string]models.Manifest{}, map[string]error{}
+	old := c.index.Load()
+	for _, name := range c.loadedNames() {
+		if m, ok := old.champions[name]; ok {
+			champions[name] = m
+		}
+	}
+	for _, name := range names {
+		m, err := c.deps.Registry.Champion(ctx, name)
+		switch {
+		case err == nil:
+			champions[name] = m
+		case errors.Is(err, models.ErrNoModel): // a name whose first version is being written
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("registry: %w", err)
+		default:
+			faults[name] = err
+			if m, ok := old.champions[name]; ok {
+				champions[name] = m
+			}
+		}
+	}
+	return newIndex(champions, faults, c.deps.Now()), nil
+}

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// Config is the section server of the configuration file.
+type Config struct {
+	// Listen is the address to listen on, host:port; port 0 takes a free one.
+	Listen string `yaml:"listen"`
+	// AllowRemote permits a Listen address that other machines can reach. The
+	// server has no authentication of its own.
+	AllowRemote bool `yaml:"allow_remote"`
+	// ONNXRuntime is the path of the ONNX Runtime library; empty: it is looked for.
+	ONNXRuntime string `yaml:"onnxruntime"`
+	// Threads is how many threads one run of a model may use.
+	Threads int `yaml:"threads"`
+	// Workers is how many runs may go on at once; 0 means one per processor.
+	Workers int `yaml:"workers"`
+	// Queue is how many runs may wait; beyond it the answer is 429.
+	Queue int `yaml:"queue"`
+	// BodyLimit bounds a request body, in bytes.
+	BodyLimit int64 `yaml:"body_limit"`
+	// Reload is how often the registry is read for new champions.
+	Reload time.Duration `yaml:"reload"`
+	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly.
+	MemoryBudget int64 `yaml:"memory_budget"`
+	// LoadTimeout bounds fetching, loading and verifying one model.
+	LoadTimeout time.Duration `yaml:"load_timeout"`
+	// RequestTimeout bounds the work on one request, waiting included.
+	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// ReadTimeout bounds reading a request, WriteTimeout reading and answering it,
+	// IdleTimeout the rest between two requests of a connection.
+	ReadTimeout  time.Duration `yaml:"read_timeout"`
+	WriteTimeout time.Duration `yaml:"write_timeout"`
+	IdleTimeout  time.Duration `yaml:"idle_timeout"`
+	// DrainDelay is how long the server goes on accepting after it has become not
+	// ready, so that a load balancer can notice.
+	DrainDelay time.Duration `yaml:"drain_delay"`
+	// DrainTimeout bounds waiting for the requests in progress at the end.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	// Replay says that data and journal carry the times of a recorded or simulated
+	// past. It changes what the web page says of freshness and nothing else.
+	Replay bool `yaml:"replay"`
+}
+
+// Defaults returns the configuration of a server for this machine alone.
+func Defaults() Config {
+	return Config{
+		Listen:         "127.0.0.1:8650",
+		Threads:        1,
+		Queue:          1024,
+		BodyLimit:      16 << 20,
+		Reload:         2 * time.Second,
+		MemoryBudget:   512 << 20,
+		LoadTimeout:    30 * time.Second,
+		RequestTimeout: 10 * time.Second,
+		ReadTimeout:    30 * time.Second,
+		WriteTimeout:   60 * time.Second,
+		IdleTimeout:    2 * time.Minute,
+		DrainDelay:     100 * time.Millisecond,
+		DrainTimeout:   15 * time.Second,
+	}
+}
+
+// Validate returns every fault of the configuration at once.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("server.%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if err := checkListen(c.Listen, c.AllowRemote); err != nil {
+		fault("listen", "%v", err)
+	}
+	for _, f := range []struct {
+		name          string
+		value, lo, hi int64
+	}{
+		{"threads", int64(c.Threads), 1, 1024},
+		{"workers", int64(c.Workers), 0, 1024},
+		{"queue", int64(c.Queue), 1, 1 << 20},
+		{"body_limit", c.BodyLimit, 1 << 10, 1 << 30},
+		{"memory_budget", c.MemoryBudget, 1 << 20, 1 << 50},
+	} {
+		if f.value < f.lo || f.value > f.hi {
+			fault(f.name, "is %d, must be %d to %d", f.value, f.lo, f.hi)
+		}
+	}
+	for _, f := range []struct {
+		name          string
+		value, lo, hi time.Duration
+	}{
+		{"reload", c.Reload, 10 * time.Millisecond, 24 * time.Hour},
+		{"load_timeout", c.LoadTimeout, time.Millisecond, time.Hour},
+		{"request_timeout", c.RequestTimeout, time.Millisecond, time.Hour},
+		{"read_timeout", c.ReadTimeout, time.Millisecond, time.Hour},
+		{"write_timeout", c.WriteTimeout, time.Millisecond, time.Hour},
+		{"idle_timeout", c.IdleTimeout, time.Millisecond, 24 * time.Hour},
+		{"drain_delay", c.DrainDelay, 0, time.Hour},
+		{"drain_timeout", c.DrainTimeout, time.Millisecond, time.Hour},
+	} {
+		if f.value < f.lo || f.value > f.hi {
+			fault(f.name, "is %s, must be %s to %s", f.value, f.lo, f.hi)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// checkListen refuses an address that is not host:port, or that is not loopback
+// unless remote is allowed.
+func checkListen(address string, remote bool) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("%q: the port must be a number from 0 to 65535", address)
+	}
+	if ip := net.ParseIP(host); remote || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%q can be reached from other machines, and there is no authentication; use 127.0.0.1, or set allow_remote: true", address)
+}
+
+// workers returns how many runs may go on at once.
+func (c Config) workers() int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	return max(1, runtime.GOMAXPROCS(0)/c.Threads)
+}

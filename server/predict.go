@@ -1,0 +1,177 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/server/batch"
+	"github.com/forescale/forescale/server/catalog"
+	"github.com/forescale/forescale/server/request"
+	"github.com/forescale/forescale/server/tensor"
+)
+
+// predict answers POST /predict.
+func (s *Server) predict(c echo.Context) error {
+	body, err := s.body(c)
+	if err != nil {
+		return err
+	}
+	req, err := request.Parse(body)
+	if err != nil {
+		return err
+	}
+	if req.Instances != nil {
+		return s.predictInstances(c, req)
+	}
+	response, err := s.forecast(c.Request().Context(), req)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, response)
+}
+
+// body reads the request's body, whole and bounded.
+func (s *Server) body(c echo.Context) ([]byte, error) {
+	r := c.Request()
+	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
+		// A few kilobytes of gzip unfold into gigabytes; windows are small enough
+		// to come as they are.
+		c.Response().Header().Set("Accept-Encoding", "identity")
+		return nil, problem(http.StatusUnsupportedMediaType, "", "content encoding %.40q is not supported; send the body as it is", coding)
+	}
+	if text := r.Header.Get(echo.HeaderContentType); text != "" {
+		if kind, _, err := mime.ParseMediaType(text); err != nil || kind != echo.MIMEApplicationJSON {
+			return nil, problem(http.StatusUnsupportedMediaType, "", "content type %.80q is not application/json", text)
+		}
+	}
+	limit := s.cfg.BodyLimit
+	if r.ContentLength > limit {
+		c.Response().Header().Set(echo.HeaderConnection, "close") // rather than read on to the end
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(int(min(r.ContentLength, 1<<20)) + bytes.MinRead) // no more than was claimed, nor much on a mere claim
+	}
+	if _, err := buf.ReadFrom(http.MaxBytesReader(c.Response().Writer, r.Body, limit)); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, err
+		}
+		return nil, problem(http.StatusBadRequest, "", "the body ends early: %v", cause(err))
+	}
+	return buf.Bytes(), nil
+}
+
+// cause keeps addresses of the connection out of an answer.
+func cause(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return errors.New("it could not be read")
+}
+
+// predictInstances answers the form that suits any model with one input.
+func (s *Server) predictInstances(c echo.Context, req request.Request) error {
+	ctx := c.Request().Context()
+	name, err := s.instancesModel(req.Model)
+	if err != nil {
+		return err
+	}
+	v, err := s.catalog.Named(ctx, name)
+	if err != nil {
+		return inField(err, "model")
+	}
+	defer v.Release()
+	input, err := instancesTensor(v, req.Instances)
+	if err != nil {
+		return err
+	}
+	outputs, err := s.run(v).Run(ctx, batch.Batch{Rows: input.Rows(), Inputs: []tensor.Tensor{input}})
+	switch {
+	case err != nil && (ctx.Err() != nil || errors.Is(err, batch.ErrFull)):
+		return err
+	case err != nil:
+		return s.modelFault(v, err)
+	}
+	if err := outputs[0].CheckFinite(); err != nil {
+		return s.modelFault(v, errors.New("its output is not finite: "+err.Error()))
+	}
+	answer := append([]byte(nil), `{"predictions":`...)
+	answer = append(outputs[0].AppendJSON(answer), '}')
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, answer)
+}
+
+// instancesModel returns the model to use when the request names none: the only
+// one that there is.
+func (s *Server) instancesModel(name string) (string, error) {
+	if name != "" {
+		return name, nil
+	}
+	known := s.catalog.Names()
+	if len(known) == 1 {
+		return known[0], nil
+	}
+	return "", problem(http.StatusBadRequest, "model", "is missing: instances do not say which of the %d models they are for", len(known))
+}
+
+// instancesTensor makes the input tensor, or a problem that says what does not fit.
+func instancesTensor(v *catalog.Version, in *request.Instances) (tensor.Tensor, error) {
+	inputs := v.Session().Inputs()
+	if len(inputs) != 1 {
+		return tensor.Tensor{}, problem(http.StatusUnprocessableEntity, "instances",
+			"model %s has %d inputs; instances are for models with one", v.Manifest.Name, len(inputs))
+	}
+	if !inputs[0].Accepts(in.Shape) {
+		return tensor.Tensor{}, problem(http.StatusUnprocessableEntity, "instances", "have the shape %s, model %s reads %s",
+			tensor.ShapeString(in.Shape), v.Manifest.Name, inputs[0])
+	}
+	t, err := tensor.Convert(in.Values, inputs[0].Type, in.Shape)
+	var at *tensor.IndexError
+	switch {
+	case errors.As(err, &at):
+		return t, problem(http.StatusUnprocessableEntity, "instances"+tensor.Place(in.Shape, at.Index), "%s", at.Detail)
+	case err != nil:
+		return t, problem(http.StatusUnprocessableEntity, "instances", "%v", err)
+	}
+	return t, nil
+}
+
+// modelFault logs that a model could not answer and returns the problem for it.
+func (s *Server) modelFault(v *catalog.Version, err error) error {
+	s.deps.Log.Error("model run failed", "model", v.Manifest.Name, "version", v.Manifest.Version, "err", err)
+	return problem(http.StatusInternalServerError, "", "model %s version %d: %v", v.Manifest.Name, v.Manifest.Version, err)
+}
+
+// inField names the field of the request that an error is about.
+func inField(err error, field string) error {
+	if !errors.Is(err, models.ErrNoModel) {
+		return err
+	}
+	p := *problemOf(err)
+	p.Field = field
+	return &p
+}
+
+// sortQuantiles puts the quantiles of each step into order. A model that learns
+// its quantiles apart from each other may let them cross; rearranging them never
+// makes them worse (Chernozhukov, Fernandez-Val and Galichon, Econometrica 2010).
+func sortQuantiles(values [][]float64) {
+	for _, step := range values {
+		slices.Sort(step)
+	}
+}
+
+// withError returns the forecast that says why there is none.
+func withError(w api.Window, p *api.Problem) api.Forecast {
+	return api.Forecast{Group: w.Group, Error: p}
+}

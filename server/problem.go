@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/server/batch"
+	"github.com/forescale/forescale/server/catalog"
+	"github.com/forescale/forescale/server/request"
+)
+
+// problem returns a problem whose title is the meaning of the status.
+func problem(status int, field, format string, args ...any) *api.Problem {
+	return &api.Problem{Title: http.StatusText(status), Status: status, Field: field, Detail: fmt.Sprintf(format, args...)}
+}
+
+// statusClientClosed is what a request is counted as whose client has gone away.
+// Nobody reads it.
+const statusClientClosed = 499
+
+// problemOf turns any error into the problem to answer. What is not known to be
+// fit for the client becomes a bare 500; the caller logs it.
+func problemOf(err error) *api.Problem {
+	var (
+		known    *api.Problem
+		parse    *request.Error
+		tooLarge *http.MaxBytesError
+		registry *catalog.RegistryError
+		load     *catalog.LoadError
+		he       *echo.HTTPError
+	)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &parse):
+		return problem(http.StatusBadRequest, parse.Field, "%s (byte %d)", parse.Detail, parse.Offset)
+	case errors.As(err, &tooLarge):
+		return problem(http.StatusRequestEntityTooLarge, "", "the body is larger than %d bytes", tooLarge.Limit)
+	case errors.Is(err, models.ErrNoModel):
+		return problem(http.StatusNotFound, "", "%v", err)
+	case errors.Is(err, batch.ErrFull):
+		return problem(http.StatusTooManyRequests, "", "%v; try again later", err)
+	case errors.As(err, &registry), errors.As(err, &load), errors.Is(err, catalog.ErrClosed):
+		return problem(http.StatusServiceUnavailable, "", "%v", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem(http.StatusServiceUnavailable, "", "the request was not done in time")
+	case errors.Is(err, context.Canceled):
+		return problem(statusClientClosed, "", "the client has gone away")
+	case errors.As(err, &he):
+		return problem(he.Code, "", "%s", echoDetail(he))
+	}
+	return problem(http.StatusInternalServerError, "", "the server could not answer; its log says why")
+}
+
+// echoDetail says in a sentence what the router refused.
+func echoDetail(he *echo.HTTPError) string {
+	switch he.Code {
+	case http.StatusNotFound:
+		return "there is nothing at this path; /openapi.yaml lists what there is"
+	case http.StatusMethodNotAllowed:
+		return "the method is not allowed at this path; the header Allow lists those that are"
+	}
+	return fmt.Sprint(he.Message)
+}
+
+// retryAfter is what a client that was turned away is told to wait, in seconds.
+const retryAfter = 1
+
+// writeProblem answers with a problem.
+func writeProblem(w http.ResponseWriter, p *api.Problem) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set(echo.HeaderContentType, api.ProblemType)
+	h.Set(echo.HeaderCacheControl, "no-store")
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
+	}
+	w.WriteHeader(p.Status)
+	_, err = w.Write(body)
+	return err
+}
