@@ -16,8 +16,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/onnxtest"
 	"github.com/forescale/forescale/server"
-	"github.com/forescale/forescale/server/internal/onnxtest"
 )
 
 // browser is a tab of the real browser on a page.
