@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -115,7 +116,7 @@ func New(config Config) (*Cloud, error) {
 	for _, gc := range config.Groups {
 		c.groups = append(c.groups, newGroup(c, gc))
 	}
-	slices.SortFunc(c.groups, func(a, b *group) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(c.groups, func(a, b *group) int { return strings.Compare(a.Name, b.Name) })
 	if err := c.Advance(config.Now); err != nil {
 		return nil, err
 	}
@@ -286,21 +287,11 @@ func (c *Cloud) Run(ctx context.Context, speed float64) error {
 
 // find returns the group with a name; the caller holds mu.
 func (c *Cloud) find(name string) (*group, error) {
-	i, ok := slices.BinarySearchFunc(c.groups, name, func(g *group, name string) int { return compare(g.Name, name) })
+	i, ok := slices.BinarySearchFunc(c.groups, name, func(g *group, name string) int { return strings.Compare(g.Name, name) })
 	if !ok {
 		return nil, fmt.Errorf("group %q: %w", name, ErrNoGroup)
 	}
 	return c.groups[i], nil
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // GroupState is a group as it stands.

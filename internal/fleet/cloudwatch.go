@@ -109,32 +109,39 @@ func (c *Cloud) series(q query, start, end time.Time, ascending bool, after int6
 	if status := c.traps.series(g.Name, q.Metric); status != "" {
 		return result{status: status, message: "The series cannot be read: " + status}
 	}
-	start = roundStart(start, c.clock)
-	oldest := c.clock.Add(-retained(q.Period))
+	// Nothing older is kept and nothing newer is there: without these bounds a
+	// request for all of time would keep the cloud busy.
+	oldest, newest := c.clock.Add(-retained(q.Period)), c.clock.Add(q.Period)
+	if start = roundStart(start, c.clock); start.Before(oldest) {
+		start = oldest
+	}
+	if end.After(newest) {
+		end = newest
+	}
 	first := start.Truncate(q.Period)
 	if first.Before(start) {
 		first = first.Add(q.Period)
 	}
 	count := int((end.Sub(first) + q.Period - 1) / q.Period)
+	reduce := findStatistic(q.Stat)
 	r := result{status: statusComplete}
 	for i := range max(0, count) {
 		t := first.Add(time.Duration(i) * q.Period)
 		if !ascending {
 			t = first.Add(time.Duration(count-1-i) * q.Period)
 		}
-		if t.Before(oldest) || after != 0 && (ascending && t.Unix() <= after || !ascending && t.Unix() >= after) {
+		if after != 0 && (ascending && t.Unix() <= after || !ascending && t.Unix() >= after) {
 			continue
 		}
-		d, ok := mt.period(g, t, q.Period)
-		if !ok {
+		points := mt.period(g, t, q.Period)
+		if len(points) == 0 {
 			continue
 		}
 		if len(r.times) == limit {
 			r.status = statusPartial
 			break
 		}
-		v, _ := d.statistic(q.Stat)
-		r.times, r.values = append(r.times, t), append(r.values, v)
+		r.times, r.values = append(r.times, t), append(r.values, reduce(points))
 	}
 	return r
 }
@@ -224,7 +231,7 @@ func readQuery(m cbor.Map, where string) (query, *apiError) {
 		return q, missingParameter(where + ".MetricStat.Metric")
 	case err != nil || period < 60 || period%60 != 0 || period > 86400:
 		return q, invalid("The parameter %s.MetricStat.Period must be a multiple of 60 and at most 86400.", where)
-	case !validStatistic(q.Stat):
+	case findStatistic(q.Stat) == nil:
 		return q, invalid("The value %q for parameter %s.MetricStat.Stat is not a statistic that this simulation knows.", q.Stat, where)
 	}
 	q.Period = time.Duration(period) * time.Second

@@ -219,10 +219,11 @@ func (g *group) refreshStep() {
 	if r == nil || !r.end.IsZero() || g.sim.Pool.Starting() > 0 {
 		return
 	}
-	for range r.batch {
-		if len(r.old) == 0 {
-			break
-		}
+	if len(r.old) == 0 {
+		r.end = g.now()
+		return
+	}
+	for range min(r.batch, len(r.old)) {
 		id := r.old[0]
 		r.old = r.old[1:]
 		n := g.sim.Pool.Billed()
@@ -230,9 +231,6 @@ func (g *group) refreshStep() {
 			g.cause = fmt.Sprintf("At %s an instance was taken out of service in response to an instance refresh.", stamp(g.now()))
 			g.terminated(i, n, n-1)
 		}
-	}
-	if len(r.old) == 0 {
-		r.end = g.now()
 	}
 }
 

@@ -1,8 +1,11 @@
 package fleet
 
 import (
+	"cmp"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -155,46 +158,73 @@ func (mt *metric) published(g *group, at time.Time) (datum, bool) {
 	return d, d.count > 0
 }
 
-// period returns the data point of the aggregation period that starts at a time.
-func (mt *metric) period(g *group, at time.Time, period time.Duration) (datum, bool) {
+// period returns what was published in the aggregation period that starts at a
+// time. The base points are aligned to the clock; one belongs to the period that
+// holds its time stamp.
+func (mt *metric) period(g *group, at time.Time, period time.Duration) []datum {
 	base := time.Duration(mt.base(g)) * time.Minute
-	var d datum
-	// The base points are aligned to the clock; one belongs to the period that
-	// holds its time stamp.
+	var points []datum
 	t := at.Truncate(base)
 	if t.Before(at) {
 		t = t.Add(base)
 	}
 	for ; t.Before(at.Add(period)); t = t.Add(base) {
-		if v, ok := mt.published(g, t); ok {
-			d.add(v)
+		if d, ok := mt.published(g, t); ok {
+			points = append(points, d)
 		}
 	}
-	return d, d.count > 0
+	return points
 }
 
-// statistic reduces a statistic set; false: the statistic is not known.
-func (d datum) statistic(name string) (float64, bool) {
-	switch name {
-	case "Average":
-		return d.sum / d.count, true
-	case "Sum":
-		return d.sum, true
-	case "Minimum":
-		return d.min, true
-	case "Maximum":
-		return d.max, true
-	case "SampleCount":
-		return d.count, true
+// statistic is how the points of a period become one value. It is called with at
+// least one point.
+type statistic func(points []datum) float64
+
+var statistics = map[string]statistic{
+	"Average":     func(p []datum) float64 { t := total(p); return t.sum / t.count },
+	"Sum":         func(p []datum) float64 { return total(p).sum },
+	"Minimum":     func(p []datum) float64 { return total(p).min },
+	"Maximum":     func(p []datum) float64 { return total(p).max },
+	"SampleCount": func(p []datum) float64 { return total(p).count },
+}
+
+func total(points []datum) datum {
+	var d datum
+	for _, p := range points {
+		d.add(p)
 	}
-	return 0, false
+	return d
 }
 
-// validStatistic reports whether the cloud can answer a statistic. Percentiles
-// would need the single samples, which no statistic set has.
-func validStatistic(name string) bool {
-	_, ok := datum{count: 1}.statistic(name)
-	return ok
+// percentileName matches p0 to p100.
+var percentileName = regexp.MustCompile(`^p(\d{1,2}(\.\d+)?|100)$`)
+
+// findStatistic returns the statistic with a name of CloudWatch, nil for none.
+func findStatistic(name string) statistic {
+	if m := percentileName.FindStringSubmatch(name); m != nil {
+		q, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			return nil
+		}
+		return func(points []datum) float64 { return weightedPercentile(points, q/100) }
+	}
+	return statistics[name]
+}
+
+// weightedPercentile returns the smallest mean of a point that at least a share
+// q of the samples does not exceed. Single samples are not kept, so the samples
+// of a point all count as its mean.
+func weightedPercentile(points []datum, q float64) float64 {
+	points = slices.Clone(points)
+	slices.SortFunc(points, func(a, b datum) int { return cmp.Compare(a.sum/a.count, b.sum/b.count) })
+	rank, seen := q*total(points).count, 0.0
+	for _, p := range points {
+		if seen += p.count; seen >= rank {
+			return p.sum / p.count
+		}
+	}
+	last := points[len(points)-1]
+	return last.sum / last.count
 }
 
 // lookup returns the metric that a query names and the group whose dimensions it

@@ -157,14 +157,16 @@ func (c *Cloud) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
 		writeCBORError(w, &apiError{Status: 404, Code: "UnknownOperationException", Message: "This simulation does not know " + operation + "."})
 		return
 	}
-	lose, fault := c.interfere(r, operation, "")
-	if fault != nil {
-		writeCBORError(w, fault)
-		return
-	}
+	// The body comes first: without it the server does not notice that a client
+	// has gone away.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		writeCBORError(w, &apiError{Status: 413, Code: "RequestEntityTooLarge", Message: err.Error()})
+		return
+	}
+	lose, fault := c.interfere(r, operation, "")
+	if fault != nil {
+		writeCBORError(w, fault)
 		return
 	}
 	in := cbor.Map{}

@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -129,7 +130,7 @@ func (g *group) describeGroup(instances bool) xmlGroup {
 	for p, reason := range g.suspended {
 		x.SuspendedProcesses = append(x.SuspendedProcesses, xmlSuspended{p, reason})
 	}
-	slices.SortFunc(x.SuspendedProcesses, func(a, b xmlSuspended) int { return compare(a.Process, b.Process) })
+	slices.SortFunc(x.SuspendedProcesses, func(a, b xmlSuspended) int { return strings.Compare(a.Process, b.Process) })
 	if instances {
 		for _, i := range g.sim.Pool.Serving() {
 			x.Instances = append(x.Instances, g.describeInstance(i, "InService"))
