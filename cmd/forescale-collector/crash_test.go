@@ -23,19 +23,19 @@ import (
 
 const step = 5 * time.Minute
 
-var began = time.Date(2026, 3, 2, 20, 0, 0, 0, time.UTC) // the rounds cross midnight
-
-func slot(i int) time.Time { return began.Add(time.Duration(i) * step) }
+// evening is when the rounds of the crash test begin: they cross midnight.
+var evening = time.Date(2026, 3, 2, 20, 0, 0, 0, time.UTC)
 
 // system is the real binary, a simulated cloud for it and a lake in a directory.
 type system struct {
 	t                *testing.T
+	began            time.Time // start of slot 0
 	cloud            *fleet.Cloud
 	url, binary      string
 	lake, configFile string
 }
 
-func newSystem(t *testing.T, traps fleet.Traps) *system {
+func newSystem(t *testing.T, began time.Time, traps fleet.Traps) *system {
 	t.Helper()
 	trace, err := fleet.Generate(fleet.GenerateConfig{Start: began, Days: 2, Seed: 3})
 	if err != nil {
@@ -45,7 +45,7 @@ func newSystem(t *testing.T, traps fleet.Traps) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := fleet.New(fleet.Config{Start: began, Now: slot(6), PublishDelay: 30 * time.Second,
+	c, err := fleet.New(fleet.Config{Start: began, Now: began.Add(6 * step), PublishDelay: 30 * time.Second,
 		Groups: []fleet.GroupConfig{{Name: "web", Demand: demand}, {Name: "../../x", Demand: demand}}})
 	if err != nil {
 		t.Fatal(err)
@@ -53,10 +53,12 @@ func newSystem(t *testing.T, traps fleet.Traps) *system {
 	c.SetTraps(traps)
 	srv := httptest.NewServer(fleet.Handler(c))
 	t.Cleanup(srv.Close)
-	s := &system{t: t, cloud: c, url: srv.URL, lake: filepath.Join(t.TempDir(), "lake")}
+	s := &system{t: t, began: began, cloud: c, url: srv.URL, lake: filepath.Join(t.TempDir(), "lake")}
 	dir := t.TempDir()
 	s.binary = filepath.Join(dir, "forescale-collector")
-	if out, err := exec.Command("go", "build", "-o", s.binary, ".").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", s.binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the releases are built
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	calendar := filepath.Join(dir, "business_calendar.json")
@@ -75,6 +77,8 @@ collector:
 `, s.lake, calendar, s.url))
 	return s
 }
+
+func (s *system) slot(i int) time.Time { return s.began.Add(time.Duration(i) * step) }
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
@@ -96,14 +100,14 @@ func (s *system) command(args ...string) *exec.Cmd {
 func (s *system) once(i int) {
 	s.t.Helper()
 	s.advance(i)
-	if out, err := s.command("-config", s.configFile, "-once", "-at", slot(i).Format(time.RFC3339)).CombinedOutput(); err != nil {
+	if out, err := s.command("-config", s.configFile, "-once", "-at", s.slot(i).Format(time.RFC3339)).CombinedOutput(); err != nil {
 		s.t.Fatalf("tick %d: %v\n%s", i, err, out)
 	}
 }
 
 func (s *system) advance(i int) {
 	s.t.Helper()
-	if err := s.cloud.Advance(slot(i).Add(time.Minute)); err != nil {
+	if err := s.cloud.Advance(s.slot(i).Add(time.Minute)); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -119,11 +123,11 @@ func (s *system) offered(from, to int) []api.Sample {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	src, err := cloudwatch.New("oracle", cfg, client, step, s.cloud.Now, slog.New(slog.DiscardHandler))
+	src, err := cloudwatch.New("oracle", cfg, client, step, slog.New(slog.DiscardHandler))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	samples, err := src.Fetch(s.t.Context(), slot(from), slot(to))
+	samples, err := src.Fetch(s.t.Context(), s.slot(from), s.slot(to))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -180,7 +184,7 @@ func key(s api.Sample) string {
 // real binary on a real directory is killed at a random moment of each tick.
 func TestKillingTheCollectorAtAnyMomentLosesNothing(t *testing.T) {
 	const first, rounds = 6, 100
-	s := newSystem(t, fleet.Traps{
+	s := newSystem(t, evening, fleet.Traps{
 		Gaps: []fleet.Gap{{Points: fleet.Points{Metric: "CPUUtilization", Share: 0.05}}},
 		Late: []fleet.Late{{Points: fleet.Points{Share: 0.2}, Delay: 4 * time.Minute}},
 	})
@@ -191,7 +195,7 @@ func TestKillingTheCollectorAtAnyMomentLosesNothing(t *testing.T) {
 	killed := 0
 	for i := first + 1; i < first+rounds; i++ {
 		s.advance(i)
-		cmd := s.command("-config", s.configFile, "-once", "-at", slot(i).Format(time.RFC3339))
+		cmd := s.command("-config", s.configFile, "-once", "-at", s.slot(i).Format(time.RFC3339))
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}

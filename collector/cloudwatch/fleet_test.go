@@ -71,7 +71,7 @@ func simulate(t *testing.T, config fleet.Config, now int) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.source, err = New("cloudwatch", cfg, client, step, c.Now, slog.New(slog.DiscardHandler))
+	out.source, err = New("cloudwatch", cfg, client, step, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
