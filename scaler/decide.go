@@ -27,6 +27,7 @@ type seen struct {
 	capacities map[string]api.Capacity
 	capErr     error
 	grids      map[string]*window.Grid
+	slots      int // how far back the grids reach
 	histErr    error
 }
 
@@ -41,9 +42,9 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 			t.ledger.state.confirm(g.Name, c)
 		}
 	}
-	answers := t.forecast(ctx, w, specFaults)
+	answers := t.forecast(ctx, &w, specFaults)
 	for _, g := range t.groups {
-		o := t.observe(g.Name, w)
+		o := t.observe(g.Name, &w)
 		a := answers[g.Name]
 		d := plan.Decide(g, t.ledger.state.Groups[g.Name].State, o, a.forecast, t.at)
 		d.Model, d.ModelVersion = a.model, a.version
@@ -54,7 +55,7 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 	}
 	rec.Errors = append(rec.Errors, t.ledger.state.Notes...)
 	t.ledger.state.Notes = nil
-	for _, err := range []error{w.capErr, w.histErr} {
+	for _, err := range append([]error{w.capErr, w.histErr}, t.faults...) {
 		if err != nil {
 			rec.Errors = append(rec.Errors, err.Error())
 			t.deps.Log.Error("tick without full knowledge", "tick", t.at, "err", err)
@@ -105,21 +106,29 @@ func (t *tick) look(ctx context.Context) seen {
 			w.capErr = fmt.Errorf("capacities: %w", err)
 		}
 	})
-	both.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.History)
-		defer cancel()
-		from := t.at.Add(-time.Duration(t.depth()) * t.step)
-		samples, err := t.deps.History.Scan(ctx, dataset.Query{Groups: names, From: from, To: t.at})
-		if err != nil {
-			w.histErr = fmt.Errorf("history: %w", err)
-		}
-		w.grids = window.FromSamples(samples, t.step, from, t.at)
-		for _, g := range w.grids {
-			g.AddDemand()
-		}
-	})
+	both.Go(func() { t.remember(ctx, names, &w) })
 	both.Wait()
 	return w
+}
+
+// remember reads as much history of the groups as their models need. On a fault
+// what came beside it counts.
+func (t *tick) remember(ctx context.Context, groups []string, w *seen) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.History)
+	defer cancel()
+	w.slots, w.histErr = t.depth(), nil
+	from := t.at.Add(-time.Duration(w.slots) * t.step)
+	samples, err := t.deps.History.Scan(ctx, dataset.Query{Groups: groups, From: from, To: t.at})
+	if err != nil {
+		w.histErr = fmt.Errorf("history: %w", err)
+	}
+	if w.grids == nil {
+		w.grids = map[string]*window.Grid{}
+	}
+	for name, g := range window.FromSamples(samples, t.step, from, t.at) {
+		g.AddDemand()
+		w.grids[name] = g
+	}
 }
 
 // depth returns how many slots of history the models of this tick read.
@@ -135,7 +144,7 @@ func (t *tick) depth() int {
 }
 
 // observe returns a group's size and the newest slot in which its load is known.
-func (t *tick) observe(group string, w seen) plan.Observation {
+func (t *tick) observe(group string, w *seen) plan.Observation {
 	var o plan.Observation
 	if c, ok := w.capacities[group]; ok {
 		o.Capacity = &c

@@ -31,26 +31,34 @@ type answer struct {
 //
 // A window that the server refuses as misshapen was cut for a model that has
 // been replaced meanwhile: its manifest is read anew, once, and it is sent again.
-func (t *tick) forecast(ctx context.Context, w seen, specFaults map[string]error) map[string]answer {
+func (t *tick) forecast(ctx context.Context, w *seen, specFaults map[string]error) map[string]answer {
 	answers := map[string]answer{}
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Predict)
 	defer cancel()
 	groups := t.predicted()
 	for attempt := range 2 {
 		misfits := t.ask(ctx, w, groups, specFaults, answers)
-		if len(misfits) == 0 || attempt == 1 {
+		if len(misfits) == 0 {
+			break
+		}
+		if attempt == 1 {
+			t.faults = append(t.faults, fmt.Errorf("the server refuses the windows of %d groups, %s first: %w",
+				len(misfits), misfits[0], answers[misfits[0]].forecast.Error))
 			break
 		}
 		t.deps.Log.Info("windows do not fit, reading the manifests again", "groups", len(misfits))
 		specFaults = t.refresh(ctx, misfits)
 		groups = misfits
+		if t.depth() > w.slots {
+			t.remember(ctx, groups, w)
+		}
 	}
 	return answers
 }
 
 // ask cuts the windows of the groups, sends them and fills answers. It returns
 // the groups whose windows did not fit.
-func (t *tick) ask(ctx context.Context, w seen, groups []string, specFaults map[string]error, answers map[string]answer) (misfits []string) {
+func (t *tick) ask(ctx context.Context, w *seen, groups []string, specFaults map[string]error, answers map[string]answer) (misfits []string) {
 	windows := map[string][]api.Window{} // by model name
 	for _, name := range groups {
 		m := t.manifests[name]
@@ -63,15 +71,18 @@ func (t *tick) ask(ctx context.Context, w seen, groups []string, specFaults map[
 		}
 		answers[name] = a
 	}
-	var mu sync.Mutex // guards answers and misfits below
+	var mu sync.Mutex // guards answers, misfits and t.faults below
 	var requests errgroup.Group
 	requests.SetLimit(t.cfg.Parallel)
 	for _, model := range slices.Sorted(maps.Keys(windows)) {
 		for batch := range slices.Chunk(windows[model], maxBatch) {
 			requests.Go(func() error {
-				got := t.request(ctx, model, batch)
+				got, err := t.request(ctx, model, batch)
 				mu.Lock()
 				defer mu.Unlock()
+				if err != nil && !misfit(got[0].forecast.Error) { // a misfit gets a second chance
+					t.faults = append(t.faults, fmt.Errorf("forecasts of model %s for %d groups: %w", model, len(batch), err))
+				}
 				for i, a := range got {
 					if a.version == 0 {
 						a.model, a.version = answers[batch[i].Group].model, answers[batch[i].Group].version
@@ -91,7 +102,7 @@ func (t *tick) ask(ctx context.Context, w seen, groups []string, specFaults map[
 }
 
 // cut returns a group's window for its model, or what stands in the way.
-func (t *tick) cut(group string, w seen, specFault error) (win api.Window, title string, err error) {
+func (t *tick) cut(group string, w *seen, specFault error) (win api.Window, title string, err error) {
 	if specFault != nil {
 		return win, "no model", specFault
 	}
@@ -110,15 +121,14 @@ func (t *tick) cut(group string, w seen, specFault error) (win api.Window, title
 }
 
 // request asks for the forecasts of one model. The result has one answer for
-// each window, in order.
-func (t *tick) request(ctx context.Context, model string, windows []api.Window) []answer {
+// each window, in order; with an error, all of them say that error.
+func (t *tick) request(ctx context.Context, model string, windows []api.Window) ([]answer, error) {
 	answers := make([]answer, len(windows))
-	all := func(title string, err error) []answer {
-		t.deps.Log.Warn("no forecasts", "model", model, "windows", len(windows), "err", err)
+	all := func(title string, err error) ([]answer, error) {
 		for i, w := range windows {
 			answers[i] = answer{forecast: problem(w.Group, title, err)}
 		}
-		return answers
+		return answers, err
 	}
 	if t.deps.Forecaster == nil {
 		return all("no server", errors.New("no prediction server is configured"))
@@ -133,7 +143,7 @@ func (t *tick) request(ctx context.Context, model string, windows []api.Window) 
 	for i := range windows {
 		answers[i] = answer{forecast: &resp.Forecasts[i], model: resp.Model, version: resp.Version}
 	}
-	return answers
+	return answers, nil
 }
 
 // misfit reports whether the server found fault with the window itself.

@@ -63,6 +63,7 @@ type tick struct {
 	clock  func() time.Time // the time given to Once, going on from there
 	lease  *lease
 	ledger *ledger
+	faults []error // what went wrong outside of any single group
 }
 
 // Once runs the tick that now belongs to and returns its record, be it made now,

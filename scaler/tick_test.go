@@ -3,6 +3,7 @@ package scaler
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -97,6 +98,9 @@ func TestWhatCannotBeReadIsNamedAndTheRestGoesOn(t *testing.T) {
 			if d.Basis != c.basis || !strings.Contains(reasons(d), c.says) {
 				t.Errorf("basis %s, reasons:\n%s", d.Basis, reasons(d))
 			}
+			if wantErr := strings.HasPrefix(c.name, "the server") || strings.Contains(c.name, "lake"); (len(rec.Errors) > 0) != wantErr && c.name != "the server mixes groups up" {
+				t.Errorf("errors of the tick: %v", rec.Errors)
+			}
 			if w.desired("up") != c.up || w.desired("down") != c.down {
 				t.Errorf("up %d, down %d; want %d, %d", w.desired("up"), w.desired("down"), c.up, c.down)
 			}
@@ -120,10 +124,14 @@ func TestAnUnknownGroupIsAnErrorOfTheRecordAndStopsNoOther(t *testing.T) {
 func TestAReplacedModelIsNoticedAndTheWindowCutAgain(t *testing.T) {
 	w := newWorld(t)
 	s := w.scaler()
+	w.spec.Lags = []models.Lag{{Series: api.SeriesDemand, Offsets: []int{3}}}
 	longer := func(_ context.Context, req api.PredictRequest) (api.PredictResponse, error) {
 		if n := len(req.Windows[0].Series[api.SeriesDemand]); n != 5 {
-			w.alter(func() { w.spec.Lookback, w.version = 5, 2 }) // what the registry says by now
+			w.alter(func() { w.spec.Lookback, w.spec.Lags[0].Offsets, w.version = 5, []int{50}, 2 }) // what the registry says by now
 			return api.PredictResponse{}, &api.Problem{Title: "window does not fit", Status: http.StatusUnprocessableEntity, Field: "windows[0]"}
+		}
+		if past := req.Windows[0].Lags[api.SeriesDemand][50]; math.IsNaN(past[0]) {
+			t.Error("the history was not read as far back as the new model looks")
 		}
 		return w.answer(req), nil
 	}
@@ -132,14 +140,14 @@ func TestAReplacedModelIsNoticedAndTheWindowCutAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := decisionOf(rec, "up"); d.Basis != api.BasisPredictive || d.ModelVersion != 2 || len(w.asked) != 2 {
+	if d := decisionOf(rec, "up"); d.Basis != api.BasisPredictive || d.ModelVersion != 2 || len(w.asked) != 2 || len(rec.Errors) != 0 {
 		t.Errorf("basis %s, version %d, %d requests\n%s", d.Basis, d.ModelVersion, len(w.asked), reasons(d))
 	}
 	w.predict = func(context.Context, api.PredictRequest) (api.PredictResponse, error) {
 		return api.PredictResponse{}, &api.Problem{Title: "window does not fit", Status: http.StatusBadRequest}
 	}
 	rec, err = w.once(s, t0.Add(step))
-	if err != nil || decisionOf(rec, "up").Basis != api.BasisReactive || len(w.asked) != 4 {
+	if err != nil || decisionOf(rec, "up").Basis != api.BasisReactive || len(w.asked) != 4 || len(rec.Errors) != 1 {
 		t.Errorf("a server that never accepts: %v, %d requests", err, len(w.asked))
 	}
 }
@@ -307,6 +315,7 @@ func TestRun(t *testing.T) {
 		w := newWorld(t)
 		start := time.Now().UTC() // midnight
 		var at []time.Duration
+		w.bad = &saboteur{seen: map[string]int{}}
 		s := w.scaler(func(c *Config) { c.Settle = time.Minute })
 		s.deps.Now = time.Now
 		s.deps.OnTick = func(rec api.TickRecord) {
@@ -320,8 +329,9 @@ func TestRun(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		go func() { ended <- s.Run(ctx) }()
 		time.Sleep(9 * time.Minute)
-		w.bad = &saboteur{dead: true, seen: map[string]int{}}
-		s.deps.Store.(*sabotaged).bad = w.bad
+		w.bad.mu.Lock()
+		w.bad.dead = true
+		w.bad.mu.Unlock()
 		time.Sleep(4*time.Minute + 15*time.Second) // until 16:15, with the tick due at 16:00
 		w.bad.mu.Lock()
 		w.bad.dead = false
