@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -12,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/onnxtest"
@@ -334,6 +338,70 @@ func (p panicky) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error
 		panic("boom")
 	}
 	return p.Session.Run(ctx, b)
+}
+
+func TestAClientThatStopsHalfWayHoldsNothingForLong(t *testing.T) {
+	r := start(t, newShelf(), func(c *server.Config, _ *server.Deps) { c.ReadTimeout = 200 * time.Millisecond })
+	for name, text := range map[string]string{
+		"in the header": "POST /predict HTTP/1.1\r\nHost: x\r\n",
+		"in the body":   "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"windows\":",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := conn.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(conn) // until the server hangs up
+			if err != nil || len(answer) > 0 && !strings.HasPrefix(string(answer), "HTTP/1.1 4") {
+				t.Errorf("got %q, %v", answer, err)
+			}
+		})
+	}
+	if got := r.get(api.RouteHealth); got.status != http.StatusOK {
+		t.Errorf("status %d", got.status)
+	}
+}
+
+func TestTheMetricsFollowTheConventionsAndHaveBoundedLabels(t *testing.T) {
+	registry := newShelf()
+	registry.put("foreign", models.Manifest{}, onnxtest.Foreign())
+	r := start(t, registry, nil)
+	r.post(foreignRequest)
+	for _, path := range []string{"/a", "/b", "/api/v1/groups/x", "/api/v1/groups/y"} {
+		r.do("BREW", path, nil, nil, true)
+		r.do(http.MethodGet, path, nil, nil, true)
+	}
+	text := string(r.get(api.RouteMetrics).body)
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+	for _, want := range []string{`forescale_http_requests_total{code="200",method="POST",route="/predict"} 1`, `forescale_predict_rows_total{model="foreign"} 1`,
+		`forescale_http_requests_total{code="404",method="GET",route="none"} 2`, `forescale_http_requests_total{code="404",method="GET",route="/api/v1/groups/:group"} 2`,
+		`forescale_model_info{model="foreign",version="1"} 1`, `forescale_registry_reads_total{result="ok"}`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	for _, invented := range []string{"BREW", `"/a"`, "groups/x"} {
+		if strings.Contains(text, invented) {
+			t.Errorf("a client put %s into the metrics", invented)
+		}
+	}
+	if t.Failed() {
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "forescale_http_requests_total") {
+				t.Log(line)
+			}
+		}
+	}
 }
 
 func TestNothingIsLeftBehindAfterADrain(t *testing.T) {
