@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -93,7 +92,7 @@ func (p *parser) object(what string, field func(key string, at int) error) error
 	if token != json.Delim('{') {
 		return p.fault(at, "%s must be an object in braces", what)
 	}
-	var seen []string
+	seen := make(map[string]bool)
 	for {
 		token, at, err := p.token()
 		if err != nil {
@@ -103,11 +102,10 @@ func (p *parser) object(what string, field func(key string, at int) error) error
 			return nil
 		}
 		key := token.(string) // the decoder allows nothing else here
-		if i, found := slices.BinarySearch(seen, key); found {
+		if seen[key] {
 			return p.fault(at, "%s has the key %.40q twice", what, key)
-		} else {
-			seen = slices.Insert(seen, i, key)
 		}
+		seen[key] = true
 		if err := field(key, at); err != nil {
 			return err
 		}

@@ -20,12 +20,12 @@
 //
 // # From rows to slots
 //
-// The step is the most common difference between neighbouring rows. Slots lie on
-// the absolute grid of whole steps (12:00, 12:05, …): a row belongs to the slot
-// that it falls into, so stamps such as 18:22:39.75 every five minutes become
-// 18:20, 18:25, and so on. Where that would put two rows into one slot, because
-// stamps waver around whole steps, the nearest whole step is taken instead, and
-// failing that the first row's stamp starts the grid. If rows still share a slot,
-// they are reduced as window.FromSamples reduces samples. All but the plain case
-// are noted.
+// The step is the most common difference between neighbouring rows. Rows that
+// keep it exactly, gaps aside, keep their stamps too: 18:22:39.75, 18:27:39.75 and
+// so on are the starts of their slots. Otherwise slots lie on the absolute grid of
+// whole steps (12:00, 12:05, …) and a row belongs to the slot that it falls into.
+// Where that would put two rows into one slot, because stamps waver around whole
+// steps, the nearest whole step is taken instead, and failing that the first row's
+// stamp starts the grid. If rows still share a slot, they are reduced as
+// window.FromSamples reduces samples. All but the plain case are noted.
 package tidy

@@ -26,7 +26,9 @@ func (p *parser) fields(line string) ([]string, error) {
 	}
 	e := &Error{File: p.file, Line: p.line, Detail: "the quotes do not match", Fix: "remove them, no value here needs quotes", Err: err}
 	if syntax := (*csv.ParseError)(nil); errors.As(err, &syntax) {
-		e.Column = strings.Count(line[:min(len(line), max(0, syntax.Column-1))], ",") + 1
+		// A quote that never ends is reported at the end of the line.
+		place := min(strings.LastIndexByte(line, '"'), max(0, syntax.Column-1))
+		e.Column = strings.Count(line[:place], ",") + 1
 	}
 	return nil, e
 }

@@ -11,18 +11,19 @@ import (
 	"github.com/forescale/forescale/internal/window"
 )
 
-// maxGridCells bounds a grid, in slots times columns: half a gigabyte. Two stray
-// rows, centuries apart, must not ask for more.
-const maxGridCells = 1 << 26
+// maxGridCells bounds a grid, in slots times columns, to 128 MB: 160 years of one
+// column at five minutes. Two stray rows, centuries apart, must not ask for more.
+const maxGridCells = 1 << 24
 
 // ErrNoStep means that the table has too few rows to tell the step.
 var ErrNoStep = errors.New("fewer than two rows, so the step cannot be told")
 
 // Step returns the length of a slot, inferred from the rows: the most common
-// difference between neighbours if half of them have it, or if all others are
-// whole multiples of it (gaps); otherwise, for stamps that waver, the median
-// difference, rounded to a usual step if one is within a tenth of it and else to
-// whole seconds.
+// difference between neighbours, if all others are whole multiples of it (gaps).
+// Otherwise stamps waver, and it is the most common difference if half of them
+// have it, else the median, taken to a usual step if one is within a twentieth
+// and else to whole seconds: a step that is off by a second would drift by a slot
+// a day.
 func (t *Table) Step() (time.Duration, error) {
 	if len(t.Times) < 2 {
 		return 0, ErrNoStep
@@ -47,16 +48,19 @@ func (t *Table) Step() (time.Duration, error) {
 	for d := range count {
 		multiples = multiples && d%mode == 0
 	}
-	if 2*count[mode] >= len(diffs) || multiples {
+	if multiples {
 		return mode, nil
 	}
-	median := diffs[len(diffs)/2]
+	typical := diffs[len(diffs)/2]
+	if 2*count[mode] >= len(diffs) {
+		typical = mode
+	}
 	for _, usual := range usualSteps {
-		if (median - usual).Abs() <= usual/10 {
+		if (typical - usual).Abs() <= usual/20 {
 			return usual, nil
 		}
 	}
-	return max(median.Round(time.Second), time.Second), nil
+	return max(typical.Round(time.Second), time.Second), nil
 }
 
 var usualSteps = []time.Duration{
@@ -121,9 +125,17 @@ type placement struct {
 }
 
 // place returns the first placement that gives each row a slot of its own, or
-// the one with the fewest shared slots.
+// the one with the fewest shared slots. Rows that keep the step exactly keep their
+// stamps as well, so that a forecast of a slot bears the stamp of its row.
 func (t *Table) place(step time.Duration) placement {
 	first := t.Times[0]
+	if t.regular(step) {
+		p := placement{from: first}
+		if !first.Equal(first.Truncate(step)) {
+			p.note = fmt.Sprintf("slots of %s begin at the rows' own timestamps, not at whole steps of the clock", step)
+		}
+		return p
+	}
 	candidates := []placement{
 		{from: first.Truncate(step)},
 		{from: first.Add(step / 2).Truncate(step).Add(-step / 2), shift: step / 2,
@@ -142,6 +154,16 @@ func (t *Table) place(step time.Duration) placement {
 		}
 	}
 	return best
+}
+
+// regular reports whether every row lies a whole number of steps after the first.
+func (t *Table) regular(step time.Duration) bool {
+	for _, at := range t.Times {
+		if at.Sub(t.Times[0])%step != 0 {
+			return false
+		}
+	}
+	return len(t.Times) > 1
 }
 
 // describe returns the notes on the table's regularity.

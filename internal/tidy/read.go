@@ -20,12 +20,13 @@ import (
 type Limits struct {
 	Bytes int64 // of text, after decompression
 	Line  int   // bytes in one line
-	Cells int   // values in all
+	Cells int   // values in all, timestamps included
 }
 
-// DefaultLimits is what ReadFile allows: 1 GiB of text, lines of 1 MiB, 2^26
-// values (half a gigabyte of memory).
-func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Line: 1 << 20, Cells: 1 << 26} }
+// DefaultLimits is what ReadFile allows: 1 GiB of text, lines of 1 MiB, and 2^23
+// values (forty years of one metric at five minutes), which take at most about
+// 600 MB of memory while they are read.
+func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Line: 1 << 20, Cells: 1 << 23} }
 
 // maxColumns bounds the columns of a file.
 const maxColumns = 10_000
@@ -98,6 +99,7 @@ func Read(r io.Reader, name string, limits Limits) (*Table, error) {
 	p := &parser{file: name, limits: limits}
 	p.in = &bounded{r: text, left: limits.Bytes}
 	p.lines = bufio.NewScanner(p.in)
+	p.lines.Split(p.in.split)
 	p.lines.Buffer(make([]byte, 0, min(64<<10, limits.Line)), limits.Line)
 	return p.table()
 }
@@ -107,16 +109,24 @@ var errTooLarge = errors.New("text too large")
 
 // bounded fails, rather than ends, once more than left bytes came out of r.
 type bounded struct {
-	r    io.Reader
-	left int64
+	r      io.Reader
+	left   int64
+	failed bool // the text broke off, rather than ended
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
 	if b.left -= int64(n); b.left < 0 {
-		return 0, errTooLarge
+		n, err = 0, errTooLarge
 	}
+	b.failed = b.failed || err != nil && !errors.Is(err, io.EOF)
 	return n, err
+}
+
+// split is bufio.ScanLines, but where the text broke off it withholds the last
+// line, which may be half a one: what is wrong is the file, not that line.
+func (b *bounded) split(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	return bufio.ScanLines(data, atEOF && !b.failed)
 }
 
 // parser reads one file, line by line.
@@ -160,9 +170,10 @@ func (p *parser) table() (*Table, error) {
 	return p.finish()
 }
 
-// next advances to the next line that is not blank.
+// next advances to the next line that is not blank. Lines are as bounded as
+// values, or a gigabyte of blank ones would be read to its end.
 func (p *parser) next() bool {
-	for p.lines.Scan() {
+	for p.line < p.limits.Cells && p.lines.Scan() {
 		p.line++
 		if len(strings.TrimSpace(p.lines.Text())) > 0 {
 			return true
@@ -175,6 +186,8 @@ func (p *parser) readError() error {
 	err := p.lines.Err()
 	e := &Error{File: p.file, Line: p.line + 1, Err: err}
 	switch {
+	case err == nil && p.line >= p.limits.Cells:
+		e.Detail, e.Fix = fmt.Sprintf("the file has %d lines or more", p.limits.Cells), "split it"
 	case err == nil:
 		return nil
 	case errors.Is(err, bufio.ErrTooLong):
@@ -293,7 +306,7 @@ const firstYear, lastYear = 1900, 2150
 
 func (p *parser) time(text string) (time.Time, *Error) {
 	t, ok := time.Time{}, false
-	for i := 0; i < len(layouts) && !ok; i++ {
+	for i := 0; i < len(layouts) && !ok && strings.ContainsAny(text, "-:"); i++ {
 		layout := (p.layout + i) % len(layouts)
 		if parsed, err := time.Parse(layouts[layout], text); err == nil {
 			t, ok, p.layout = parsed.UTC(), true, layout

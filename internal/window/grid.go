@@ -36,6 +36,24 @@ func (g *Grid) Time(i int) time.Time { return g.Start.Add(time.Duration(i) * g.S
 // End returns the end of the last slot.
 func (g *Grid) End() time.Time { return g.Time(g.Len()) }
 
+// FromFirst returns the part of the grid from the first slot on in which the named
+// column is known, sharing its memory. The slots before it are no history: they
+// belong to no part of a chronological split. Without any known value nothing is
+// left.
+func (g *Grid) FromFirst(name string) *Grid {
+	n := g.Len()
+	first := 0
+	for first < n && math.IsNaN(g.value(name, first)) {
+		first++
+	}
+	part := &Grid{Group: g.Group, Start: g.Time(first), Step: g.Step, Columns: make(map[string]api.Series, len(g.Columns))}
+	for column, values := range g.Columns {
+		part.Columns[column] = values[min(first, len(values)):]
+	}
+	part.Censored = g.Censored[min(first, len(g.Censored)):]
+	return part
+}
+
 // value returns slot i of the named column, NaN outside of it.
 func (g *Grid) value(name string, i int) float64 {
 	if column := g.Columns[name]; i >= 0 && i < len(column) {

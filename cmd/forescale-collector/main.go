@@ -1,0 +1,41 @@
+// Forescale-collector brings metrics into the data lake.
+//
+//	forescale-collector -config FILE                     every step, until stopped
+//	forescale-collector -config FILE -once [-at TIME]    one tick, for cron and Lambda
+//	forescale-collector -config FILE -backfill 14d       a range of the past, then exit
+//	forescale-collector -config FILE -backfill 2026-03-01T00:00:00Z/2026-03-08T00:00:00Z
+//	forescale-collector -data URL -import FILE -group NAME [-column METRIC=COLUMN ...]
+//
+// A tick asks each source for the newest slots, three of them because points may
+// come late, and stores what the lake lacks. What was missed while the collector
+// was down is fetched at the next start, as far back as collector.catch_up says;
+// stopping it at any moment, kill -9 included, loses and doubles nothing.
+//
+// -at sets the moment that -once acts at: the newest slot collected ends there or
+// before. Without it, -once acts collector.settle in the past, so that the
+// provider has had time to publish.
+//
+// -backfill may be repeated and interrupted: what is in the lake stays.
+//
+// -import reads a CSV or CSV.gz file with a column timestamp. Each other column
+// becomes a metric of the group, is_* columns become flags, *_label columns are
+// left out. With -column only the columns named (and flags) are taken.
+//
+// Credentials come from the AWS SDK's default chain, never from the file. A
+// configuration:
+//
+//	data: s3://my-lake/forescale?region=eu-central-1
+//	calendar: business_calendar.json
+//	aws: {region: eu-central-1}
+//	collector:
+//	  sources:
+//	    - cloudwatch:
+//	        groups:
+//	          - name: web
+//	            auto_scaling_group: web-production
+//	            load_balancer: app/web/50dc6c495c0c9188
+package main
+
+import "github.com/forescale/forescale/internal/cli"
+
+func main() { cli.Main(new(program).command()) }

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"github.com/forescale/forescale/collector"
+	"github.com/forescale/forescale/collector/sources"
+	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/tidy"
+)
+
+// run does what the command line asks for. Check has filled in the rest of p.
+func (p *program) run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return cli.Usagef("unexpected argument %q", args[0])
+	}
+	c, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.report(c, time.Now())
+	switch {
+	case p.importFile != "":
+		return p.importCSV(ctx, c)
+	case p.backfill != "":
+		return c.Backfill(ctx, p.from, p.to, p.progress())
+	case p.once:
+		at := p.moment
+		if at.IsZero() {
+			at = time.Now().Add(-p.section.Settle)
+		}
+		return c.Once(ctx, at)
+	}
+	return p.serve(ctx, c)
+}
+
+func (p *program) open(ctx context.Context) (*collector.Collector, error) {
+	store, err := blob.Open(ctx, p.common.Data)
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	var srcs []collector.Source
+	if p.importFile == "" { // an import needs no provider and no credentials
+		srcs, err = sources.Open(ctx, p.section, sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Log: p.log})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return collector.New(p.section.Config, collector.Deps{
+		Sources: srcs, Lake: dataset.New(store), State: store, Calendar: p.calendar,
+		Step: p.common.Step, Now: time.Now, Log: p.log,
+	})
+}
+
+func (p *program) importCSV(ctx context.Context, c *collector.Collector) error {
+	table, err := tidy.ReadFile(p.importFile)
+	if err != nil {
+		return err
+	}
+	for _, note := range table.Notes {
+		p.log.Info("note on the file", "file", p.importFile, "note", note)
+	}
+	rows, err := c.Import(ctx, table, p.group, p.columns)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", p.importFile, err)
+	}
+	p.log.Info("imported", "file", p.importFile, "group", p.group, "rows", rows)
+	return nil
+}
+
+// serve runs the ticks, and the metrics endpoint where one is configured, until
+// ctx ends or one of them cannot go on.
+func (p *program) serve(ctx context.Context, c *collector.Collector) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if addr := p.section.MetricsListen; addr != "" {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("collector.metrics_listen: %w", err)
+		}
+		p.log.Info("serving metrics", "addr", l.Addr().String())
+		g.Go(func() error { return serveMetrics(ctx, l, c.Metrics()) })
+	}
+	g.Go(func() error { return c.Run(ctx) })
+	return g.Wait()
+}
+
+func serveMetrics(ctx context.Context, l net.Listener, metrics prometheus.Collector) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	srv := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 16,
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics endpoint: %w", err)
+	}
+	return nil
+}
+
+// progress returns what shows a back-fill's progress: a bar on a terminal, and a
+// log line a day otherwise.
+func (p *program) progress() func(collector.Progress) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return func(pr collector.Progress) {
+			p.log.Info("back-fill", "source", pr.Source, "at", pr.At, "done", pr.Done.String(),
+				"total", pr.Total.String(), "samples", pr.Samples)
+		}
+	}
+	var bar *progressbar.ProgressBar
+	return func(pr collector.Progress) {
+		if bar == nil {
+			bar = progressbar.NewOptions64(int64(pr.Total/time.Minute), progressbar.OptionSetWriter(os.Stderr),
+				progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+		}
+		bar.Describe(fmt.Sprintf("%s %s, %d samples", pr.Source, pr.At.Format("2006-01-02 15:04"), pr.Samples))
+		_ = bar.Set64(int64(pr.Done / time.Minute)) // a terminal that is gone is no reason to stop
+	}
+}
+
+// report logs the figures of the run at its end.
+func (p *program) report(c *collector.Collector, began time.Time) {
+	s := c.Stats()
+	p.log.Info("collector is done", "took", time.Since(began).Round(time.Millisecond).String(), "ticks", s.Ticks,
+		"failed_ticks", s.FailedTicks, "rows_stored", s.Stored, "late", s.Late, "revised", s.Revised, "duplicates", s.Duplicates)
+	for name, src := range s.Sources {
+		p.log.Info("source", "source", name, "samples", src.Samples, "errors", src.Errors, "irregular", src.Irregular)
+	}
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/forescale/forescale/internal/calendar"
+	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/internal/conf"
+	"github.com/forescale/forescale/trainer"
+)
+
+const manual = `forescale-trainer fits a forecasting model to the history of one group, measures
+it on the last fifth of that history, and exports it as one ONNX file.
+
+  # A CSV file with a column timestamp; half a minute:
+  forescale-trainer -data cpu.csv.gz -target cpu_utilization -out model
+
+  # The reference network, one step ahead, with the calendar's sale flag as a
+  # known future; some minutes:
+  forescale-trainer -data shop.csv -target cpu_utilization -preset reference \
+      -known is_sale_active -out model
+
+  # A group of the data lake, registered where forescale-server finds it:
+  forescale-trainer -data s3://lake/forescale -group web -out model -models s3://lake/models
+
+DIR receives model.onnx, manifest.json, report.json and predictions.csv. The first
+version of a name in the registry serves at once, a later one is a challenger.
+Ctrl-C stops between two steps; then nothing is written. The same data and -seed
+give the same bytes of model.onnx for any number of -workers.
+
+Presets:
+  fast       one LSTM layer of 32 over 24 slots, 12 steps ahead: the change from the
+             last value, with clock and day-before features (default)
+  reference  three LSTM layers of 128 over 24 slots, one step ahead, min-max scaling`
+
+// program is the command line, and what check makes of it.
+type program struct {
+	configFile, data, group, name, out, models string
+	calendarFile, known, inputs                string
+	history                                    time.Duration
+	override                                   trainer.Config // what the flags say
+	set                                        map[string]bool
+	fs                                         *flag.FlagSet
+
+	common   conf.Common
+	config   trainer.Config
+	calendar *calendar.Calendar // nil: none
+
+	stdout, stderr io.Writer // nil: the process's
+}
+
+func (p *program) command() cli.Command {
+	return cli.Command{Name: "forescale-trainer", Manual: manual, Flags: p.flags, Check: p.check, Run: p.run}
+}
+
+func (p *program) flags(fs *flag.FlagSet) {
+	p.fs = fs
+	fs.StringVar(&p.configFile, "config", "", "configuration `FILE`; its section trainer has a key for each flag of training")
+	fs.StringVar(&p.data, "data", "", "CSV or CSV.gz `FILE`, or URL of a data lake")
+	fs.StringVar(&p.group, "group", "", "`NAME` of the group; for a file, the name that it gets (default: the file's)")
+	fs.StringVar(&p.out, "out", "", "`DIR` for model.onnx, manifest.json, report.json and predictions.csv")
+	fs.StringVar(&p.models, "models", "", "`URL` of the model registry to register the model in")
+	fs.StringVar(&p.name, "name", "", "`NAME` of the model in the registry (default: the group's)")
+	fs.StringVar(&p.calendarFile, "calendar", "", "business calendar `FILE`, in place of the data's own is_ columns")
+	fs.DurationVar(&p.history, "history", 60*24*time.Hour, "how far back to read a data lake")
+	o := &p.override
+	fs.StringVar(&o.Target, "target", "", "`COLUMN` to forecast")
+	fs.StringVar(&o.Preset, "preset", "", "recipe `NAME`: "+strings.Join(trainer.Presets(), " or "))
+	fs.StringVar(&p.known, "known", "", "flags known in advance, `A,B`, or none (default: "+strings.Join(trainer.DefaultKnown, ",")+" where present)")
+	fs.StringVar(&p.inputs, "inputs", "", "series read beside the target, `A,B`, or none (default: all metrics)")
+	fs.IntVar(&o.Horizon, "horizon", 0, "`SLOTS` to forecast (default: the preset's)")
+	fs.IntVar(&o.Lookback, "lookback", 0, "`SLOTS` to look back (default: the preset's)")
+	fs.IntVar(&o.Epochs, "epochs", 0, "train for at most `N` epochs (default: the preset's)")
+	fs.Uint64Var(&o.Seed, "seed", 0, "`NUMBER` that all randomness follows from")
+	fs.IntVar(&o.Workers, "workers", 0, "`N` goroutines (default: one per processor)")
+}
+
+// check loads the configuration, puts the flags over it and returns every fault
+// at once.
+func (p *program) check() error {
+	p.set = map[string]bool{}
+	p.fs.Visit(func(f *flag.Flag) { p.set[f.Name] = true })
+	p.config = trainer.DefaultConfig()
+	common, err := conf.Load(p.configFile, "trainer", &p.config)
+	faults := []error{err}
+	p.common = common
+	p.apply()
+	faults = append(faults, p.config.Validate())
+	if p.history <= 0 {
+		faults = append(faults, fmt.Errorf("history: %s must be positive", p.history))
+	}
+	if p.common.Calendar != "" {
+		p.calendar, err = calendar.Load(p.common.Calendar)
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// apply puts the flags that were given over the configuration.
+func (p *program) apply() {
+	c, o := &p.config, p.override
+	for name, put := range map[string]func(){
+		"data":     func() { p.common.Data = p.data },
+		"models":   func() { p.common.Models = p.models },
+		"calendar": func() { p.common.Calendar = p.calendarFile },
+		"target":   func() { c.Target = o.Target },
+		"preset":   func() { c.Preset = o.Preset },
+		"known":    func() { c.Known = list(p.known) },
+		"inputs":   func() { c.Inputs = list(p.inputs) },
+		"horizon":  func() { c.Horizon = o.Horizon },
+		"lookback": func() { c.Lookback = o.Lookback },
+		"epochs":   func() { c.Epochs = o.Epochs },
+		"seed":     func() { c.Seed = o.Seed },
+		"workers":  func() { c.Workers = o.Workers },
+	} {
+		if p.set[name] {
+			put()
+		}
+	}
+}
+
+// list splits A,B; "" and none are the empty list, which is not nil.
+func list(s string) []string {
+	if s == "" || s == "none" {
+		return []string{}
+	}
+	return strings.Split(s, ",")
+}
+
+func (p *program) run(ctx context.Context, args []string) error {
+	if p.stdout == nil {
+		p.stdout, p.stderr = os.Stdout, os.Stderr
+	}
+	switch {
+	case len(args) > 0:
+		return cli.Usagef("unexpected argument %q", args[0])
+	case p.common.Data == "":
+		return cli.Usagef("-data is missing: a CSV file, or the URL of a data lake")
+	case p.out == "":
+		return cli.Usagef("-out is missing: the directory for the model and its report")
+	}
+	if err := os.MkdirAll(p.out, 0o755); err != nil { // before the work, not after it
+		return err
+	}
+	data, err := p.load(ctx)
+	if err != nil {
+		return err
+	}
+	if p.config.Target == "" {
+		if p.config.Target, err = onlyTarget(data.Grid); err != nil {
+			return err
+		}
+	}
+	show := newProgress(p.stderr)
+	p.config.Progress, p.config.Now = show.update, time.Now
+	result, err := trainer.Train(ctx, p.config, data)
+	show.finish()
+	if err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintln(p.stderr, "stopped; nothing was written")
+		}
+		return err
+	}
+	return p.deliver(ctx, result)
+}

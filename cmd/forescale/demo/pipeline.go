@@ -1,0 +1,189 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/api/client"
+	"github.com/forescale/forescale/collector"
+	"github.com/forescale/forescale/collector/cloudwatch"
+	"github.com/forescale/forescale/collector/sources"
+	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/conf"
+	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/window"
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/scaler"
+	"github.com/forescale/forescale/scaler/plan"
+	"github.com/forescale/forescale/scaler/targets"
+	"github.com/forescale/forescale/trainer"
+)
+
+// stores are the places that the services share.
+type stores struct {
+	lakeURL, modelsURL string
+	lake               blob.Store
+	data               *dataset.Dataset
+	registry           *models.Registry
+}
+
+func (d *demo) openStores(ctx context.Context) error {
+	s := &d.stores
+	s.lakeURL = "file://" + filepath.Join(d.dir, "data")
+	s.modelsURL = "file://" + filepath.Join(d.dir, "models")
+	lake, err := blob.Open(ctx, s.lakeURL)
+	if err != nil {
+		return err
+	}
+	registry, err := blob.Open(ctx, s.modelsURL)
+	if err != nil {
+		return err
+	}
+	s.lake, s.data, s.registry = lake, dataset.New(lake), models.NewRegistry(registry)
+	return nil
+}
+
+// aws points every AWS client of this process at the simulated cloud, with
+// credentials of its own, so that the user's are neither needed nor sent.
+func (d *demo) aws() (conf.AWS, error) {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "simulated", "AWS_SECRET_ACCESS_KEY": "simulated", "AWS_SESSION_TOKEN": "",
+		"AWS_PROFILE": "", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return conf.AWS{}, err
+		}
+	}
+	return conf.AWS{Region: "eu-central-1", CloudWatchEndpoint: d.endpoint, AutoScalingEndpoint: d.endpoint}, nil
+}
+
+// collect starts the collector and back-fills the history.
+func (d *demo) collect(ctx context.Context) error {
+	if err := d.openStores(ctx); err != nil {
+		return err
+	}
+	aws, err := d.aws()
+	if err != nil {
+		return err
+	}
+	cfg := sources.DefaultConfig()
+	group := func(name string) cloudwatch.Group {
+		return cloudwatch.Group{Name: name, LoadBalancer: "app/" + name}
+	}
+	cfg.Sources = []sources.Source{{CloudWatch: &cloudwatch.Config{
+		Groups: []cloudwatch.Group{group(groupPredictive), group(groupReactive)},
+	}}}
+	step := d.load.demand.Step
+	if err := cfg.Validate(step); err != nil {
+		return err
+	}
+	opened, err := sources.Open(ctx, cfg, sources.Deps{AWS: aws, Step: step, Now: d.cloud.Now, Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.collector, err = collector.New(cfg.Config, collector.Deps{
+		Sources: opened, Lake: d.stores.data, State: d.stores.lake, Calendar: d.load.plans,
+		Step: step, Now: d.cloud.Now, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	return d.collector.Backfill(ctx, d.load.demand.Start, d.begin, nil)
+}
+
+// train fits a model to the history of the group that is to be steered by it.
+func (d *demo) train(ctx context.Context) error {
+	step := d.load.demand.Step
+	samples, err := d.stores.data.Scan(ctx, dataset.Query{
+		Groups: []string{groupPredictive}, From: d.load.demand.Start, To: d.begin,
+	})
+	if err != nil {
+		return err
+	}
+	grid := window.FromSamples(samples, step, d.load.demand.Start, d.begin)[groupPredictive]
+	if grid == nil || !grid.AddDemand() {
+		return fmt.Errorf("the lake has no CPU and size of group %s", groupPredictive)
+	}
+	cfg := trainer.DefaultConfig()
+	cfg.Preset, cfg.Target, cfg.Seed, cfg.Now = trainer.PresetFast, api.SeriesDemand, d.Seed, time.Now
+	cfg.Progress = d.trainingProgress()
+	result, err := trainer.Train(ctx, cfg, trainer.Data{Grid: grid, Flags: d.load.plans, FlagNames: d.load.plans.Flags()})
+	if err != nil {
+		return err
+	}
+	m := result.Manifest
+	m.Name, m.Groups = groupPredictive, []string{groupPredictive}
+	_, err = d.stores.registry.Put(ctx, m, result.Model)
+	return err
+}
+
+// trainingProgress prints a line every few seconds.
+func (d *demo) trainingProgress() func(trainer.Progress) {
+	last := time.Now()
+	return func(p trainer.Progress) {
+		if time.Since(last) < 5*time.Second {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(d.Out, "         epoch %d of at most %d, loss %.4g, %s left\n", p.Epoch, p.Epochs, p.Loss, p.Left.Round(time.Second))
+	}
+}
+
+// serve starts the server as a child process, and the scaler against it.
+func (d *demo) serve(ctx context.Context) error {
+	binary, err := findServer(d.Server)
+	if err != nil {
+		return err
+	}
+	step := d.load.demand.Step
+	config := filepath.Join(d.dir, "server.yaml")
+	text := fmt.Sprintf("data: %q\nmodels: %q\nstep: %s\nserver:\n  replay: true\n", d.stores.lakeURL, d.stores.modelsURL, step)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return err
+	}
+	logs, err := os.Create(filepath.Join(d.dir, "logs", "server.log"))
+	if err != nil {
+		return err
+	}
+	if d.server, err = startChild(ctx, binary, []string{"-config", config}, logs); err != nil {
+		return fmt.Errorf("%w (its log: %s)", err, logs.Name())
+	}
+	return d.newScaler(ctx)
+}
+
+// newScaler configures both groups alike but for the signal that steers them.
+func (d *demo) newScaler(ctx context.Context) (err error) {
+	aws, err := d.aws()
+	if err != nil {
+		return err
+	}
+	cfg := scaler.DefaultConfig()
+	cfg.Server, cfg.ID = d.server.URL(), "demo"
+	for name, signal := range map[string]plan.Signal{
+		groupPredictive: plan.SignalPredicted, groupReactive: plan.SignalObserved,
+	} {
+		g := scaler.DefaultGroup()
+		g.Name, g.Mode, g.Policy.Signal = name, api.ModeLive, signal
+		g.LeadTime = d.Lead
+		g.Cooldown = scaler.Cooldown{Out: d.load.demand.Step, In: d.load.demand.Step}
+		cfg.Groups = append(cfg.Groups, g)
+	}
+	target, err := targets.Open(ctx, cfg, aws)
+	if err != nil {
+		return err
+	}
+	forecaster, err := client.New(cfg.Server)
+	if err != nil {
+		return err
+	}
+	d.scaler, err = scaler.New(cfg, d.load.demand.Step, scaler.Deps{
+		Store: d.stores.lake, History: d.stores.data, Specs: d.stores.registry, Forecaster: forecaster,
+		Target: target, Flags: d.load.plans, Log: d.log, Now: d.cloud.Now,
+	})
+	return err
+}

@@ -1,0 +1,116 @@
+package demo
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/calendar"
+	"github.com/forescale/forescale/internal/fleet"
+	"github.com/forescale/forescale/internal/tidy"
+)
+
+// workload is what the demo replays: a load, and what was planned in advance.
+type workload struct {
+	name   string // for people
+	demand *fleet.Demand
+	plans  *calendar.Calendar
+	notes  []string // what was mended on reading
+}
+
+// Workload says where a load comes from.
+type Workload struct {
+	Trace  string // path of a tidy CSV file; empty: a generated load
+	Target string // column of Trace; may be empty when there is only one
+	Seed   uint64 // of a generated load
+}
+
+// Demand returns the load alone.
+func (w Workload) Demand() (*fleet.Demand, error) {
+	l, err := w.open()
+	return l.demand, err
+}
+
+func (w Workload) open() (workload, error) {
+	if w.Trace == "" {
+		return generated(w.Seed)
+	}
+	return fromTrace(w.Trace, w.Target)
+}
+
+// fromTrace reads the load from a tidy file. Its flag columns (is_…) become
+// calendar events, known in advance.
+func fromTrace(path, target string) (workload, error) {
+	t, err := tidy.ReadFile(path)
+	if err != nil {
+		return workload{}, err
+	}
+	if target == "" {
+		if in := t.Inputs(); len(in) == 1 {
+			target = in[0]
+		} else {
+			return workload{}, fmt.Errorf("%s: name the column to replay with -target: one of %v", path, in)
+		}
+	}
+	g, err := t.Grid("trace")
+	if err != nil {
+		return workload{}, err
+	}
+	values, ok := g.Columns[target]
+	if !ok {
+		return workload{}, fmt.Errorf("%s: no column %q; -target may be one of %v", path, target, t.Inputs())
+	}
+	// Clouds report by whole steps of the clock.
+	d, err := fleet.NewDemand(g.Start.Truncate(g.Step), g.Step, values)
+	if err != nil {
+		return workload{}, fmt.Errorf("%s: column %s: %w", path, target, err)
+	}
+	plans, err := calendar.New(t.Events(), nil)
+	if err != nil {
+		return workload{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return workload{name: target + " of " + path, demand: d, plans: plans, notes: t.Notes}, nil
+}
+
+// generatedDays is three weeks of history, so that a lag of a week is learned,
+// and the days that are replayed live.
+const generatedDays = 24
+
+// generated returns a realistic load that depends on the seed alone.
+func generated(seed uint64) (workload, error) {
+	g, err := fleet.Generate(fleet.GenerateConfig{Seed: seed, Days: generatedDays, Step: 5 * time.Minute})
+	if err != nil {
+		return workload{}, err
+	}
+	d, err := fleet.NewDemand(g.Start, g.Step, g.Requests)
+	if err != nil {
+		return workload{}, err
+	}
+	plans, err := calendar.New(g.Events, nil)
+	if err != nil {
+		return workload{}, err
+	}
+	return workload{name: fmt.Sprintf("generated workload, seed %d", seed), demand: d, plans: plans}, nil
+}
+
+// split returns when the live part begins and ends, given its length in slots,
+// or an error that says how much history there is.
+func (w workload) split(live int) (begin, end time.Time, err error) {
+	n := len(w.demand.Slots)
+	perDay := int(24 * time.Hour / w.demand.Step)
+	if most := n - 2*perDay; live < 1 || live > most {
+		return begin, end, fmt.Errorf("-steps %d: the workload has %d slots of %s; at least two days (%d slots) must be left as history, so -steps can be 1 to %d",
+			live, n, w.demand.Step, 2*perDay, most)
+	}
+	begin = w.demand.Start.Add(time.Duration(n-live) * w.demand.Step)
+	return begin, w.demand.End(), nil
+}
+
+// eventAt returns the name of an event of the calendar under way at t, or "".
+func (w workload) eventAt(t time.Time) string {
+	var under []api.Event = w.plans.Events(t, t.Add(time.Second))
+	if len(under) == 0 {
+		return ""
+	}
+	return under[0].Name
+}

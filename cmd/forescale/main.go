@@ -1,0 +1,56 @@
+// Command forescale holds the operator's tools.
+//
+//	forescale demo     replay a workload through the whole pipeline on this machine
+//	forescale cloud    run the simulated cloud on its own
+//
+// Each has its own -help.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/forescale/forescale/internal/cli"
+)
+
+const manual = `forescale holds the operator's tools of Forescale, a predictive autoscaler.
+
+Usage:
+  forescale demo [flags]     replay a workload through the whole pipeline on this machine
+  forescale cloud [flags]    run the simulated cloud on its own, for tries with your own configuration
+
+'forescale COMMAND -help' says more. The services are programs of their own:
+forescale-collector, forescale-trainer, forescale-server and forescale-scaler.
+`
+
+func main() {
+	// The first signal drains; a second one ends the process as usual.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	commands := map[string]func() cli.Command{"demo": demoCommand, "cloud": cloudCommand}
+	name := ""
+	if len(args) > 0 {
+		name = args[0]
+	}
+	if c, ok := commands[name]; ok {
+		return cli.Execute(ctx, c(), args[1:], os.Stdout, os.Stderr)
+	}
+	switch name {
+	case "", "help", "-help", "--help", "-h":
+		fmt.Print(manual)
+		return cli.ExitOK
+	case "version", "-version", "--version":
+		return cli.Execute(ctx, cli.Command{Name: "forescale"}, []string{"-version"}, os.Stdout, os.Stderr)
+	case "-check", "--check":
+		return cli.Execute(ctx, cli.Command{Name: "forescale"}, []string{"-check"}, os.Stdout, os.Stderr)
+	}
+	fmt.Fprintf(os.Stderr, "forescale: there is no command %q\n\n%s", name, manual)
+	return cli.ExitUsage
+}

@@ -1,0 +1,204 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/dataset"
+)
+
+// Lake is the part of the data lake that the collector needs; a
+// *dataset.Dataset is one.
+type Lake interface {
+	Append(ctx context.Context, writer string, interval time.Time, samples []api.Sample, ingestedAt time.Time) error
+	Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error)
+}
+
+// Calendar says which flags hold when; a *calendar.Calendar is one.
+type Calendar interface {
+	Flags() []string
+	Flag(name string, t time.Time) float64
+}
+
+// Deps is what a Collector works with.
+type Deps struct {
+	Sources  []Source      // names must differ; none is valid for an import only
+	Lake     Lake          // required
+	State    State         // nil: nothing is remembered over restarts but what the lake tells
+	Calendar Calendar      // nil: no flags
+	Step     time.Duration // length of a slot
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Collector moves samples from sources into the lake. Its methods may be called
+// concurrently; ticks and chunks then take turns.
+type Collector struct {
+	cfg      Config
+	sources  []Source
+	lake     Lake
+	state    State
+	calendar Calendar
+	step     time.Duration
+	now      func() time.Time
+	log      *slog.Logger
+	meters   *meters
+
+	mu         sync.Mutex        // serialises ticks and chunks, and guards what follows
+	loaded     bool              // the state was read, or there is none
+	marks      map[string]*marks // by source name
+	saved      map[string]*marks // as last written
+	recent     *snapshot         // what the lake holds of the look-back; nil: not known
+	lastIngest time.Time
+}
+
+// New returns a collector that has not started anything. The error lists every
+// fault of the configuration and of the dependencies.
+func New(cfg Config, d Deps) (*Collector, error) {
+	faults := []error{cfg.Validate(d.Step)}
+	if d.Lake == nil || d.Now == nil || d.Log == nil || d.Step <= 0 {
+		faults = append(faults, errors.New("collector: lake, clock, log and step are required"))
+	}
+	names := map[string]bool{}
+	for _, s := range d.Sources {
+		if name := s.Name(); name == "" || names[name] {
+			faults = append(faults, fmt.Errorf("collector.sources: the name %q is empty or used twice", name))
+		}
+		names[s.Name()] = true
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return &Collector{
+		cfg: cfg, sources: d.Sources, lake: d.Lake, state: d.State, calendar: d.Calendar,
+		step: d.Step, now: d.Now, log: d.Log, meters: newMeters(), marks: map[string]*marks{},
+	}, nil
+}
+
+// Once runs the tick at: it collects the slots that ended by at, and fills the
+// holes that are known. The error joins what could not be read or stored; the
+// rest is in the lake, and what failed is fetched by a later tick. Once may be
+// repeated for the same or an earlier moment.
+//
+// A caller that wants the settled slots only passes a moment that lies
+// Config.Settle in the past, as Run does.
+func (c *Collector) Once(ctx context.Context, at time.Time) error {
+	return c.once(ctx, at, time.Time{})
+}
+
+// once is Once with a moment at which filling holes pauses; zero: never.
+func (c *Collector) once(ctx context.Context, at, pause time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	begin := c.now()
+	tick := at.UTC().Truncate(c.step)
+	err := c.tick(ctx, tick, pause)
+	c.meters.ticked(tick, c.now().Sub(begin), err)
+	return err
+}
+
+func (c *Collector) tick(ctx context.Context, tick, pause time.Time) error {
+	stateErr := c.trustMarks(ctx, tick)
+	from := tick.Add(-c.lookBack())
+	outcomes, snap, err := c.collect(ctx, c.sources, from, tick)
+	if err != nil { // nothing is stored for certain, so no mark may move
+		return errors.Join(stateErr, err)
+	}
+	c.keep(snap)
+	errs := []error{stateErr}
+	for _, o := range outcomes {
+		errs = append(errs, o.err)
+		c.marksOf(o.source).advance(o, from, tick, c.lookBack()-c.step)
+	}
+	if err := c.saveState(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	errs = append(errs, c.catchUp(ctx, outcomes, from, tick, pause))
+	return errors.Join(errs...)
+}
+
+// lookBack returns the length of the range that a tick asks for.
+func (c *Collector) lookBack() time.Duration { return time.Duration(c.cfg.LookBack) * c.step }
+
+// advance records the outcome of the live range [from, tick). The slots of the
+// last lateness before the mark have not been asked for as often as a late point
+// may need, so that a hole starts with them.
+func (m *marks) advance(o outcome, from, tick time.Time, lateness time.Duration) {
+	if o.whole || m.through.IsZero() {
+		return // the hole shows when the source answers again
+	}
+	if asked := m.through.Add(-lateness); asked.Before(from) {
+		m.owe(wholeSource, asked)
+	}
+	m.through = tick
+	for _, s := range o.failed {
+		m.owe(s, from)
+	}
+}
+
+func (c *Collector) marksOf(s Source) *marks {
+	m := c.marks[s.Name()]
+	if m == nil {
+		m = &marks{}
+		c.marks[s.Name()] = m
+	}
+	return m
+}
+
+// outcome is what came of asking one source for one range.
+type outcome struct {
+	source  Source
+	samples []api.Sample // accepted ones
+	failed  []Series     // could not be read, while others were
+	whole   bool         // the range must be asked again as a whole
+	err     error
+}
+
+// collect asks the sources for [from, to) and stores what the lake lacks. Its
+// error means that the lake did not take the samples; the errors of the sources
+// are in the outcomes.
+func (c *Collector) collect(ctx context.Context, sources []Source, from, to time.Time) ([]outcome, snapshot, error) {
+	outcomes := make([]outcome, len(sources))
+	var wg sync.WaitGroup
+	for i, s := range sources {
+		wg.Go(func() { outcomes[i] = c.fetch(ctx, s, from, to) })
+	}
+	wg.Wait()
+	var samples []api.Sample
+	for _, o := range outcomes {
+		samples = append(samples, o.samples...)
+	}
+	snap, _, err := c.put(ctx, samples, from, to)
+	if err != nil {
+		for _, o := range outcomes {
+			err = errors.Join(o.err, err)
+		}
+	}
+	return outcomes, snap, err
+}
+
+func (c *Collector) fetch(ctx context.Context, s Source, from, to time.Time) outcome {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.FetchTimeout)
+	defer cancel()
+	samples, err := s.Fetch(ctx, from, to)
+	o := outcome{source: s, samples: c.accept(s, samples, from, to)}
+	if err == nil {
+		c.meters.succeeded(s.Name(), len(o.samples), c.now())
+		return o
+	}
+	failed, whole := failures(err)
+	o.failed, o.whole = failed, whole > 0
+	o.err = fmt.Errorf("source %s, %s: %w", s.Name(), interval(from, to), err)
+	c.meters.failed(s.Name(), len(o.samples), len(failed)+whole)
+	return o
+}
+
+// interval formats a half-open range for messages.
+func interval(from, to time.Time) string {
+	return from.UTC().Format(time.RFC3339) + " to " + to.UTC().Format(time.RFC3339)
+}

@@ -1,0 +1,207 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/dataset"
+)
+
+// The reasons for which a sample is not taken as it came. They are label values
+// of the metrics.
+const (
+	dropNonFinite  = "non_finite"   // NaN or infinite
+	dropInvalid    = "invalid"      // a name is missing or too long, or the statistic unknown
+	dropOutOfRange = "out_of_range" // not asked for
+	dropDuplicate  = "duplicate"    // the slot has a value already; the first one stays
+	noteUnaligned  = "unaligned"    // kept, moved to the start of its slot
+)
+
+// accept returns the samples that may be stored, each at the start of its slot
+// in UTC. The others are counted by reason, and the first of each reason is logged.
+func (c *Collector) accept(s Source, samples []api.Sample, from, to time.Time) []api.Sample {
+	counts := map[string]int{}
+	kept := samples[:0:0]
+	note := func(reason string, sample api.Sample, err error) {
+		if counts[reason]++; counts[reason] == 1 {
+			c.log.Warn("irregular sample", "source", s.Name(), "reason", reason, "group", sample.Group,
+				"metric", sample.Metric, "time", sample.Time, "value", sample.Value, "err", err)
+		}
+	}
+	for _, sample := range samples {
+		if math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) {
+			note(dropNonFinite, sample, nil)
+			continue
+		}
+		if err := sample.Validate(); err != nil {
+			note(dropInvalid, sample, err)
+			continue
+		}
+		slot := sample.Time.UTC().Truncate(c.step)
+		if slot.Before(from) || !slot.Before(to) {
+			note(dropOutOfRange, sample, nil)
+			continue
+		}
+		if !slot.Equal(sample.Time) {
+			note(noteUnaligned, sample, nil)
+		}
+		sample.Time = slot
+		kept = append(kept, sample)
+	}
+	c.meters.irregular(s.Name(), counts)
+	return kept
+}
+
+// point identifies one value of the lake.
+type point struct {
+	series Series
+	slot   int64 // Unix seconds of the slot's start
+}
+
+func pointOf(s api.Sample) point { return point{SeriesOf(s), s.Time.Unix()} }
+
+// snapshot is what the lake holds of [from, to).
+type snapshot struct {
+	from, to time.Time
+	values   map[point]float64
+}
+
+// put stores those of the samples of [from, to) that the lake lacks or holds
+// with another value, and the calendar's flags beside them. It returns what the
+// lake holds of the range then, and how many rows were written. A nil error
+// means that all of the samples are in the lake.
+func (c *Collector) put(ctx context.Context, samples []api.Sample, from, to time.Time) (snapshot, int, error) {
+	known := c.known(ctx, from, to)
+	fresh := c.unknown(samples, known)
+	if err := c.append(ctx, fresh, to.Add(-c.step)); err != nil {
+		c.recent = nil // a part of it may be stored
+		return known, 0, err
+	}
+	for _, s := range fresh {
+		known.values[pointOf(s)] = s.Value
+		if r := c.recent; r != nil && !s.Time.Before(r.from) && s.Time.Before(r.to) {
+			r.values[pointOf(s)] = s.Value // a chunk may overlap the live range
+		}
+	}
+	return known, len(fresh), nil
+}
+
+// unknown returns the samples, and the flags beside them, that the snapshot
+// lacks or holds with another value. Of several values for one slot the first
+// one counts.
+func (c *Collector) unknown(samples []api.Sample, known snapshot) []api.Sample {
+	seen := make(map[point]bool, len(samples))
+	var fresh []api.Sample
+	var late, revised, duplicates int
+	add := func(s api.Sample) {
+		p := pointOf(s)
+		if seen[p] {
+			duplicates++
+			return
+		}
+		seen[p] = true
+		old, stored := known.values[p]
+		switch {
+		case stored && old == s.Value:
+			return
+		case stored:
+			revised++
+		case c.recent != nil && s.Time.Before(c.recent.to): // an earlier tick asked for this slot
+			late++
+		}
+		fresh = append(fresh, s)
+	}
+	for _, s := range samples {
+		add(s)
+	}
+	for _, s := range c.flagSamples(samples) {
+		if !seen[pointOf(s)] { // a source that measures the flag knows better
+			add(s)
+		}
+	}
+	c.meters.stored(len(fresh), late, revised, duplicates)
+	return fresh
+}
+
+// flagSamples returns the calendar's flags at each slot for which a group has a
+// sample.
+func (c *Collector) flagSamples(samples []api.Sample) []api.Sample {
+	if c.calendar == nil {
+		return nil
+	}
+	flags := c.calendar.Flags()
+	if len(flags) == 0 {
+		return nil
+	}
+	type cell struct {
+		group string
+		slot  int64
+	}
+	seen := map[cell]bool{}
+	var out []api.Sample
+	for _, s := range samples {
+		if at := (cell{s.Group, s.Time.Unix()}); seen[at] {
+			continue
+		} else {
+			seen[at] = true
+		}
+		for _, flag := range flags {
+			out = append(out, api.Sample{Group: s.Group, Metric: flag, Stat: api.StatAvg, Time: s.Time,
+				Value: c.calendar.Flag(flag, s.Time)})
+		}
+	}
+	return out
+}
+
+func (c *Collector) append(ctx context.Context, fresh []api.Sample, slot time.Time) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.StoreTimeout)
+	defer cancel()
+	// Of two revisions the one ingested later wins, so that a clock that is set
+	// back must not make a newer revision look older.
+	now := c.now()
+	if !now.After(c.lastIngest) {
+		now = c.lastIngest.Add(time.Millisecond)
+	}
+	c.lastIngest = now
+	if err := c.lake.Append(ctx, c.cfg.Writer, slot, fresh, c.lastIngest); err != nil {
+		return fmt.Errorf("store %d samples of slot %s: %w", len(fresh), slot.Format(time.RFC3339), err)
+	}
+	return nil
+}
+
+// known returns what the lake holds of [from, to). What cannot be read counts as
+// missing: rows are then written again, which does no harm.
+func (c *Collector) known(ctx context.Context, from, to time.Time) snapshot {
+	if r := c.recent; r != nil && !from.Before(r.from) && !from.After(r.to) {
+		// What others have stored after r.to is not in it, and is written again.
+		return snapshot{from, to, r.values}
+	}
+	snap := snapshot{from, to, map[point]float64{}}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.StoreTimeout)
+	defer cancel()
+	rows, err := c.lake.Scan(ctx, dataset.Query{From: from, To: to})
+	if err != nil {
+		c.log.Warn("cannot read back all that the lake holds; storing it again", "from", from, "to", to, "err", err)
+	}
+	for _, s := range rows {
+		snap.values[pointOf(s)] = s.Value
+	}
+	return snap
+}
+
+// keep makes the snapshot of the live range the one that the next tick compares
+// with, so that the lake need not be read at each tick.
+func (c *Collector) keep(snap snapshot) {
+	for p := range snap.values {
+		if p.slot < snap.from.Unix() {
+			delete(snap.values, p)
+		}
+	}
+	c.recent = &snap
+}

@@ -1,0 +1,118 @@
+package scaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/scaler/plan"
+)
+
+// act carries the intents of a tick out, or judges those that a stopped scaler
+// left behind (resumed): both read the group first and go by what they find.
+// Every decision of rec has an outcome afterwards.
+func (t *tick) act(ctx context.Context, rec *api.TickRecord, resumed bool) {
+	var calls errgroup.Group
+	calls.SetLimit(t.cfg.Parallel)
+	for i := range rec.Decisions {
+		d := &rec.Decisions[i]
+		if d.Outcome.Status != "" {
+			continue
+		}
+		calls.Go(func() error {
+			d.Outcome = t.carryOut(ctx, *d, resumed)
+			d.Outcome.At = t.clock()
+			t.report(*d)
+			return nil
+		})
+	}
+	_ = calls.Wait() // failures are outcomes
+}
+
+func (t *tick) report(d api.Decision) {
+	log := t.deps.Log.With("group", d.Group, "tick", d.Tick, "from", d.Capacity.Desired, "to", d.Desired, "detail", d.Outcome.Detail)
+	switch d.Outcome.Status {
+	case api.OutcomeAccepted:
+		log.Info("capacity changed")
+	case api.OutcomeSkipped:
+		log.Warn("capacity change skipped")
+	default:
+		log.Error("capacity change failed")
+	}
+}
+
+func outcome(status api.OutcomeStatus, format string, args ...any) api.Outcome {
+	return api.Outcome{Status: status, Detail: fmt.Sprintf(format, args...)}
+}
+
+// carryOut makes one change, unless the world is not as it was when it was
+// decided. A resumed one may have been made already, by whoever began it.
+func (t *tick) carryOut(ctx context.Context, d api.Decision, resumed bool) api.Outcome {
+	c, err := t.capacity(ctx, d.Group)
+	switch {
+	case err != nil:
+		return outcome(api.OutcomeFailed, "the group could not be read just before: %v", err)
+	case resumed && c.Desired == d.Desired:
+		return outcome(api.OutcomeAccepted, "found carried out after an interruption")
+	case c.Desired != d.Capacity.Desired:
+		return outcome(api.OutcomeSkipped, "somebody else set the desired capacity to %d meanwhile", c.Desired)
+	case !d.Tick.Equal(t.at), t.clock().Sub(d.Tick) >= t.step+t.cfg.Settle:
+		return outcome(api.OutcomeSkipped, "not carried out before the tick was over")
+	}
+	if why := t.forbidden(d, c); why != "" {
+		return outcome(api.OutcomeSkipped, "%s", why)
+	}
+	left, err := t.lease.confirm(ctx)
+	switch {
+	case errors.Is(err, ErrLeaseLost):
+		return outcome(api.OutcomeSkipped, "%v", err)
+	case err != nil:
+		return outcome(api.OutcomeSkipped, "the lease could not be confirmed: %v", err)
+	}
+	// The call must be over before the lease is, with a margin for the clocks.
+	ctx, cancel := context.WithTimeout(ctx, min(t.cfg.Deadlines.Act, left*3/4))
+	defer cancel()
+	switch err := t.deps.Target.Scale(ctx, d.Group, d.Desired); {
+	case err == nil:
+		return api.Outcome{Status: api.OutcomeAccepted}
+	case errors.Is(err, ErrRefused):
+		return outcome(api.OutcomeFailed, "%v", err)
+	default:
+		return outcome(api.OutcomeFailed, "%v; whether it took effect will be seen at the next tick", err)
+	}
+}
+
+// forbidden returns why today's configuration and the provider's bounds rule an
+// intent out, which they may have come to do since it was decided.
+func (t *tick) forbidden(d api.Decision, c api.Capacity) string {
+	i := slices.IndexFunc(t.groups, func(g plan.Group) bool { return g.Name == d.Group })
+	switch {
+	case i < 0:
+		return "the group is no longer configured"
+	case t.groups[i].Mode != api.ModeLive:
+		return "the group is no longer in live mode"
+	}
+	low, high := plan.Bounds(t.groups[i], c)
+	if d.Desired > max(high, c.Desired) || d.Desired < min(low, c.Desired) {
+		return fmt.Sprintf("the bounds have become %d to %d", low, high)
+	}
+	return ""
+}
+
+// capacity reads one group.
+func (t *tick) capacity(ctx context.Context, group string) (api.Capacity, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Capacity)
+	defer cancel()
+	found, err := t.deps.Target.Capacities(ctx, []string{group})
+	if c, ok := found[group]; ok {
+		return c, nil
+	}
+	if err == nil {
+		err = ErrUnknownGroup
+	}
+	return api.Capacity{}, err
+}

@@ -1,0 +1,220 @@
+package scaler
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/scaler/plan"
+)
+
+// Config is the section scaler of the configuration file.
+type Config struct {
+	// Server is the base URL of the prediction server.
+	Server string `yaml:"server"`
+	// ID names this scaler in the lease and in the audit log. It is the same after
+	// a restart, so that the lease is resumed at once, and differs between scalers
+	// that run side by side. Default: the host name.
+	ID string `yaml:"id"`
+	// Settle is how long after the end of a slot Run waits before it decides: the
+	// collector must have stored the slot by then. Less than a step.
+	Settle time.Duration `yaml:"settle"`
+	// LeaseTTL is for how long the lease is held without being renewed.
+	LeaseTTL time.Duration `yaml:"lease_ttl"`
+	// Parallel bounds the groups acted upon, and the requests sent, at a time.
+	Parallel  int       `yaml:"parallel"`
+	Deadlines Deadlines `yaml:"deadlines"`
+	Groups    []Group   `yaml:"groups"`
+}
+
+// Deadlines bound the calls to others. None of them can hold up a tick for
+// longer, and what has not come by then is missing.
+type Deadlines struct {
+	Store    time.Duration `yaml:"store"`    // one read or write of lease, state or audit log
+	History  time.Duration `yaml:"history"`  // all samples of a tick
+	Specs    time.Duration `yaml:"specs"`    // all manifests of a tick
+	Predict  time.Duration `yaml:"predict"`  // all forecasts of a tick
+	Capacity time.Duration `yaml:"capacity"` // the sizes of all groups, or of one
+	Act      time.Duration `yaml:"act"`      // one change of a group's size
+}
+
+// Group configures one group.
+type Group struct {
+	Name string `yaml:"name"` // as in the data lake
+	// Target names the driver of the provider, default asg.
+	Target string `yaml:"target"`
+	// TargetName is the group's name there; empty: Name.
+	TargetName string `yaml:"target_name"`
+	// Mode is dry-run unless its owner says live.
+	Mode api.Mode `yaml:"mode"`
+	// Min and Max bound the desired capacity, besides the provider's own bounds.
+	// A max of 0 leaves the upper bound to the provider.
+	Min int `yaml:"min"`
+	Max int `yaml:"max"`
+	// LeadTime is the time from the order of an instance until it serves.
+	LeadTime time.Duration `yaml:"lead_time"`
+	// StaleAfter is the age, in steps, up to which the newest measured slot counts
+	// as fresh.
+	StaleAfter int      `yaml:"stale_after"`
+	Cooldown   Cooldown `yaml:"cooldown"`
+	Policy     Policy   `yaml:"policy"`
+	// Model names the model to ask; empty: the one that serves the group.
+	Model string `yaml:"model"`
+}
+
+// Cooldown is plan.Cooldown in the file.
+type Cooldown struct {
+	Out time.Duration `yaml:"out"`
+	In  time.Duration `yaml:"in"`
+}
+
+// Policy selects and configures the rule that decides.
+type Policy struct {
+	Rule   string      `yaml:"rule"`   // threshold
+	Signal plan.Signal `yaml:"signal"` // predicted, or observed for a purely reactive run
+	Out    float64     `yaml:"out"`    // CPU percent above which Step instances are added
+	In     float64     `yaml:"in"`     // CPU percent below which Step instances are removed
+	Step   int         `yaml:"step"`   // instances
+}
+
+// DefaultConfig returns the defaults; ID is left to the caller.
+func DefaultConfig() Config {
+	return Config{
+		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Parallel: 8,
+		Deadlines: Deadlines{
+			Store: 10 * time.Second, History: 30 * time.Second, Specs: 15 * time.Second,
+			Predict: 20 * time.Second, Capacity: 15 * time.Second, Act: 15 * time.Second,
+		},
+	}
+}
+
+// DefaultGroup returns a group in dry-run mode under the reference rule.
+func DefaultGroup() Group {
+	return Group{
+		Target: "asg", Mode: api.ModeDryRun, Min: 1, LeadTime: 5 * time.Minute, StaleAfter: 2,
+		Cooldown: Cooldown{Out: 5 * time.Minute, In: 10 * time.Minute},
+		Policy:   Policy{Rule: "threshold", Signal: plan.SignalPredicted, Out: 70, In: 35, Step: 1},
+	}
+}
+
+// UnmarshalYAML decodes over DefaultGroup. This older form of the interface goes
+// on with the caller's decoder, which refuses unknown keys; a *yaml.Node would not.
+func (g *Group) UnmarshalYAML(decode func(any) error) error {
+	type plain Group
+	*g = DefaultGroup()
+	return decode((*plain)(g))
+}
+
+// maxCount bounds every number of instances or steps in a configuration.
+const maxCount = 1_000_000
+
+// Validate returns all faults at once, given the length of a slot.
+func (c Config) Validate(step time.Duration) error {
+	var faults []error
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf("scaler."+format, args...)) }
+	predicted := false
+	for i, g := range c.Groups {
+		predicted = predicted || g.Policy.Signal != plan.SignalObserved
+		for _, err := range g.faults(step) {
+			bad("groups[%d] (%s): %w", i, g.Name, err)
+		}
+		for _, other := range c.Groups[:i] {
+			if g.Name == other.Name {
+				bad("groups[%d]: %q is listed twice", i, g.Name)
+			}
+			if g.Target == other.Target && g.targetName() == other.targetName() && g.Name != other.Name {
+				bad("groups[%d] (%s): %s is scaled as %q already", i, g.Name, g.targetName(), other.Name)
+			}
+		}
+	}
+	if u, err := url.Parse(c.Server); predicted && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		bad("server: %q is not a http or https URL", c.Server)
+	}
+	if len(c.Groups) == 0 {
+		bad("groups: there are none")
+	}
+	if len(c.ID) > api.MaxNameLen {
+		bad("id: is longer than %d bytes", api.MaxNameLen)
+	}
+	if c.Settle < 0 || c.Settle >= step {
+		bad("settle: %s must be at least 0 and less than a step (%s)", c.Settle, step)
+	}
+	if c.LeaseTTL < 10*time.Second || c.LeaseTTL > maxTTL {
+		bad("lease_ttl: %s must be 10s to %s", c.LeaseTTL, maxTTL)
+	}
+	if c.Deadlines.Act >= c.LeaseTTL {
+		bad("deadlines.act: %s must be shorter than the lease (%s)", c.Deadlines.Act, c.LeaseTTL)
+	}
+	if c.Parallel < 1 || c.Parallel > 256 {
+		bad("parallel: %d is not in 1..256", c.Parallel)
+	}
+	d := c.Deadlines
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"store", d.Store}, {"history", d.History}, {"specs", d.Specs}, {"predict", d.Predict}, {"capacity", d.Capacity}, {"act", d.Act}} {
+		if f.value <= 0 {
+			bad("deadlines.%s: %s must be positive", f.name, f.value)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (g Group) faults(step time.Duration) (faults []error) {
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if g.Name == "" || len(g.Name) > api.MaxNameLen {
+		bad("name: must be 1 to %d bytes long", api.MaxNameLen)
+	}
+	if g.Mode != api.ModeDryRun && g.Mode != api.ModeLive {
+		bad("mode: %q is not %s or %s", g.Mode, api.ModeDryRun, api.ModeLive)
+	}
+	if g.Min < 0 || g.Min > maxCount || g.Max < 0 || g.Max > maxCount || g.Max > 0 && g.Max < g.Min {
+		bad("min, max: %d to %d is not a range of instances", g.Min, g.Max)
+	}
+	if g.LeadTime < 0 || g.LeadTime > 24*time.Hour {
+		bad("lead_time: %s is not in 0..24h", g.LeadTime)
+	}
+	if g.StaleAfter < 0 || g.StaleAfter >= recentSlots {
+		bad("stale_after: %d steps is not in 0..%d", g.StaleAfter, recentSlots-1)
+	}
+	if g.Cooldown.Out < 0 || g.Cooldown.In < 0 || max(g.Cooldown.Out, g.Cooldown.In) > 24*time.Hour {
+		bad("cooldown: %s, %s are not in 0..24h", g.Cooldown.Out, g.Cooldown.In)
+	}
+	p := g.Policy
+	if p.Rule != "threshold" {
+		bad("policy.rule: %q is not threshold", p.Rule)
+	}
+	if p.Signal != plan.SignalPredicted && p.Signal != plan.SignalObserved {
+		bad("policy.signal: %q is not %s or %s", p.Signal, plan.SignalPredicted, plan.SignalObserved)
+	}
+	if !(p.In >= 0 && p.In < p.Out) || math.IsInf(p.Out, 0) {
+		bad("policy.in, out: %g and %g must be 0 <= in < out, in percent", p.In, p.Out)
+	}
+	if p.Step < 1 || p.Step > maxCount {
+		bad("policy.step: %d is not in 1..%d", p.Step, maxCount)
+	}
+	return faults
+}
+
+func (g Group) targetName() string {
+	if g.TargetName == "" {
+		return g.Name
+	}
+	return g.TargetName
+}
+
+// Route says which of a driver's groups a group of ours is.
+func (g Group) Route() (driver, name string) { return g.Target, g.targetName() }
+
+// Plan returns the group as the decision sees it.
+func (g Group) Plan(step time.Duration) plan.Group {
+	return plan.Group{
+		Name: g.Name, Mode: g.Mode, Signal: g.Policy.Signal, Min: g.Min, Max: g.Max,
+		Policy:   plan.Threshold{Out: g.Policy.Out, In: g.Policy.In, Step: g.Policy.Step},
+		Cooldown: plan.Cooldown{Out: g.Cooldown.Out, In: g.Cooldown.In},
+		Step:     step, Lead: g.LeadTime, StaleAfter: g.StaleAfter,
+	}
+}

@@ -1,0 +1,235 @@
+package scaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/window"
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/scaler/plan"
+)
+
+// recentSlots is how many slots back the newest measured load is looked for.
+// What is older tells nothing of the present.
+const recentSlots = 12
+
+// seen is what a tick knows of the world.
+type seen struct {
+	capacities map[string]api.Capacity
+	capErr     error
+	grids      map[string]*window.Grid
+	histErr    error
+}
+
+// decide reads everything and decides for every group (3). What cannot be read
+// is missing and named in the record; nothing here stops the tick.
+func (t *tick) decide(ctx context.Context) api.TickRecord {
+	rec := api.TickRecord{Tick: t.at, Scaler: t.cfg.ID}
+	specFaults := t.refresh(ctx, t.outdated())
+	w := t.look(ctx)
+	for _, g := range t.groups {
+		if c, ok := w.capacities[g.Name]; ok {
+			t.ledger.state.confirm(g.Name, c)
+		}
+	}
+	answers := t.forecast(ctx, w, specFaults)
+	for _, g := range t.groups {
+		o := t.observe(g.Name, w)
+		a := answers[g.Name]
+		d := plan.Decide(g, t.ledger.state.Groups[g.Name].State, o, a.forecast, t.at)
+		d.Model, d.ModelVersion = a.model, a.version
+		if d.Outcome.Status != "" {
+			d.Outcome.At = t.clock()
+		}
+		rec.Decisions = append(rec.Decisions, d)
+	}
+	rec.Errors = append(rec.Errors, t.ledger.state.Notes...)
+	t.ledger.state.Notes = nil
+	for _, err := range []error{w.capErr, w.histErr} {
+		if err != nil {
+			rec.Errors = append(rec.Errors, err.Error())
+			t.deps.Log.Error("tick without full knowledge", "tick", t.at, "err", err)
+		}
+	}
+	return rec
+}
+
+// predicted returns the names of the groups that want a forecast.
+func (t *tick) predicted() []string {
+	var names []string
+	for _, g := range t.groups {
+		if g.Signal != plan.SignalObserved {
+			names = append(names, g.Name)
+		}
+	}
+	return names
+}
+
+// manifestTicks is for how many ticks a manifest is believed without reading it
+// again. A replaced model shows earlier: its server refuses the old windows.
+const manifestTicks = 12
+
+// outdated returns the groups whose manifest is to be read at this tick.
+func (t *tick) outdated() []string {
+	names := t.predicted()
+	if t.age++; t.age > manifestTicks || len(t.manifests) == 0 {
+		t.age = 0
+		return names
+	}
+	return slices.DeleteFunc(names, func(name string) bool { _, known := t.manifests[name]; return known })
+}
+
+// look reads the groups' sizes and their history at the same time.
+func (t *tick) look(ctx context.Context) seen {
+	var w seen
+	names := make([]string, len(t.groups))
+	for i, g := range t.groups {
+		names[i] = g.Name
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Capacity)
+		defer cancel()
+		found, err := t.deps.Target.Capacities(ctx, names)
+		w.capacities = maps.Clone(found)
+		if err != nil {
+			w.capErr = fmt.Errorf("capacities: %w", err)
+		}
+	})
+	both.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.History)
+		defer cancel()
+		from := t.at.Add(-time.Duration(t.depth()) * t.step)
+		samples, err := t.deps.History.Scan(ctx, dataset.Query{Groups: names, From: from, To: t.at})
+		if err != nil {
+			w.histErr = fmt.Errorf("history: %w", err)
+		}
+		w.grids = window.FromSamples(samples, t.step, from, t.at)
+		for _, g := range w.grids {
+			g.AddDemand()
+		}
+	})
+	both.Wait()
+	return w
+}
+
+// depth returns how many slots of history the models of this tick read.
+func (t *tick) depth() int {
+	slots := recentSlots
+	for _, m := range t.manifests {
+		slots = max(slots, m.Spec.Lookback)
+		for _, lag := range m.Spec.Lags {
+			slots = max(slots, lag.Offsets[len(lag.Offsets)-1]+1)
+		}
+	}
+	return slots
+}
+
+// observe returns a group's size and the newest slot in which its load is known.
+func (t *tick) observe(group string, w seen) plan.Observation {
+	var o plan.Observation
+	if c, ok := w.capacities[group]; ok {
+		o.Capacity = &c
+		if c.ObservedAt.IsZero() {
+			o.Capacity.ObservedAt = t.clock()
+		}
+	} else {
+		o.CapacityError = "the provider does not know the group"
+		if w.capErr != nil {
+			o.CapacityError = w.capErr.Error()
+		}
+	}
+	g := w.grids[group]
+	if g == nil {
+		return o
+	}
+	at := func(name string, i int) float64 {
+		if column := g.Columns[name]; i < len(column) {
+			return column[i]
+		}
+		return math.NaN()
+	}
+	for i := g.Len() - 1; i >= max(0, g.Len()-recentSlots); i-- {
+		if math.IsNaN(at(api.MetricCPU, i)) && math.IsNaN(at(api.SeriesDemand, i)) {
+			continue
+		}
+		o.Slot, o.Values = g.Time(i), map[string]float64{}
+		for name := range g.Columns {
+			if v := at(name, i); !math.IsNaN(v) {
+				o.Values[name] = v
+			}
+		}
+		break
+	}
+	return o
+}
+
+// refresh learns which model serves each of the groups. Where that fails, what
+// was known before is kept, and used as long as the server accepts it; where
+// nothing was known, the fault is returned by group.
+func (t *tick) refresh(ctx context.Context, groups []string) map[string]error {
+	faults := map[string]error{}
+	if len(groups) == 0 {
+		return faults
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Specs)
+	defer cancel()
+	byModel := map[string]models.Manifest{} // named in the configuration: read each once
+	for _, name := range groups {
+		i := slices.IndexFunc(t.cfg.Groups, func(g Group) bool { return g.Name == name })
+		model := t.cfg.Groups[i].Model
+		m, known := byModel[model]
+		var err error
+		switch {
+		case t.deps.Specs == nil:
+			err = errors.New("no model registry is configured")
+		case model == "":
+			m, err = t.deps.Specs.ForGroup(ctx, name)
+		case !known:
+			m, err = t.deps.Specs.Champion(ctx, model)
+		}
+		if err == nil {
+			err = m.Spec.Validate()
+		}
+		if err == nil && model != "" {
+			byModel[model] = m
+		}
+		if err == nil {
+			t.manifests[name] = m
+		} else if _, known := t.manifests[name]; !known {
+			faults[name] = err
+		} else {
+			t.deps.Log.Warn("model registry unreadable, the last known model is used", "group", name, "err", err)
+		}
+	}
+	return faults
+}
+
+// usable returns why a model's forecasts cannot be acted upon, nil when they can.
+func (t *tick) usable(m models.Manifest) error {
+	switch {
+	case m.Spec.Target != api.SeriesDemand:
+		return fmt.Errorf("model %s version %d forecasts %s, not %s", m.Name, m.Version, m.Spec.Target, api.SeriesDemand)
+	case m.Spec.Step() != t.step:
+		return fmt.Errorf("model %s version %d has a step of %s, not %s", m.Name, m.Version, m.Spec.Step(), t.step)
+	}
+	return nil
+}
+
+// problem turns an error into what stands in place of a forecast.
+func problem(group, title string, err error) *api.Forecast {
+	var p *api.Problem
+	if errors.As(err, &p) {
+		return &api.Forecast{Group: group, Error: p}
+	}
+	return &api.Forecast{Group: group, Error: &api.Problem{Title: title, Detail: strings.TrimSpace(err.Error())}}
+}

@@ -1,0 +1,142 @@
+package scaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/window"
+)
+
+// maxBatch bounds the windows of one request, so that no body grows without
+// bound and one bad request costs few groups their forecast.
+const maxBatch = 128
+
+// answer is what came of asking for a group's forecast.
+type answer struct {
+	forecast *api.Forecast // nil: none was asked for
+	model    string
+	version  int
+}
+
+// forecast asks for the forecasts of all groups that want one. Every such group
+// has an answer, be it the reason why there is no forecast.
+//
+// A window that the server refuses as misshapen was cut for a model that has
+// been replaced meanwhile: its manifest is read anew, once, and it is sent again.
+func (t *tick) forecast(ctx context.Context, w seen, specFaults map[string]error) map[string]answer {
+	answers := map[string]answer{}
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Predict)
+	defer cancel()
+	groups := t.predicted()
+	for attempt := range 2 {
+		misfits := t.ask(ctx, w, groups, specFaults, answers)
+		if len(misfits) == 0 || attempt == 1 {
+			break
+		}
+		t.deps.Log.Info("windows do not fit, reading the manifests again", "groups", len(misfits))
+		specFaults = t.refresh(ctx, misfits)
+		groups = misfits
+	}
+	return answers
+}
+
+// ask cuts the windows of the groups, sends them and fills answers. It returns
+// the groups whose windows did not fit.
+func (t *tick) ask(ctx context.Context, w seen, groups []string, specFaults map[string]error, answers map[string]answer) (misfits []string) {
+	windows := map[string][]api.Window{} // by model name
+	for _, name := range groups {
+		m := t.manifests[name]
+		a := answer{model: m.Name, version: m.Version}
+		win, title, err := t.cut(name, w, specFaults[name])
+		if err != nil {
+			a.forecast = problem(name, title, err)
+		} else {
+			windows[m.Name] = append(windows[m.Name], win)
+		}
+		answers[name] = a
+	}
+	var mu sync.Mutex // guards answers and misfits below
+	var requests errgroup.Group
+	requests.SetLimit(t.cfg.Parallel)
+	for _, model := range slices.Sorted(maps.Keys(windows)) {
+		for batch := range slices.Chunk(windows[model], maxBatch) {
+			requests.Go(func() error {
+				got := t.request(ctx, model, batch)
+				mu.Lock()
+				defer mu.Unlock()
+				for i, a := range got {
+					if a.version == 0 {
+						a.model, a.version = answers[batch[i].Group].model, answers[batch[i].Group].version
+					}
+					answers[batch[i].Group] = a
+					if misfit(a.forecast.Error) {
+						misfits = append(misfits, batch[i].Group)
+					}
+				}
+				return nil
+			})
+		}
+	}
+	_ = requests.Wait() // faults are answers
+	slices.Sort(misfits)
+	return misfits
+}
+
+// cut returns a group's window for its model, or what stands in the way.
+func (t *tick) cut(group string, w seen, specFault error) (win api.Window, title string, err error) {
+	if specFault != nil {
+		return win, "no model", specFault
+	}
+	m := t.manifests[group]
+	if err := t.usable(m); err != nil {
+		return win, "unsuitable model", err
+	}
+	if w.grids[group] == nil && w.histErr != nil {
+		return win, "no history", w.histErr
+	}
+	win, err = window.Latest(m.Spec, w.grids[group], t.deps.Flags, t.at)
+	if errors.Is(err, window.ErrGap) {
+		return win, "gap in the metrics", err
+	}
+	return win, "no window", err
+}
+
+// request asks for the forecasts of one model. The result has one answer for
+// each window, in order.
+func (t *tick) request(ctx context.Context, model string, windows []api.Window) []answer {
+	answers := make([]answer, len(windows))
+	all := func(title string, err error) []answer {
+		t.deps.Log.Warn("no forecasts", "model", model, "windows", len(windows), "err", err)
+		for i, w := range windows {
+			answers[i] = answer{forecast: problem(w.Group, title, err)}
+		}
+		return answers
+	}
+	if t.deps.Forecaster == nil {
+		return all("no server", errors.New("no prediction server is configured"))
+	}
+	resp, err := t.deps.Forecaster.Predict(ctx, api.PredictRequest{Model: model, Windows: windows})
+	if err != nil {
+		return all("no forecast", err)
+	}
+	if len(resp.Forecasts) != len(windows) {
+		return all("no forecast", fmt.Errorf("%d forecasts for %d windows", len(resp.Forecasts), len(windows)))
+	}
+	for i := range windows {
+		answers[i] = answer{forecast: &resp.Forecasts[i], model: resp.Model, version: resp.Version}
+	}
+	return answers
+}
+
+// misfit reports whether the server found fault with the window itself.
+func misfit(p *api.Problem) bool {
+	return p != nil && (p.Status == http.StatusBadRequest || p.Status == http.StatusUnprocessableEntity)
+}

@@ -1,0 +1,79 @@
+package scaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/window"
+	"github.com/forescale/forescale/models"
+)
+
+// Target is a provider of groups. Implementations are safe for concurrent use
+// and end their calls with ctx.
+type Target interface {
+	// Capacities returns what it could learn of the named groups. A group that is
+	// absent from the result is unknown, and the error says why; the result counts
+	// whether or not there is an error. ObservedAt may be left zero: the scaler
+	// enters its own time then.
+	Capacities(ctx context.Context, groups []string) (map[string]api.Capacity, error)
+	// Scale sets the desired capacity and returns nil only when the provider has
+	// accepted it. ErrRefused means that it has certainly not; after any other
+	// error it may have.
+	Scale(ctx context.Context, group string, desired int) error
+}
+
+// The errors of a Target that a caller decides upon.
+var (
+	// ErrRefused: the provider has looked at the change and will not make it. An
+	// error that wraps one of the next three wraps this one too.
+	ErrRefused = errors.New("refused by the provider")
+	// ErrBounds: the number lies outside of the provider's bounds.
+	ErrBounds = fmt.Errorf("%w: outside of the group's bounds", ErrRefused)
+	// ErrUnknownGroup: the provider has no such group.
+	ErrUnknownGroup = fmt.Errorf("%w: no such group", ErrRefused)
+	// ErrBusy: another change is in progress. The next tick may try again.
+	ErrBusy = fmt.Errorf("%w: busy with another change", ErrRefused)
+)
+
+// Forecaster answers windows with forecasts; api/client is one.
+type Forecaster interface {
+	Predict(ctx context.Context, req api.PredictRequest) (api.PredictResponse, error)
+}
+
+// History is the data lake; dataset.Dataset is one. Samples that it returns
+// beside an error count.
+type History interface {
+	Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error)
+}
+
+// Specs says which model serves a group; models.Registry is one.
+type Specs interface {
+	ForGroup(ctx context.Context, group string) (models.Manifest, error)
+	Champion(ctx context.Context, name string) (models.Manifest, error)
+}
+
+// Deps are what a Scaler works with.
+type Deps struct {
+	Store   blob.Store // lease, state and audit log
+	History History
+	Specs   Specs
+	// Forecaster and Specs may be nil when every group is scaled on observed load.
+	Forecaster Forecaster
+	Target     Target
+	Flags      window.Flags // the business calendar; nil: the lake's own flag columns
+	Log        *slog.Logger // nil: none
+	// Now is the clock, nil: time.Now. Once takes its starting time as an argument
+	// and uses Now only to see time pass from there.
+	Now func() time.Time
+	// Instance tells this process from its predecessor of the same Config.ID.
+	// Empty: random.
+	Instance string
+	// OnTick, when set, is called by Run with each record, in order.
+	OnTick func(api.TickRecord)
+}

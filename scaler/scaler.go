@@ -1,0 +1,211 @@
+package scaler
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/journal"
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/scaler/plan"
+)
+
+// Scaler decides and acts, tick by tick. Its methods may be called from several
+// goroutines; ticks follow one another.
+type Scaler struct {
+	cfg     Config
+	step    time.Duration
+	deps    Deps
+	groups  []plan.Group // as cfg.Groups
+	journal *journal.Journal
+
+	mu        sync.Mutex                 // held for a whole tick
+	manifests map[string]models.Manifest // guarded by mu: by group, as last read
+	age       int                        // guarded by mu: ticks since all of them were read
+}
+
+// New returns a scaler that has started nothing. The configuration must be valid
+// for the step.
+func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
+	if err := cfg.Validate(step); err != nil {
+		return nil, err
+	}
+	if cfg.ID == "" {
+		return nil, errors.New("scaler.id: is empty")
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Instance == "" {
+		deps.Instance = rand.Text()
+	}
+	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store), manifests: map[string]models.Manifest{}}
+	for _, g := range cfg.Groups {
+		s.groups = append(s.groups, g.Plan(step))
+	}
+	return s, nil
+}
+
+// tick is one run of the protocol.
+type tick struct {
+	*Scaler
+	at     time.Time        // the tick
+	clock  func() time.Time // the time given to Once, going on from there
+	lease  *lease
+	ledger *ledger
+}
+
+// Once runs the tick that now belongs to and returns its record, be it made now,
+// completed after a crash, or found because another scaler made it. With an
+// error the record is what this call knew; what had begun is completed by the
+// next call. A *LeaseHeldError means that another scaler is at work.
+func (s *Scaler) Once(ctx context.Context, now time.Time) (api.TickRecord, error) {
+	return s.once(ctx, now.UTC().Truncate(s.step), now.UTC())
+}
+
+// Newest runs the tick that Run would be at by now: the newest one whose slot
+// ended at least Settle ago. It is for schedulers such as cron.
+func (s *Scaler) Newest(ctx context.Context) (api.TickRecord, error) {
+	now := s.deps.Now().UTC()
+	return s.once(ctx, now.Add(-s.cfg.Settle).Truncate(s.step), now)
+}
+
+// once runs tick at. It may begin up to Settle after the tick is over.
+func (s *Scaler) once(ctx context.Context, at, now time.Time) (api.TickRecord, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	began := s.deps.Now()
+	t := &tick{Scaler: s, at: at, ledger: &ledger{store: s.deps.Store, deadline: s.cfg.Deadlines.Store}}
+	t.clock = func() time.Time { return now.Add(s.deps.Now().Sub(began)) }
+	t.lease = &lease{store: s.deps.Store, clock: t.clock, ttl: s.cfg.LeaseTTL, deadline: s.cfg.Deadlines.Store,
+		self: holding{Holder: s.cfg.ID, Instance: s.deps.Instance}}
+	rec, err := t.run(ctx)
+	if err != nil {
+		err = fmt.Errorf("tick %s: %w", stamp(t.at), err)
+	}
+	return rec, err
+}
+
+// Release gives the lease back, so that another scaler need not wait for its
+// end. Call it when no further tick will follow.
+func (s *Scaler) Release(ctx context.Context, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &lease{store: s.deps.Store, clock: func() time.Time { return now }, ttl: s.cfg.LeaseTTL, deadline: s.cfg.Deadlines.Store}
+	cur, etag, err := l.read(ctx)
+	if err != nil || cur.Instance != s.deps.Instance {
+		return err // not ours, nothing to give back
+	}
+	l.held, l.etag = cur, etag
+	return l.release(ctx)
+}
+
+// run follows the steps of the package comment.
+func (t *tick) run(ctx context.Context) (api.TickRecord, error) {
+	// A look without the lease: most second scalers end here.
+	if err := t.ledger.load(ctx); err != nil {
+		return api.TickRecord{}, err
+	}
+	if t.ledger.state.Pending == nil {
+		if rec, err := t.recorded(ctx, t.at); err == nil || !errors.Is(err, blob.ErrNotFound) {
+			return rec, err
+		}
+	}
+	if err := t.lease.acquire(ctx); err != nil { // (1)
+		return api.TickRecord{}, err
+	}
+	if err := t.ledger.load(ctx); err != nil { // (2)
+		return api.TickRecord{}, err
+	}
+	if t.ledger.state.Pending != nil {
+		if rec, err := t.recover(ctx); err != nil || rec.Tick.Equal(t.at) {
+			return rec, err
+		}
+	}
+	if rec, err := t.recorded(ctx, t.at); err == nil || !errors.Is(err, blob.ErrNotFound) {
+		return rec, err
+	}
+	if last := t.ledger.state.Tick; last.After(t.at) {
+		t.deps.Log.Warn("the clock went back", "tick", t.at, "last", last)
+		t.ledger.state.note("the clock went back from tick %s to %s", stamp(last), stamp(t.at))
+	}
+	rec := t.decide(ctx) // (3)
+	if err := ctx.Err(); err != nil {
+		return rec, err // what was not read for this reason must not be decided upon
+	}
+	t.ledger.state.Pending = &rec
+	if err := t.ledger.swap(ctx); err != nil { // (4)
+		return rec, err
+	}
+	ctx, cancel := drain(ctx)
+	defer cancel()
+	t.act(ctx, &rec, false) // (5)
+	return t.finish(ctx, rec)
+}
+
+// drainTime is how long a tick that has begun to act may go on when the scaler is
+// told to stop. What is not done by then, the next scaler completes.
+const drainTime = 20 * time.Second
+
+// drain returns a context that ends drainTime after ctx does.
+func drain(ctx context.Context) (context.Context, context.CancelFunc) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drainTime, cancel) })
+	return own, func() { stop(); cancel() }
+}
+
+// recorded returns the record of a tick, or an error that wraps blob.ErrNotFound.
+func (t *tick) recorded(ctx context.Context, at time.Time) (api.TickRecord, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Store)
+	defer cancel()
+	return t.journal.Get(ctx, at)
+}
+
+// finish writes the record (6) and then the state (7). Before it does, it makes
+// sure that no other scaler is about to complete the same tick in its own way.
+func (t *tick) finish(ctx context.Context, mine api.TickRecord) (api.TickRecord, error) {
+	if _, err := t.lease.confirm(ctx); err != nil {
+		return mine, err
+	}
+	actx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Store)
+	err := t.journal.Append(actx, mine)
+	cancel()
+	rec := mine
+	if errors.Is(err, journal.ErrRecorded) {
+		rec, err = t.recorded(ctx, mine.Tick)
+	}
+	if err != nil {
+		return mine, err
+	}
+	t.ledger.state.settle(rec)
+	return rec, t.ledger.swap(ctx)
+}
+
+// recover completes the tick that was under way when a scaler stopped (2).
+func (t *tick) recover(ctx context.Context) (api.TickRecord, error) {
+	pending := *t.ledger.state.Pending
+	rec, err := t.recorded(ctx, pending.Tick)
+	if err == nil {
+		t.ledger.state.settle(rec)
+		return rec, t.ledger.swap(ctx)
+	}
+	if !errors.Is(err, blob.ErrNotFound) {
+		return api.TickRecord{}, err
+	}
+	t.deps.Log.Info("completing a tick that was under way", "tick", pending.Tick, "scaler", pending.Scaler)
+	pending.Decisions = slices.Clone(pending.Decisions)
+	ctx, cancel := drain(ctx)
+	defer cancel()
+	t.act(ctx, &pending, true)
+	return t.finish(ctx, pending)
+}

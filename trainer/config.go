@@ -1,0 +1,114 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/models"
+)
+
+// Config says what to train and how. A zero number means the preset's value.
+type Config struct {
+	// Preset is the recipe: see Presets.
+	Preset string `yaml:"preset"`
+	// Target names the series to forecast.
+	Target string `yaml:"target"`
+	// Inputs names the series read beside the target. Nil: every metric of the
+	// data that is known often enough (see Data); an empty list: none.
+	Inputs []string `yaml:"inputs"`
+	// Known names the flags that are known for the future. Nil: those of
+	// DefaultKnown that the data has; an empty list: none.
+	Known    []string `yaml:"known"`
+	Horizon  int      `yaml:"horizon"`   // slots to forecast
+	Lookback int      `yaml:"lookback"`  // slots to look back
+	MaxGap   int      `yaml:"max_gap"`   // slots that may be missing in a row, below lookback
+	TimeZone string   `yaml:"time_zone"` // IANA name for clock features; empty: UTC
+
+	Seed uint64 `yaml:"seed"`
+	// Workers is the number of goroutines that compute; 0: one per processor. The
+	// model does not depend on it.
+	Workers int `yaml:"workers"`
+
+	Epochs   int     `yaml:"epochs"`   // at most so many passes
+	Patience int     `yaml:"patience"` // epochs without improvement before training stops
+	Batch    int     `yaml:"batch"`    // windows a step
+	Rate     float64 `yaml:"rate"`     // learning rate at the start
+
+	// Progress, when set, is called from Train's goroutine after every step.
+	Progress func(Progress) `yaml:"-"`
+	// Now, when set, is the clock of the reported duration and of Manifest.CreatedAt;
+	// without it both stay zero. Nothing else depends on the time.
+	Now func() time.Time `yaml:"-"`
+}
+
+// Progress says how far training is.
+type Progress struct {
+	Epoch, Epochs   int // Epoch counts from 1
+	Step, Steps     int // of this epoch; Step counts from 1
+	Loss            float64
+	Validation      float64       // loss of the last epoch on the validation part; NaN in the first
+	Rate            float64       // learning rate
+	Left            time.Duration // estimate if all epochs are needed; 0 while unknown
+	RejectedUpdates int           // steps not taken because the gradient was not finite
+}
+
+// DefaultKnown are the flags that count as known in advance when the data has
+// them. Other flags are so only by name (Config.Known).
+var DefaultKnown = []string{"is_holiday", "is_sale_active", "is_event_active"}
+
+// DefaultConfig returns the configuration that holds where nothing is said.
+func DefaultConfig() Config { return Config{Preset: PresetFast} }
+
+// labelSuffix ends the names of columns that label the data afterwards. They are
+// never an input.
+const labelSuffix = "_label"
+
+// Validate returns all faults at once.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if _, ok := presets[c.Preset]; !ok {
+		fault("preset: %q is unknown; there are %s", c.Preset, strings.Join(Presets(), ", "))
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+		most  int
+	}{
+		{"horizon", c.Horizon, models.MaxHorizon}, {"lookback", c.Lookback, models.MaxLookback}, {"max_gap", c.MaxGap, models.MaxLookback - 1},
+		{"workers", c.Workers, 1024}, {"epochs", c.Epochs, 100_000}, {"patience", c.Patience, 100_000}, {"batch", c.Batch, 1024},
+	} {
+		if f.value < 0 || f.value > f.most {
+			fault("%s: %d must be 1 to %d, or 0 for the preset's value", f.name, f.value, f.most)
+		}
+	}
+	if !(c.Rate >= 0 && c.Rate <= 1) || math.IsNaN(c.Rate) {
+		fault("rate: %v must be above 0 and at most 1, or 0 for the preset's value", c.Rate)
+	}
+	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
+		fault("time_zone: %q is not the IANA name of a time zone, such as Europe/Berlin", c.TimeZone)
+	}
+	for field, names := range map[string][]string{"target": {c.Target}, "inputs": c.Inputs, "known": c.Known} {
+		for _, name := range names {
+			switch {
+			case strings.HasSuffix(name, labelSuffix) && name != "":
+				fault("%s: %q is a label, which nobody knows when a forecast is made", field, name)
+			case len(name) > api.MaxNameLen:
+				fault("%s: %.40q… is longer than %d bytes", field, name, api.MaxNameLen)
+			case name == "" && field != "target":
+				fault("%s: a name is empty", field)
+			}
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(faults...)
+}
+
+// Presets returns the names of the presets.
+func Presets() []string { return slices.Sorted(maps.Keys(presets)) }

@@ -1,0 +1,152 @@
+package trainer
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/score"
+	"github.com/forescale/forescale/internal/window"
+	"github.com/forescale/forescale/models"
+)
+
+// Data is the history to learn from.
+type Data struct {
+	Grid *window.Grid
+	// Flags is the business calendar. Nil: the grid's own is_ columns.
+	Flags window.Flags
+	// FlagNames are the flags that the calendar knows, beside the grid's columns.
+	FlagNames []string
+}
+
+// knownShare is how much of the training part a metric must have to be an input
+// by default: a series that is often missing would cost the windows it is missing
+// in, here and when the model serves.
+const knownShare = 0.9
+
+// ownActions are the metrics that depend on how many instances the scaler chose
+// to run. A model of demand that read them would learn the scaler's own actions.
+var ownActions = []string{api.MetricCPU, api.MetricInService, api.MetricDesired}
+
+// spec decides what the model reads and answers. The notes say what was left out
+// and why.
+func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err error) {
+	g := d.Grid
+	if g.Columns[c.Target] == nil {
+		return spec, nil, fmt.Errorf("target %q: the data has no such series; it has %s", c.Target, strings.Join(metrics(g), ", "))
+	}
+	spec = models.Spec{
+		Target:      c.Target,
+		StepSeconds: int(g.Step / time.Second),
+		Lookback:    r.lookback,
+		Horizon:     r.horizon,
+		Series:      []string{c.Target},
+		TimeZone:    c.TimeZone,
+		MaxGap:      r.maxGap,
+	}
+	inputs, notes, err := c.inputs(g)
+	if err != nil {
+		return spec, nil, err
+	}
+	if spec.Future, err = c.known(d); err != nil {
+		return spec, nil, err
+	}
+	spec.Series = append(append(spec.Series, inputs...), spec.Future...)
+	if r.clock {
+		addClock(&spec, g)
+	}
+	return spec, notes, window.Check(spec)
+}
+
+// inputs returns the metrics read beside the target.
+func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
+	if c.Inputs != nil {
+		for _, name := range c.Inputs {
+			if g.Columns[name] == nil {
+				return nil, nil, fmt.Errorf("inputs: the data has no series %q; it has %s", name, strings.Join(metrics(g), ", "))
+			}
+			if name != c.Target && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		return names, nil, nil
+	}
+	train := score.NewSplit(g.Len()).Train
+	for _, name := range metrics(g) {
+		if name == c.Target || slices.Contains(c.Known, name) || c.Target == api.SeriesDemand && slices.Contains(ownActions, name) {
+			continue
+		}
+		known := 0
+		for _, v := range g.Columns[name][:min(train, len(g.Columns[name]))] {
+			if !math.IsNaN(v) {
+				known++
+			}
+		}
+		if float64(known) < knownShare*float64(train) {
+			notes = append(notes, fmt.Sprintf("series %s is known in %d of %d training slots only and is no input", name, known, train))
+			continue
+		}
+		names = append(names, name)
+	}
+	return names, notes, nil
+}
+
+// metrics returns the names of the columns that are neither flags nor labels.
+func metrics(g *window.Grid) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(g.Columns)), func(name string) bool {
+		return strings.HasPrefix(name, window.FlagPrefix) || strings.HasSuffix(name, labelSuffix)
+	})
+}
+
+// known returns the flags whose future the model reads.
+func (c Config) known(d Data) ([]string, error) {
+	has := func(name string) bool { return d.Grid.Columns[name] != nil || slices.Contains(d.FlagNames, name) }
+	var names []string
+	if c.Known == nil {
+		for _, name := range DefaultKnown {
+			if has(name) && name != c.Target {
+				names = append(names, name)
+			}
+		}
+		return names, nil
+	}
+	for _, name := range c.Known {
+		if !has(name) {
+			return nil, fmt.Errorf("known: neither the data nor the calendar has a flag %q", name)
+		}
+		if name == c.Target || slices.Contains(c.Inputs, name) {
+			return nil, fmt.Errorf("known: %q is a target or an input; its future is not known", name)
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// addClock adds the clock features that the step can tell apart, and the lags
+// that the training part has seen often enough: three times.
+func addClock(spec *models.Spec, g *window.Grid) {
+	const day = 24 * time.Hour
+	if g.Step < day {
+		spec.Calendar = append(spec.Calendar, "hour_of_day")
+	}
+	if g.Step < time.Hour {
+		spec.Calendar = append(spec.Calendar, "minute_of_hour")
+	}
+	spec.Calendar = append(spec.Calendar, "day_of_week")
+	train := time.Duration(score.NewSplit(g.Len()).Train) * g.Step
+	var offsets []int
+	for _, period := range []time.Duration{day, 7 * day} {
+		if slots := int(period / g.Step); period%g.Step == 0 && slots >= spec.Horizon && train >= 3*period {
+			offsets = append(offsets, slots)
+		}
+	}
+	if offsets != nil {
+		spec.Lags = []models.Lag{{Series: spec.Target, Offsets: offsets}}
+	}
+}

@@ -1,0 +1,253 @@
+package onnx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// DynamicBatch stands, in the dimensions of an input or output, for the batch
+// axis: its size is chosen by whoever runs the model.
+const DynamicBatch = -1
+
+// Graph is a model in the making, or one that was read. Values are known by
+// name; every method that adds a node returns the name of its result. Graph does
+// not check shapes: the exporter's tests run what they export.
+type Graph struct {
+	name      string
+	inputs    []value
+	outputs   []value
+	constants []constant
+	nodes     []node
+	metadata  [][2]string // key, value
+}
+
+// value is an input or an output.
+type value struct {
+	name string
+	dims []int // DynamicBatch or a size
+}
+
+// constant is an initializer: either floats or ints.
+type constant struct {
+	name   string
+	dims   []int
+	floats []float32
+	ints   []int64
+}
+
+// node is one operation.
+type node struct {
+	op      string
+	inputs  []string // "" for one left out
+	outputs []string // "" for one not wanted
+	attrs   []attr
+}
+
+// attr is an attribute; which field holds its value follows from kind.
+type attr struct {
+	name string
+	kind int64
+	int  int64
+	text string
+	ints []int64
+}
+
+// NewGraph returns an empty graph.
+func NewGraph(name string) *Graph { return &Graph{name: name} }
+
+// Input declares a float32 input and returns its name.
+func (g *Graph) Input(name string, dims ...int) string {
+	g.inputs = append(g.inputs, value{name, dims})
+	return name
+}
+
+// Output declares the named value, a float32 tensor, as an output.
+func (g *Graph) Output(name string, dims ...int) {
+	g.outputs = append(g.outputs, value{name, dims})
+}
+
+// Metadata adds a property to the file.
+func (g *Graph) Metadata(key, value string) {
+	g.metadata = append(g.metadata, [2]string{key, value})
+}
+
+// Constant adds a float32 tensor, row-major, and returns its name.
+func (g *Graph) Constant(name string, data []float32, dims ...int) string {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	if n != len(data) {
+		panic(fmt.Sprintf("onnx: constant %s: %d values for dimensions %v", name, len(data), dims))
+	}
+	g.constants = append(g.constants, constant{name: name, dims: dims, floats: slices.Clone(data)})
+	return name
+}
+
+// add appends a node with one result named name and returns it.
+func (g *Graph) add(op, name string, inputs []string, attrs ...attr) string {
+	g.nodes = append(g.nodes, node{op, inputs, []string{name}, attrs})
+	return name
+}
+
+// intConstant adds the int64 vector that an operator takes as an input.
+func (g *Graph) intConstant(name string, v ...int64) string {
+	g.constants = append(g.constants, constant{name: name, dims: []int{len(v)}, ints: v})
+	return name
+}
+
+// Add returns a + b with broadcasting.
+func (g *Graph) Add(name, a, b string) string { return g.add("Add", name, []string{a, b}) }
+
+// Sub returns a - b with broadcasting.
+func (g *Graph) Sub(name, a, b string) string { return g.add("Sub", name, []string{a, b}) }
+
+// Mul returns a * b with broadcasting, element by element.
+func (g *Graph) Mul(name, a, b string) string { return g.add("Mul", name, []string{a, b}) }
+
+// MatMul returns the matrix product of two matrices.
+func (g *Graph) MatMul(name, a, b string) string { return g.add("MatMul", name, []string{a, b}) }
+
+// Relu returns max(x, 0).
+func (g *Graph) Relu(name, x string) string { return g.add("Relu", name, []string{x}) }
+
+// Clip returns x limited to [low, high]; an infinite x becomes a limit.
+func (g *Graph) Clip(name, x string, low, high float32) string {
+	l := g.Constant(name+".min", []float32{low})
+	h := g.Constant(name+".max", []float32{high})
+	return g.add("Clip", name, []string{x, l, h})
+}
+
+// Transpose returns x with its axes in the given order.
+func (g *Graph) Transpose(name, x string, perm ...int64) string {
+	return g.add("Transpose", name, []string{x}, attr{name: "perm", kind: attrInts, ints: perm})
+}
+
+// Squeeze returns x without the given axis, which has size 1.
+func (g *Graph) Squeeze(name, x string, axis int64) string {
+	return g.add("Squeeze", name, []string{x, g.intConstant(name+".axes", axis)})
+}
+
+// Slice returns elements [from, to) of x along the axis.
+func (g *Graph) Slice(name, x string, axis, from, to int64) string {
+	return g.add("Slice", name, []string{x,
+		g.intConstant(name+".starts", from), g.intConstant(name+".ends", to), g.intConstant(name+".axes", axis)})
+}
+
+// Concat returns the values one behind the other along the axis.
+func (g *Graph) Concat(name string, axis int64, xs ...string) string {
+	return g.add("Concat", name, xs, attr{name: "axis", kind: attrInt, int: axis})
+}
+
+// LSTM returns the hidden states [T, 1, B, H] of x [T, B, C], started from zero
+// states, for w [1, 4H, C], r [1, 4H, H] and b [1, 8H] with the gates in the
+// order i, o, f, c. The first half of b belongs to w, the second to r.
+func (g *Graph) LSTM(name, x, w, r, b string, hidden int) string {
+	return g.add("LSTM", name, []string{x, w, r, b},
+		attr{name: "direction", kind: attrString, text: "forward"},
+		attr{name: "hidden_size", kind: attrInt, int: int64(hidden)})
+}
+
+// Marshal returns the bytes of the model file. Equal graphs give equal bytes.
+func (g *Graph) Marshal() []byte {
+	var opset, model message
+	opset.text(opsetDomain, "")
+	opset.int(opsetNumber, opsetVersion)
+	model.int(modelIR, irVersion)
+	model.text(modelProducer, producer)
+	model.bytes(modelGraph, g.marshalGraph())
+	model.bytes(modelOpset, opset)
+	for _, entry := range g.metadata {
+		var m message
+		m.text(entryKey, entry[0])
+		m.text(entryValue, entry[1])
+		model.bytes(modelMetadata, m)
+	}
+	return model
+}
+
+func (g *Graph) marshalGraph() message {
+	var m message
+	for _, n := range g.nodes {
+		m.bytes(graphNode, n.marshal())
+	}
+	m.text(graphName, g.name)
+	for _, c := range g.constants {
+		m.bytes(graphInitializer, c.marshal())
+	}
+	for _, v := range g.inputs {
+		m.bytes(graphInput, v.marshal())
+	}
+	for _, v := range g.outputs {
+		m.bytes(graphOutput, v.marshal())
+	}
+	return m
+}
+
+func (n node) marshal() message {
+	var m message
+	for _, in := range n.inputs {
+		m.text(nodeInput, in)
+	}
+	for _, out := range n.outputs {
+		m.text(nodeOutput, out)
+	}
+	m.text(nodeName, n.outputs[0])
+	m.text(nodeOp, n.op)
+	for _, a := range n.attrs {
+		var am message
+		am.text(attrNameField, a.name)
+		switch a.kind {
+		case attrInt:
+			am.int(attrI, a.int)
+		case attrString:
+			am.text(attrS, a.text)
+		case attrInts:
+			am.bytes(attrIntsField, packInts(a.ints))
+		}
+		am.int(attrType, a.kind)
+		m.bytes(nodeAttr, am)
+	}
+	return m
+}
+
+func (c constant) marshal() message {
+	var m message
+	dims := make([]int64, len(c.dims))
+	for i, d := range c.dims {
+		dims[i] = int64(d)
+	}
+	m.bytes(tensorDims, packInts(dims))
+	if c.floats != nil {
+		m.int(tensorType, typeFloat)
+	} else {
+		m.int(tensorType, typeInt64)
+	}
+	m.text(tensorName, c.name)
+	raw := packFloats(c.floats)
+	for _, v := range c.ints {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
+	}
+	m.bytes(tensorRaw, raw)
+	return m
+}
+
+func (v value) marshal() message {
+	var shape, tensor, typ, m message
+	for _, d := range v.dims {
+		var dim message
+		if d == DynamicBatch {
+			dim.text(dimParam, "batch")
+		} else {
+			dim.int(dimValue, int64(d))
+		}
+		shape.bytes(shapeDim, dim)
+	}
+	tensor.int(tensorElem, typeFloat)
+	tensor.bytes(tensorShape, shape)
+	typ.bytes(typeTensor, tensor)
+	m.text(valueName, v.name)
+	m.bytes(valueType, typ)
+	return m
+}

@@ -1,0 +1,115 @@
+// Package optim turns gradients into steps: Adam with decoupled weight decay,
+// clipping by the gradient's norm, and a watch over the validation loss that
+// halves the learning rate on a plateau and says when to stop.
+//
+// It sees flat vectors only and knows nothing of networks or data.
+package optim
+
+import (
+	"errors"
+	"math"
+)
+
+// ErrNotFinite says that a gradient held NaN or infinity. The parameters were
+// left as they were; the caller should lower the learning rate.
+var ErrNotFinite = errors.New("the gradient is not finite")
+
+// Adam is the state of the optimiser. With g the gradient and t counting steps
+// from 1:
+//
+//	m = β1 m + (1-β1) g
+//	v = β2 v + (1-β2) g²
+//	m̂ = m / (1-β1^t),  v̂ = v / (1-β2^t)
+//	x = x - rate (m̂ / (√v̂ + ε) + decay x)
+//
+// Source: Kingma and Ba 2015; the decay is decoupled as in Loshchilov and Hutter
+// 2019 and is 0 for plain Adam.
+type Adam struct {
+	Decay    float64 // of the parameters, relative to the rate
+	ClipNorm float64 // gradients longer than this are shortened to it; 0: never
+	m, v     []float32
+	steps    int
+}
+
+// The constants of Adam, at the values that its paper recommends.
+const (
+	beta1   = 0.9
+	beta2   = 0.999
+	epsilon = 1e-8
+)
+
+// NewAdam returns an optimiser for n parameters.
+func NewAdam(n int, decay, clipNorm float64) *Adam {
+	return &Adam{Decay: decay, ClipNorm: clipNorm, m: make([]float32, n), v: make([]float32, n)}
+}
+
+// Step moves x against the gradient. It returns the gradient's norm before
+// clipping, or ErrNotFinite, having changed nothing.
+func (a *Adam) Step(x, gradient []float32, rate float64) (norm float64, err error) {
+	sum := 0.0
+	for _, g := range gradient {
+		sum += float64(g) * float64(g)
+	}
+	if norm = math.Sqrt(sum); math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return norm, ErrNotFinite
+	}
+	clip := float32(1)
+	if a.ClipNorm > 0 && norm > a.ClipNorm {
+		clip = float32(a.ClipNorm / norm)
+	}
+	a.steps++
+	correct1 := 1 - math.Pow(beta1, float64(a.steps))
+	correct2 := 1 - math.Pow(beta2, float64(a.steps))
+	scale, root := float32(rate/correct1), float32(1/math.Sqrt(correct2))
+	shrink := float32(rate * a.Decay)
+	m, v := a.m[:len(x)], a.v[:len(x)]
+	for i, g := range gradient[:len(x)] {
+		g *= clip
+		m[i] = beta1*m[i] + (1-beta1)*g
+		v[i] = beta2*v[i] + (1-beta2)*g*g
+		x[i] -= scale*m[i]/(float32(math.Sqrt(float64(v[i])))*root+epsilon) + shrink*x[i]
+	}
+	return norm, nil
+}
+
+// Watch follows the validation loss over the epochs: it keeps the best, halves
+// the rate after Plateau epochs without an improvement, and gives up after
+// Patience such epochs.
+type Watch struct {
+	Rate     float64 // present learning rate
+	Plateau  int     // epochs without improvement before the rate is halved; 0: never
+	Patience int     // epochs without improvement before training stops; 0: never
+
+	Best  float64 // best loss so far; meaningful once Epoch is positive
+	Epoch int     // epoch of Best, counted from 1
+	seen  int
+	stale int // since the best or the last halving
+}
+
+// Observe takes the loss of the next epoch. It reports whether it is the best so
+// far, so that the caller keeps the parameters, and whether to stop. A loss that
+// is not finite is never the best.
+func (w *Watch) Observe(loss float64) (best, stop bool) {
+	w.seen++
+	if math.Abs(loss) <= math.MaxFloat64 && (w.Epoch == 0 || loss < w.Best) {
+		w.Best, w.Epoch, w.stale = loss, w.seen, 0
+		return true, false
+	}
+	w.stale++
+	if w.Plateau > 0 && w.stale >= w.Plateau {
+		w.Rate, w.stale = w.Rate/2, 0
+	}
+	return false, w.Patience > 0 && w.seen-w.Epoch >= w.Patience
+}
+
+// OneCycle returns the factor on the learning rate at a fraction of training in
+// [0, 1]: it rises in a line over the first tenth and then falls to zero along a
+// cosine.
+// Source: the one-cycle policy of Smith and Topin 2018, without its momentum part.
+func OneCycle(done float64) float64 {
+	const rise = 0.1
+	if done < rise {
+		return 0.05 + 0.95*done/rise
+	}
+	return 0.5 + 0.5*math.Cos(math.Pi*min(1, (done-rise)/(1-rise)))
+}
