@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,9 +16,7 @@ import (
 	"github.com/forescale/forescale/internal/onnxtest"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/server"
-	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
-	"github.com/forescale/forescale/server/tensor"
 )
 
 // modelStatus returns how a model stands according to /api/v1/models.
@@ -214,126 +211,6 @@ func TestLeastRecentlyUsedModelsMakeRoom(t *testing.T) {
 		}
 	}
 	ask(1) // and comes back
-}
-
-// slow is a session whose runs wait for release.
-type slow struct {
-	catalog.Session
-	started chan struct{}
-	release chan struct{}
-}
-
-func (s slow) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
-	s.started <- struct{}{}
-	select {
-	case <-s.release:
-		return s.Session.Run(ctx, b)
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// startSlow starts a server of one foreign model whose runs wait.
-func startSlow(t *testing.T, change func(*server.Config)) (*running, slow) {
-	t.Helper()
-	gate := slow{started: make(chan struct{}, 100), release: make(chan struct{})}
-	registry := newShelf()
-	registry.put("foreign", models.Manifest{}, onnxtest.Foreign())
-	r := start(t, registry, func(c *server.Config, d *server.Deps) {
-		d.Load = func(model []byte) (catalog.Session, error) {
-			s, err := loadORT(model)
-			return slow{s, gate.started, gate.release}, err
-		}
-		change(c)
-	})
-	return r, gate
-}
-
-const foreignRequest = `{"model":"foreign","instances":[[1,2,4]]}`
-
-func TestDrainingTurnsNotReadyFirstAndAnswersWhatWasAccepted(t *testing.T) {
-	r, gate := startSlow(t, func(c *server.Config) { c.DrainDelay = 300 * time.Millisecond })
-	answers := make(chan reply, 1)
-	go func() { answers <- r.post(foreignRequest) }()
-	<-gate.started
-	r.stop()
-	eventually(t, "not ready while it still listens", func() bool { return r.get(api.RouteReady).status == http.StatusServiceUnavailable })
-	time.Sleep(400 * time.Millisecond)
-	if _, err := http.Get(r.url + api.RouteHealth); err == nil {
-		t.Error("new connections are still accepted")
-	}
-	close(gate.release)
-	if got := <-answers; got.status != http.StatusOK || string(got.body) != `{"predictions":[[7.25,14]]}` {
-		t.Errorf("the accepted request got %d %s", got.status, got.body)
-	}
-	if err := r.close(); err != nil {
-		t.Errorf("Run returned %v", err)
-	}
-}
-
-func TestADrainEndsByForceAtItsTimeout(t *testing.T) {
-	r, gate := startSlow(t, func(c *server.Config) { c.DrainTimeout = 50 * time.Millisecond })
-	go http.Post(r.url+api.RoutePredict, "application/json", strings.NewReader(foreignRequest))
-	<-gate.started
-	if err := r.close(); err == nil || !strings.Contains(err.Error(), "still in progress") {
-		t.Errorf("Run returned %v", err)
-	}
-}
-
-func TestAFullQueueShedsWith429AndATimeoutIs503(t *testing.T) {
-	r, gate := startSlow(t, func(c *server.Config) {
-		c.Workers, c.Queue, c.RequestTimeout = 1, 1, 500*time.Millisecond
-	})
-	statuses := make(chan reply, 10)
-	go func() { statuses <- r.post(foreignRequest) }()
-	<-gate.started
-	go func() { statuses <- r.post(foreignRequest) }()
-	eventually(t, "one waits", func() bool {
-		return strings.Contains(string(r.get(api.RouteMetrics).body), "forescale_predict_runs_waiting 1")
-	})
-	got := r.post(foreignRequest)
-	if p := got.problem(t); p.Status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" {
-		t.Errorf("got %+v, Retry-After %q", p, got.header.Get("Retry-After"))
-	}
-	for range 2 {
-		if p := (<-statuses).problem(t); p.Status != http.StatusServiceUnavailable || !strings.Contains(p.Detail, "in time") {
-			t.Errorf("got %+v", p)
-		}
-	}
-}
-
-func TestAPanicIsAnswered500AndTheServerGoesOn(t *testing.T) {
-	registry := newShelf()
-	registry.put("foreign", models.Manifest{}, onnxtest.Foreign())
-	first := true
-	r := start(t, registry, func(_ *server.Config, d *server.Deps) {
-		d.Load = func(model []byte) (catalog.Session, error) {
-			s, err := loadORT(model)
-			return panicky{s, &first}, err
-		}
-	})
-	if p := r.post(foreignRequest).problem(t); p.Status != http.StatusInternalServerError || strings.Contains(p.Detail, "boom") {
-		t.Errorf("got %+v", p)
-	}
-	if got := r.post(foreignRequest); got.status != http.StatusOK {
-		t.Errorf("got %d %s", got.status, got.body)
-	}
-	if !strings.Contains(r.logs.String(), "boom") {
-		t.Error("the panic is not in the log")
-	}
-}
-
-type panicky struct {
-	catalog.Session
-	first *bool
-}
-
-func (p panicky) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
-	if *p.first {
-		*p.first = false
-		panic("boom")
-	}
-	return p.Session.Run(ctx, b)
 }
 
 func TestNothingIsLeftBehindAfterADrain(t *testing.T) {

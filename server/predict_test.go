@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/forescale/forescale/api"
@@ -204,8 +205,8 @@ func TestAHundredMegabytesAreRefusedWithoutBeingRead(t *testing.T) {
 			if response.StatusCode != http.StatusRequestEntityTooLarge {
 				t.Errorf("status %d", response.StatusCode)
 			}
-			if read.n > 40<<20 {
-				t.Errorf("%d bytes were sent", read.n)
+			if n := read.n.Load(); n > 40<<20 {
+				t.Errorf("%d bytes were sent", n)
 			}
 		})
 	}
@@ -213,12 +214,12 @@ func TestAHundredMegabytesAreRefusedWithoutBeingRead(t *testing.T) {
 
 type counter struct {
 	r io.Reader
-	n int64
+	n atomic.Int64
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 

@@ -54,6 +54,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if deps.Step <= 0 {
+		return nil, fmt.Errorf("step %s is not positive", deps.Step)
+	}
 	if deps.Samples == nil {
 		deps.Samples = noSamples{}
 	}

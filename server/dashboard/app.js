@@ -153,7 +153,7 @@ function renderGroups() {
   $("groups").hidden = groups.length < 2;
   $("filter").hidden = groups.length < 9;
   const wanted = $("filter").value.toLowerCase();
-  const shown = groups.filter((g) => g.group.toLowerCase().includes(wanted)).slice(0, 200);
+  const matching = groups.filter((g) => g.group.toLowerCase().includes(wanted)), shown = matching.slice(0, 200);
   $("group-list").replaceChildren(...shown.map((g) => {
     const d = g.decision, basis = d && BASIS[d.basis];
     const note = !d ? "no decision yet" : d.outcome.status === "failed" ? "last action failed" : `${basis?.text ?? d.basis} · ${d.mode}`;
@@ -163,6 +163,7 @@ function renderGroups() {
     button.addEventListener("click", () => { location.hash = encodeURIComponent(g.group); });
     return el("li", {}, button);
   }));
+  if (matching.length > shown.length) $("group-list").append(el("li", { class: "muted" }, `and ${matching.length - shown.length} more; filter to find them`));
 }
 
 function renderHistory(h) {
