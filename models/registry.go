@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/forescale/forescale/internal/blob"
@@ -31,7 +30,9 @@ var (
 //	NAME/VERSION/manifest.json   written last: it makes the version visible
 //	NAME/champion.json           the version that serves, moved by compare-and-swap
 //
-// Names are escaped (blob.Escape), versions count from 1. That is also the layout
+// Names are escaped (blob.Escape), versions count from 1. champion.json is there
+// before the first version of a name is, and says 0 until that is complete: the
+// lowest version then serves. That is also the layout
 // of a model repository as inference servers read it, and models of other origin
 // may be put there by hand as NAME/VERSION/model.onnx alone: a name without any
 // manifest and champion is such a foreign model, its highest version serves, and
@@ -59,7 +60,7 @@ const (
 
 // Champion is the pointer to the version that serves.
 type Champion struct {
-	Version int       `json:"version"`
+	Version int       `json:"version"` // 0: the lowest that is visible
 	Since   time.Time `json:"since,omitzero"`
 	// Previous is the version that it replaced, 0 for the first.
 	Previous int `json:"previous,omitempty"`
@@ -81,11 +82,11 @@ func (r *Registry) Put(ctx context.Context, m Manifest, model []byte) (Manifest,
 	if err := m.check(); err != nil {
 		return Manifest{}, err
 	}
-	scan, err := r.scan(ctx, m.Name)
+	last, err := r.adopt(ctx, m.Name)
 	if err != nil {
 		return Manifest{}, err
 	}
-	first := max(0, slices.Max(append(scan.models, 0))) + 1
+	first := last + 1
 	for m.Version = first; m.Version < first+putAttempts; m.Version++ {
 		err := r.putVersion(ctx, m, model)
 		switch {
@@ -110,28 +111,66 @@ func (r *Registry) putVersion(ctx context.Context, m Manifest, model []byte) err
 	return err
 }
 
-// crown makes the lowest version the champion of a name that has none. A Put that
-// died before this point is thereby completed by the next one.
+// adopt makes sure that a name has a champion.json before it gets another
+// version, and returns the highest version that was begun, 0 for none. Without
+// it, a Put that died after the model would look like a foreign model and be
+// served unchecked, and a challenger would serve as the highest version for as
+// long as its elder had not been made champion.
+func (r *Registry) adopt(ctx context.Context, name string) (last int, err error) {
+	c, err := r.scan(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if c.foreign() {
+		return 0, fmt.Errorf("model %q: the name belongs to a model without manifests; choose another one", name)
+	}
+	last = max(highest(c.models), highest(c.manifests))
+	if c.champion {
+		return last, nil
+	}
+	return last, r.point(ctx, name, Champion{Version: highest(c.manifests)}, blob.IfAbsent())
+}
+
+// crown makes the lowest version the champion of a name whose champion.json
+// says 0. A Put that died before this point is completed by the next one.
 func (r *Registry) crown(ctx context.Context, m Manifest) error {
-	scan, err := r.scan(ctx, m.Name)
-	if err != nil || scan.champion {
+	pointer, etag, err := r.pointer(ctx, m.Name)
+	if err != nil || pointer.Version != 0 {
 		return err
 	}
-	raw, err := json.Marshal(Champion{Version: slices.Min(scan.manifests), Since: m.CreatedAt})
+	c, err := r.scan(ctx, m.Name)
 	if err != nil {
 		return err
 	}
-	if _, err = r.store.Put(ctx, championKey(m.Name), raw, blob.IfAbsent()); errors.Is(err, blob.ErrConflict) {
-		return nil // a racing Put was quicker
+	return r.point(ctx, m.Name, Champion{Version: slices.Min(c.manifests), Since: m.CreatedAt}, blob.IfMatch(etag))
+}
+
+// point writes champion.json if cond holds; when it does not, another process
+// was quicker, which is as good.
+func (r *Registry) point(ctx context.Context, name string, c Champion, cond blob.Condition) error {
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if _, err = r.store.Put(ctx, championKey(name), raw, cond); errors.Is(err, blob.ErrConflict) {
+		return nil
 	}
 	return err
+}
+
+// highest returns the last of ascending versions, 0 for none.
+func highest(versions []int) int {
+	if len(versions) == 0 {
+		return 0
+	}
+	return versions[len(versions)-1]
 }
 
 // check returns an error that names the first field of a manifest at fault.
 func (m Manifest) check() error {
 	switch {
-	case m.Name == "" || len(m.Name) > 255:
-		return fmt.Errorf("manifest: name %.40q must be 1 to 255 bytes long", m.Name)
+	case m.Name == "" || len(blob.Escape(m.Name)) > 255:
+		return fmt.Errorf("manifest: name %.40q must be 1 to 255 bytes long when escaped", m.Name)
 	case len(m.Groups) == 0:
 		return fmt.Errorf("manifest of %q: groups is empty; name the groups served, or %q for all", m.Name, AnyGroup)
 	case m.SizeBytes <= 0 || m.SizeBytes > maxModelSize:
@@ -145,115 +184,27 @@ func (m Manifest) check() error {
 	return nil
 }
 
-// contents is what a listing shows of one name.
-type contents struct {
-	models    []int // versions with a model file, ascending
-	manifests []int // versions with a manifest, ascending
-	champion  bool
-}
-
-func (c contents) foreign() bool { return !c.champion && len(c.manifests) == 0 && len(c.models) > 0 }
-
-// visible returns the versions that may serve, ascending.
-func (c contents) visible() []int {
-	if c.foreign() {
-		return c.models
-	}
-	return c.manifests
-}
-
-func (r *Registry) scan(ctx context.Context, name string) (contents, error) {
-	all, err := r.scanPrefix(ctx, blob.Escape(name)+"/")
-	return all[name], err
-}
-
-// scanPrefix lists the registry under a prefix, by name. Keys that are none of
-// ours are passed over.
-func (r *Registry) scanPrefix(ctx context.Context, prefix string) (map[string]contents, error) {
-	found := map[string]contents{}
-	for info, err := range r.store.List(ctx, prefix, "") {
-		if err != nil {
-			return nil, fmt.Errorf("list the model registry: %w", err)
-		}
-		parts := strings.Split(info.Key, "/")
-		name, err := blob.Unescape(parts[0])
-		if err != nil || len(parts) < 2 || len(parts) > 3 {
-			continue
-		}
-		c := found[name]
-		if len(parts) == 2 {
-			if c.champion = c.champion || parts[1] == championFile; c.champion {
-				found[name] = c
-			}
-			continue
-		}
-		version, err := strconv.Atoi(parts[1])
-		if err != nil || version < 1 || strconv.Itoa(version) != parts[1] {
-			continue
-		}
-		switch parts[2] {
-		case modelFile:
-			c.models = append(c.models, version)
-		case manifestFile:
-			c.manifests = append(c.manifests, version)
-		default:
-			continue
-		}
-		found[name] = c
-	}
-	for name, c := range found { // keys are in byte order, versions are not: 10 comes before 9
-		slices.Sort(c.models)
-		slices.Sort(c.manifests)
-		found[name] = c
-	}
-	return found, nil
-}
-
-// Names returns the names of all models with a version that may serve, sorted.
-func (r *Registry) Names(ctx context.Context) ([]string, error) {
-	all, err := r.scanPrefix(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for name, c := range all {
-		if len(c.visible()) > 0 {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// Versions returns the versions of a model that may serve, ascending; none for a
-// name that does not exist.
-func (r *Registry) Versions(ctx context.Context, name string) ([]int, error) {
-	c, err := r.scan(ctx, name)
-	return c.visible(), err
-}
-
 // Champion returns the manifest of the version that serves, or ErrNoModel.
 func (r *Registry) Champion(ctx context.Context, name string) (Manifest, error) {
 	pointer, _, err := r.pointer(ctx, name)
-	if err == nil {
+	if err == nil && pointer.Version > 0 { // the usual case needs no listing
 		return r.Manifest(ctx, name, pointer.Version)
 	}
-	if !errors.Is(err, blob.ErrNotFound) {
+	if err != nil && !errors.Is(err, blob.ErrNotFound) {
 		return Manifest{}, err
 	}
 	c, err := r.scan(ctx, name)
 	if err != nil {
 		return Manifest{}, err
 	}
-	visible := c.visible()
-	if len(visible) == 0 {
+	serving := c.serving(0)
+	switch {
+	case serving == 0:
 		return Manifest{}, fmt.Errorf("model %q: %w", name, ErrNoModel)
+	case c.foreign():
+		return Manifest{Name: name, Version: serving}, nil
 	}
-	highest := slices.Max(visible)
-	if c.foreign() {
-		return Manifest{Name: name, Version: highest}, nil
-	}
-	return r.Manifest(ctx, name, highest)
+	return r.Manifest(ctx, name, serving)
 }
 
 // pointer reads champion.json.
@@ -263,7 +214,7 @@ func (r *Registry) pointer(ctx context.Context, name string) (Champion, string, 
 		return Champion{}, "", err
 	}
 	var c Champion
-	if err := decode(o.Data, &c); err != nil || c.Version < 1 {
+	if err := decode(o.Data, &c); err != nil || c.Version < 0 {
 		return Champion{}, "", fmt.Errorf("%s: names no version: %w", championKey(name), errors.Join(err, ErrNoModel))
 	}
 	return c, o.ETag, nil
@@ -337,23 +288,38 @@ func (r *Registry) Get(ctx context.Context, name string, version int) (Manifest,
 	return m, o.Data, nil
 }
 
-// Promote makes version the champion if the champion still is from (0: there is
-// no pointer yet). ErrConflict: it is another one; ErrNoModel: no such version.
+// Promote makes version the champion if the champion still is from, as Champion
+// tells it. ErrConflict: it is another one; ErrNoModel: no such version. The
+// model file is read and checked first, for what is damaged must not be promoted.
+// A foreign model has no champion to move.
 func (r *Registry) Promote(ctx context.Context, name string, version, from int, at time.Time) error {
-	if _, err := r.Manifest(ctx, name, version); err != nil {
+	m, _, err := r.Get(ctx, name, version)
+	if err != nil {
 		return err
 	}
+	if m.Spec.Target == "" {
+		return fmt.Errorf("model %q: it has no manifests; its highest version serves", name)
+	}
 	cond := blob.IfAbsent()
-	current, etag, err := r.pointer(ctx, name)
-	switch {
-	case err == nil && current.Version == version:
-		return nil
-	case err == nil && current.Version != from, errors.Is(err, blob.ErrNotFound) && from != 0:
-		return fmt.Errorf("model %q: champion is version %d, not %d: %w", name, current.Version, from, ErrConflict)
-	case err == nil:
+	pointer, etag, err := r.pointer(ctx, name)
+	if err == nil {
 		cond = blob.IfMatch(etag)
-	case !errors.Is(err, blob.ErrNotFound):
+	} else if !errors.Is(err, blob.ErrNotFound) {
 		return err
+	}
+	current := pointer.Version
+	if current == 0 {
+		c, err := r.scan(ctx, name)
+		if err != nil {
+			return err
+		}
+		current = c.serving(0)
+	}
+	switch {
+	case pointer.Version == version:
+		return nil
+	case current != from:
+		return fmt.Errorf("model %q: champion is version %d, not %d: %w", name, current, from, ErrConflict)
 	}
 	raw, err := json.Marshal(Champion{Version: version, Since: at.UTC(), Previous: from})
 	if err != nil {

@@ -308,6 +308,9 @@ func TestS3ErrorsSayWhatToDo(t *testing.T) {
 				"List":   func(s blob.Store) error { return firstError(s.List(t.Context(), "", "")) },
 				"Delete": func(s blob.Store) error { return s.Delete(t.Context(), "k") },
 			}
+			if name == "nobody listens" { // each call waits for some seconds before it gives up
+				calls = map[string]func(blob.Store) error{"Get": calls["Get"]}
+			}
 			for call, do := range calls {
 				s, err := blob.Open(t.Context(), tc.url)
 				if err == nil {
