@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/internal/window"
@@ -46,7 +47,7 @@ func collect(ctx context.Context, spec models.Spec, d Data, from, to int) (*samp
 			return nil, err
 		}
 		if err := window.Encode(spec, &w, row, side); err != nil {
-			return nil, fmt.Errorf("window that ends at %s: %w", w.End, err)
+			return nil, fmt.Errorf("window that ends at %s: %w", w.End.UTC().Format(time.RFC3339), err)
 		}
 		s.origins = append(s.origins, origin)
 		s.series = append(s.series, row...)
@@ -60,6 +61,20 @@ func collect(ctx context.Context, spec models.Spec, d Data, from, to int) (*samp
 		}
 	}
 	return s, nil
+}
+
+// checkValues returns an error that names the first value that no network can
+// learn from: the graph clips values of that size.
+func checkValues(spec models.Spec, d Data) error {
+	for _, name := range spec.Series {
+		for i, v := range d.Grid.Columns[name] {
+			if math.Abs(v) > clipRaw { // false for NaN
+				return fmt.Errorf("group %q: series %q has the value %g at %s; the greatest that can be learned from is %g",
+					d.Grid.Group, name, v, d.Grid.Time(i).UTC().Format(time.RFC3339), float64(clipRaw))
+			}
+		}
+	}
+	return nil
 }
 
 // parts holds the windows of the parts of a history.

@@ -42,6 +42,9 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkValues(spec, d); err != nil {
+		return nil, err
+	}
 	p, err := divide(ctx, spec, d)
 	if err != nil {
 		return nil, err

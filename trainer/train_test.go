@@ -250,6 +250,17 @@ func TestTooFewSlotsIsAnErrorThatSaysHowManyAreNeeded(t *testing.T) {
 	train(t, c, cut(need))
 }
 
+func TestAnAbsurdValueIsAnErrorThatNamesIt(t *testing.T) {
+	for _, v := range []float64{1e31, -1e300, math.Inf(1)} {
+		g := history(4, 16)
+		g.Columns["request_count"][100] = v
+		_, err := Train(context.Background(), quick(PresetFast), Data{Grid: g})
+		if err == nil || !strings.Contains(err.Error(), "request_count") || !strings.Contains(err.Error(), "2026-03-02T08:20:00Z") {
+			t.Errorf("%g: error %v does not name the series and the time", v, err)
+		}
+	}
+}
+
 func TestCensoredAndMissingTargetsCountNothing(t *testing.T) {
 	quickRecipe(t, PresetFast)
 	g := history(5, 12)
