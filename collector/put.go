@@ -175,8 +175,8 @@ func (c *Collector) append(ctx context.Context, fresh []api.Sample, slot time.Ti
 	return nil
 }
 
-// known returns what the lake holds of [from, to). A lake that cannot be read
-// counts as empty: rows are then written again, which does no harm.
+// known returns what the lake holds of [from, to). What cannot be read counts as
+// missing: rows are then written again, which does no harm.
 func (c *Collector) known(ctx context.Context, from, to time.Time) snapshot {
 	if r := c.recent; r != nil && !from.Before(r.from) && !from.After(r.to) {
 		// What others have stored after r.to is not in it, and is written again.
@@ -187,8 +187,7 @@ func (c *Collector) known(ctx context.Context, from, to time.Time) snapshot {
 	defer cancel()
 	rows, err := c.lake.Scan(ctx, dataset.Query{From: from, To: to})
 	if err != nil {
-		c.log.Warn("cannot read back what the lake holds; storing all again", "from", from, "to", to, "err", err)
-		return snap
+		c.log.Warn("cannot read back all that the lake holds; storing it again", "from", from, "to", to, "err", err)
 	}
 	for _, s := range rows {
 		snap.values[pointOf(s)] = s.Value

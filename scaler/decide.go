@@ -34,7 +34,7 @@ type seen struct {
 // is missing and named in the record; nothing here stops the tick.
 func (t *tick) decide(ctx context.Context) api.TickRecord {
 	rec := api.TickRecord{Tick: t.at, Scaler: t.cfg.ID}
-	specFaults := t.refresh(ctx, t.predicted())
+	specFaults := t.refresh(ctx, t.outdated())
 	w := t.look(ctx)
 	for _, g := range t.groups {
 		if c, ok := w.capacities[g.Name]; ok {
@@ -72,6 +72,20 @@ func (t *tick) predicted() []string {
 		}
 	}
 	return names
+}
+
+// manifestTicks is for how many ticks a manifest is believed without reading it
+// again. A replaced model shows earlier: its server refuses the old windows.
+const manifestTicks = 12
+
+// outdated returns the groups whose manifest is to be read at this tick.
+func (t *tick) outdated() []string {
+	names := t.predicted()
+	if t.age++; t.age > manifestTicks || len(t.manifests) == 0 {
+		t.age = 0
+		return names
+	}
+	return slices.DeleteFunc(names, func(name string) bool { _, known := t.manifests[name]; return known })
 }
 
 // look reads the groups' sizes and their history at the same time.

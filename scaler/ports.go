@@ -19,7 +19,8 @@ import (
 type Target interface {
 	// Capacities returns what it could learn of the named groups. A group that is
 	// absent from the result is unknown, and the error says why; the result counts
-	// whether or not there is an error.
+	// whether or not there is an error. ObservedAt may be left zero: the scaler
+	// enters its own time then.
 	Capacities(ctx context.Context, groups []string) (map[string]api.Capacity, error)
 	// Scale sets the desired capacity and returns nil only when the provider has
 	// accepted it. ErrRefused means that it has certainly not; after any other

@@ -376,6 +376,32 @@ func TestSomebodyElseChangesTheGroupMeanwhile(t *testing.T) {
 	}
 }
 
+// Told to stop while it acts, a scaler completes and records the tick; told to
+// stop before, it does nothing.
+func TestAStopDrainsTheTick(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	w.beforeScale = func(context.Context, string) error { cancel(); return nil }
+	rec, err := w.scaler().Once(ctx, t0)
+	if err != nil || decisionOf(rec, "down").Outcome.Status != api.OutcomeAccepted || len(w.calls) != 2 {
+		t.Errorf("%v, calls %v", err, w.calls)
+	}
+	w.check("stopped while acting")
+
+	w = newWorld(t)
+	ctx, cancel = context.WithCancel(context.Background())
+	w.predict = func(context.Context, api.PredictRequest) (api.PredictResponse, error) {
+		cancel()
+		return api.PredictResponse{}, ctx.Err()
+	}
+	if _, err := w.scaler().Once(ctx, t0); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if len(w.calls) != 0 || w.state().Pending != nil || len(w.records()) != 0 {
+		t.Errorf("calls %v", w.calls)
+	}
+}
+
 func TestARefusedActionStartsNoCooldown(t *testing.T) {
 	w := newWorld(t)
 	w.beforeScale = func(_ context.Context, g string) error {

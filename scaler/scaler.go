@@ -27,7 +27,8 @@ type Scaler struct {
 	journal *journal.Journal
 
 	mu        sync.Mutex                 // held for a whole tick
-	manifests map[string]models.Manifest // guarded by mu: by group, as of the last tick
+	manifests map[string]models.Manifest // guarded by mu: by group, as last read
+	age       int                        // guarded by mu: ticks since all of them were read
 }
 
 // New returns a scaler that has started nothing. The configuration must be valid
@@ -70,6 +71,13 @@ type tick struct {
 // next call. A *LeaseHeldError means that another scaler is at work.
 func (s *Scaler) Once(ctx context.Context, now time.Time) (api.TickRecord, error) {
 	return s.once(ctx, now.UTC().Truncate(s.step), now.UTC())
+}
+
+// Newest runs the tick that Run would be at by now: the newest one whose slot
+// ended at least Settle ago. It is for schedulers such as cron.
+func (s *Scaler) Newest(ctx context.Context) (api.TickRecord, error) {
+	now := s.deps.Now().UTC()
+	return s.once(ctx, now.Add(-s.cfg.Settle).Truncate(s.step), now)
 }
 
 // once runs tick at. It may begin up to Settle after the tick is over.
@@ -132,12 +140,28 @@ func (t *tick) run(ctx context.Context) (api.TickRecord, error) {
 		t.ledger.state.note("the clock went back from tick %s to %s", stamp(last), stamp(t.at))
 	}
 	rec := t.decide(ctx) // (3)
+	if err := ctx.Err(); err != nil {
+		return rec, err // what was not read for this reason must not be decided upon
+	}
 	t.ledger.state.Pending = &rec
 	if err := t.ledger.swap(ctx); err != nil { // (4)
 		return rec, err
 	}
+	ctx, cancel := drain(ctx)
+	defer cancel()
 	t.act(ctx, &rec, false) // (5)
 	return t.finish(ctx, rec)
+}
+
+// drainTime is how long a tick that has begun to act may go on when the scaler is
+// told to stop. What is not done by then, the next scaler completes.
+const drainTime = 20 * time.Second
+
+// drain returns a context that ends drainTime after ctx does.
+func drain(ctx context.Context) (context.Context, context.CancelFunc) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drainTime, cancel) })
+	return own, func() { stop(); cancel() }
 }
 
 // recorded returns the record of a tick, or an error that wraps blob.ErrNotFound.
@@ -180,6 +204,8 @@ func (t *tick) recover(ctx context.Context) (api.TickRecord, error) {
 	}
 	t.deps.Log.Info("completing a tick that was under way", "tick", pending.Tick, "scaler", pending.Scaler)
 	pending.Decisions = slices.Clone(pending.Decisions)
+	ctx, cancel := drain(ctx)
+	defer cancel()
 	t.act(ctx, &pending, true)
 	return t.finish(ctx, pending)
 }

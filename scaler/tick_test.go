@@ -151,13 +151,15 @@ func TestAnUnreadableRegistryKeepsTheLastKnownModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.deps.Specs = brokenSpecs{}
-	rec, err := w.once(s, t0.Add(step))
-	if err != nil || decisionOf(rec, "up").Basis != api.BasisPredictive {
-		t.Errorf("%v\n%s", err, reasons(decisionOf(rec, "up")))
+	for i := range manifestTicks + 2 {
+		rec, err := w.once(s, t0.Add(time.Duration(i+1)*step))
+		if err != nil || decisionOf(rec, "up").Basis != api.BasisPredictive {
+			t.Fatalf("%v\n%s", err, reasons(decisionOf(rec, "up")))
+		}
 	}
 	fresh := w.scaler()
 	fresh.deps.Specs = brokenSpecs{}
-	rec, err = w.once(fresh, t0.Add(2*step))
+	rec, err := w.once(fresh, t0.Add(20*step))
 	if d := decisionOf(rec, "up"); err != nil || d.Basis != api.BasisReactive || !strings.Contains(reasons(d), "registry is away") {
 		t.Errorf("%v\n%s", err, reasons(d))
 	}
@@ -170,6 +172,27 @@ func (brokenSpecs) ForGroup(context.Context, string) (m models.Manifest, err err
 }
 func (brokenSpecs) Champion(context.Context, string) (m models.Manifest, err error) {
 	return m, errors.New("registry is away")
+}
+
+func TestAModelThatAppearsLaterIsFoundAndAKnownOneIsNotReadEveryTick(t *testing.T) {
+	w := newWorld(t)
+	s := w.scaler()
+	specs := s.deps.Specs
+	s.deps.Specs = brokenSpecs{}
+	if rec, err := w.once(s, t0); err != nil || decisionOf(rec, "up").Basis != api.BasisReactive {
+		t.Fatal(err)
+	}
+	s.deps.Specs = specs
+	w.bad = &saboteur{seen: map[string]int{}}
+	for i := range 2 * (manifestTicks + 1) {
+		rec, err := w.once(s, t0.Add(time.Duration(i+1)*step))
+		if err != nil || decisionOf(rec, "up").Basis != api.BasisPredictive {
+			t.Fatalf("tick %d: %v\n%s", i, err, reasons(decisionOf(rec, "up")))
+		}
+	}
+	if n := w.bad.seen["manifest"]; n != 2*len(s.groups) {
+		t.Errorf("manifests were read %d times", n)
+	}
 }
 
 func TestAReactiveRunAsksNobody(t *testing.T) {

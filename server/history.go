@@ -195,7 +195,13 @@ func (h *history) addSeries(out *api.GroupHistory, samples []api.Sample) {
 	if out.Series[api.SeriesDemand] != nil {
 		out.Units[api.SeriesDemand] = "instances of work"
 	}
-	if out.Target = h.target(out.Group); out.Target == "" {
+	out.Target = h.target(out.Group)
+	for _, name := range []string{api.SeriesDemand, api.MetricRequests, api.MetricCPU} {
+		if out.Target == "" && out.Series[name] != nil {
+			out.Target = name // what a model would most likely forecast
+		}
+	}
+	if out.Target == "" {
 		out.Target = api.SeriesDemand
 	}
 	newest := -1

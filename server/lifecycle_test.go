@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/onnxtest"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/server"
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
-	"github.com/forescale/forescale/server/internal/onnxtest"
 	"github.com/forescale/forescale/server/tensor"
 )
 

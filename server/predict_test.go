@@ -18,9 +18,9 @@ import (
 	"testing"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/onnxtest"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/server"
-	"github.com/forescale/forescale/server/internal/onnxtest"
 )
 
 func TestWindowsAreAnsweredInOrderByTheModelsOfTheirGroups(t *testing.T) {

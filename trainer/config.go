@@ -82,7 +82,7 @@ func (c Config) Validate() error {
 		most  int
 	}{
 		{"horizon", c.Horizon, models.MaxHorizon}, {"lookback", c.Lookback, models.MaxLookback}, {"max_gap", c.MaxGap, models.MaxLookback - 1},
-		{"workers", c.Workers, 1024}, {"epochs", c.Epochs, 100_000}, {"patience", c.Patience, 100_000}, {"batch", c.Batch, 65_536},
+		{"workers", c.Workers, 1024}, {"epochs", c.Epochs, 100_000}, {"patience", c.Patience, 100_000}, {"batch", c.Batch, 1024},
 	} {
 		if f.value < 0 || f.value > f.most {
 			fault("%s: %d must be 1 to %d, or 0 for the preset's value", f.name, f.value, f.most)

@@ -217,7 +217,7 @@ func (f *fit) norm(s *samples, batch []int) float32 {
 	known := 0
 	for _, i := range batch {
 		for _, y := range s.target[i*f.spec.Horizon:][:f.spec.Horizon] {
-			if y == y {
+			if isKnown(y) {
 				known++
 			}
 		}
@@ -236,7 +236,7 @@ func (f *fit) forward(w *workspace, s *samples, windows []int, norm float32, gra
 	for b, i := range windows {
 		for k := range H {
 			w.target[b*H+k], w.weight[b*H+k] = 0, 0
-			if v := s.target[i*H+k]; v == v {
+			if v := s.target[i*H+k]; isKnown(v) {
 				w.target[b*H+k] = f.scale.target(s, i, v)
 				w.weight[b*H+k] = norm * f.weight[k]
 			}
@@ -307,7 +307,7 @@ func (f *fit) parallel(n int, work func(i int, w *workspace)) {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	workers = min(workers, n)
+	workers = max(1, min(workers, n))
 	for len(f.spaces) < workers {
 		f.spaces = append(f.spaces, &workspace{})
 	}
@@ -322,7 +322,7 @@ func (f *fit) parallel(n int, work func(i int, w *workspace)) {
 		}
 	}
 	var wg sync.WaitGroup
-	for _, w := range f.spaces[1:max(1, workers)] {
+	for _, w := range f.spaces[1:workers] {
 		wg.Go(func() { drain(w) })
 	}
 	drain(f.spaces[0])

@@ -25,7 +25,8 @@ type tested struct {
 // test forecasts each known slot of the test part at each horizon with the
 // exported model. Where the window has a gap there is still a row: a forecast
 // must exist, and it is the last known value, as a scaler without a model would
-// assume. These rows count in the scores and are counted in fallbacks.
+// assume. These rows count in the scores and are counted in fallbacks. A slot
+// whose demand was only seen from below (censored) has no known target.
 func test(ctx context.Context, p *onnx.Program, spec models.Spec, d Data) (*tested, error) {
 	n, H := d.Grid.Len(), spec.Horizon
 	split := score.NewSplit(n)

@@ -123,7 +123,7 @@ func (s *samples) keepKnown(horizon int) {
 	for i := range s.origins {
 		known := false
 		for _, y := range s.target[i*horizon:][:horizon] {
-			known = known || y == y
+			known = known || isKnown(y)
 		}
 		if !known {
 			s.gaps++
@@ -137,3 +137,6 @@ func (s *samples) keepKnown(horizon int) {
 	}
 	s.origins, s.series, s.context, s.target = s.origins[:kept], s.series[:kept*wide], s.context[:kept*extra], s.target[:kept*horizon]
 }
+
+// isKnown reports whether a target is a number: NaN stands for a missing one.
+func isKnown(y float32) bool { return y == y }

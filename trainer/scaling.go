@@ -112,7 +112,7 @@ func inverse(v float64) float32 {
 func bounds(values []float32) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, v := range values {
-		if v == v {
+		if isKnown(v) {
 			low, high = min(low, float64(clipped(v, clipRaw))), max(high, float64(clipped(v, clipRaw)))
 		}
 	}
@@ -141,7 +141,7 @@ func usualChange(s *samples, lookback, channels, c int) float64 {
 func targetChange(s *samples, lookback, channels, horizon int) float64 {
 	sum, n := 0.0, 0
 	for _, e := range persistenceErrors(s, lookback, channels, horizon) {
-		if e == e {
+		if !math.IsNaN(e) {
 			sum += e
 			n++
 		}

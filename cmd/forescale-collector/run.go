@@ -55,7 +55,7 @@ func (p *program) open(ctx context.Context) (*collector.Collector, error) {
 	}
 	var srcs []collector.Source
 	if p.importFile == "" { // an import needs no provider and no credentials
-		srcs, err = sources.Open(ctx, p.section, sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Now: time.Now, Log: p.log})
+		srcs, err = sources.Open(ctx, p.section, sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Log: p.log})
 		if err != nil {
 			return nil, err
 		}

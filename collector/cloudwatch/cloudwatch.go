@@ -36,12 +36,11 @@ type Source struct {
 	queries []query
 	api     API
 	step    time.Duration
-	now     func() time.Time
 	log     *slog.Logger
 }
 
 // New returns a source of that name. Slots are step long, whole minutes.
-func New(name string, c Config, api API, step time.Duration, now func() time.Time, log *slog.Logger) (*Source, error) {
+func New(name string, c Config, api API, step time.Duration, log *slog.Logger) (*Source, error) {
 	queries, err := c.queries()
 	if err != nil {
 		return nil, err
@@ -49,7 +48,7 @@ func New(name string, c Config, api API, step time.Duration, now func() time.Tim
 	if step <= 0 || step%time.Minute != 0 {
 		return nil, fmt.Errorf("cloudwatch: a step of %s is not whole minutes", step)
 	}
-	return &Source{name: name, queries: queries, api: api, step: step, now: now, log: log}, nil
+	return &Source{name: name, queries: queries, api: api, step: step, log: log}, nil
 }
 
 // Name implements collector.Source.
@@ -68,12 +67,9 @@ func (s *Source) Oldest(now time.Time) time.Time {
 	return now.Add(-keeps)
 }
 
-// Fetch implements collector.Source. A range that starts before Oldest is cut:
-// CloudWatch has nothing of the kind there.
+// Fetch implements collector.Source. For slots before Oldest, CloudWatch answers
+// with no points and no error.
 func (s *Source) Fetch(ctx context.Context, from, to time.Time) ([]api.Sample, error) {
-	if oldest := s.Oldest(s.now()); from.Before(oldest) {
-		from = oldest.UTC().Add(s.step - 1).Truncate(s.step)
-	}
 	calls := s.plan(from, to)
 	samples := make([][]api.Sample, len(calls))
 	errs := make([]error, len(calls))

@@ -82,7 +82,7 @@ func source(t *testing.T, api API, groups ...Group) *Source {
 	if groups == nil {
 		groups = []Group{{Name: "web", LoadBalancer: "app/web/1", Metrics: []string{"cpu_utilization", "network_in", "request_count"}}}
 	}
-	s, err := New("cloudwatch", Config{Groups: groups}, api, step, func() time.Time { return slot(1000) }, slog.New(slog.DiscardHandler))
+	s, err := New("cloudwatch", Config{Groups: groups}, api, step, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,21 +303,6 @@ func TestRequests(t *testing.T) {
 		}
 		if in := s.calls[0]; !in.StartTime.Equal(slot(0)) || !in.EndTime.Equal(slot(3)) {
 			t.Errorf("range %s to %s", in.StartTime, in.EndTime)
-		}
-	})
-	t.Run("cuts a range at the retention of 63 days", func(t *testing.T) {
-		s := &script{answer: answer}
-		src := source(t, s)
-		now := slot(1000)
-		if _, err := src.Fetch(t.Context(), now.Add(-70*24*time.Hour), now.Add(-62*24*time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-		if got := *s.calls[0].StartTime; !got.Equal(now.Add(-63 * 24 * time.Hour)) {
-			t.Errorf("asked from %s", got)
-		}
-		samples, err := src.Fetch(t.Context(), now.Add(-90*24*time.Hour), now.Add(-80*24*time.Hour))
-		if err != nil || samples != nil || len(s.calls) != 1 {
-			t.Errorf("a range that is forgotten: %v, %v, %d calls", samples, err, len(s.calls))
 		}
 	})
 	t.Run("one refused call of several fails its own series only", func(t *testing.T) {

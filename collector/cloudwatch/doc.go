@@ -11,7 +11,7 @@
 //   - Each series has a StatusCode of its own. Forbidden and InternalError fail
 //     that series only; PartialData is followed to the last page.
 //   - Points with a period of 60 s are kept for 15 days, of 300 s for 63 days, of
-//     3600 s for 455 days. Older ranges are clamped (see Oldest).
+//     3600 s for 455 days. A back-fill begins there (see Oldest).
 //   - A load balancer emits no RequestCount without requests. That is a missing
 //     value, not a zero and not an error.
 package cloudwatch

@@ -67,7 +67,6 @@ func (c Config) Validate(step time.Duration) error {
 type Deps struct {
 	AWS  conf.AWS
 	Step time.Duration
-	Now  func() time.Time
 	Log  *slog.Logger
 }
 
@@ -97,7 +96,7 @@ func open(ctx context.Context, s Source, d Deps) (collector.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return cloudwatch.New(s.name(), *s.CloudWatch, client, d.Step, d.Now, d.Log)
+		return cloudwatch.New(s.name(), *s.CloudWatch, client, d.Step, d.Log)
 	}
 	return nil, errors.New("names no driver")
 }

@@ -48,7 +48,7 @@ collector:
 		if c.LookBack != 4 || c.Settle != 90*time.Second || c.Writer != "collector" {
 			t.Errorf("got %+v", c.Config)
 		}
-		srcs, err := Open(t.Context(), c, Deps{AWS: common.AWS, Step: common.Step, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		srcs, err := Open(t.Context(), c, Deps{AWS: common.AWS, Step: common.Step, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestOpenWantsARegion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(t.Context(), c, Deps{AWS: common.AWS, Step: common.Step, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	_, err = Open(t.Context(), c, Deps{AWS: common.AWS, Step: common.Step, Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "region") {
 		t.Errorf("got %v", err)
 	}

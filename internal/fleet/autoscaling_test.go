@@ -441,3 +441,36 @@ func TestTheRightVersionOfAKnownActionIsNeeded(t *testing.T) {
 		t.Errorf("an action that is not simulated: %v", err)
 	}
 }
+
+func TestActivitiesAreForgottenAfterSixWeeks(t *testing.T) {
+	c, _, as := start(t, fleet.Config{Start: monday, Now: monday.Add(time.Hour), Groups: []fleet.GroupConfig{web(45)}})
+	must(t, set(t, as, 11))
+	must(t, c.Advance(monday.Add(time.Hour+42*24*time.Hour)))
+	if n := len(activities(t, as)); n != 1 {
+		t.Errorf("%d activities at six weeks, want 1", n)
+	}
+	advance(t, c, time.Minute)
+	if n := len(activities(t, as)); n != 0 {
+		t.Errorf("%d activities after six weeks, want none", n)
+	}
+}
+
+func TestAGroupMayBeEmptied(t *testing.T) {
+	c, cw, as := start(t, fleet.Config{Start: monday, Now: monday.Add(time.Hour), Groups: []fleet.GroupConfig{{Name: "web", Demand: flat(288, 6), Max: 20}}})
+	must(t, set(t, as, 0))
+	advance(t, c, 10*time.Minute)
+	from := monday.Add(time.Hour)
+	for metric, want := range map[string]int{"CPUUtilization": 0, "NetworkIn": 0} {
+		if n := len(fetch(t, cw, ask("q", "web", "AWS/EC2", metric, "Average", 300), from, c.Now())); n != want {
+			t.Errorf("%s of no instance has %d points", metric, n)
+		}
+	}
+	if p := fetch(t, cw, ask("q", "web", "AWS/AutoScaling", "GroupInServiceInstances", "Average", 300), from, c.Now()); len(p) != 2 || p[0].value != 0 {
+		t.Errorf("instances in service: %v", p)
+	}
+	m, err := c.Summary("web", from, c.Now())
+	must(t, err)
+	if m.ViolationMinutes != 10 || m.UnservedPct != 100 || m.MeanUtilisation != 0 {
+		t.Errorf("summary %+v", m)
+	}
+}

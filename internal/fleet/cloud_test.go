@@ -41,9 +41,11 @@ func start(t *testing.T, config fleet.Config) (*fleet.Cloud, *cloudwatch.Client,
 	}
 	s := httptest.NewServer(fleet.Handler(c))
 	t.Cleanup(s.Close)
+	client := fleet.HTTPClient()
+	t.Cleanup(client.CloseIdleConnections)
 	keys := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")
-	cw := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}})
-	as := autoscaling.New(autoscaling.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}})
+	cw := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}, HTTPClient: client})
+	as := autoscaling.New(autoscaling.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}, HTTPClient: client})
 	return c, cw, as
 }
 

@@ -456,3 +456,44 @@ func FuzzAnyBodyOfGetMetricDataIsAnswered(f *testing.F) {
 		}
 	})
 }
+
+func TestSeriesAreFoundByAllTheirDimensions(t *testing.T) {
+	now := monday.Add(time.Hour)
+	_, cw, _ := start(t, fleet.Config{Start: monday, Now: now, Groups: []fleet.GroupConfig{web(1)}})
+	dimension := func(name, value string) cwtypes.Dimension {
+		return cwtypes.Dimension{Name: &name, Value: &value}
+	}
+	balancer, target, group := dimension("LoadBalancer", "app/web"), dimension("TargetGroup", "targetgroup/web"), dimension("AutoScalingGroupName", "web")
+	for _, c := range []struct {
+		metric     string
+		dimensions []cwtypes.Dimension
+		want       int
+		value      float64
+	}{
+		{"RequestCount", []cwtypes.Dimension{balancer}, 12, 18000},
+		{"RequestCount", []cwtypes.Dimension{target, balancer}, 12, 18000},
+		{"RequestCount", []cwtypes.Dimension{target}, 0, 0},
+		{"RequestCount", []cwtypes.Dimension{balancer, group}, 0, 0},
+		{"RequestCount", nil, 0, 0},
+		{"RequestCountPerTarget", []cwtypes.Dimension{target}, 12, 1800},
+	} {
+		q := ask("q", "web", "AWS/ApplicationELB", c.metric, "Sum", 300)
+		q.MetricStat.Metric.Dimensions = c.dimensions
+		points := fetch(t, cw, q, monday, now)
+		if len(points) != c.want || c.want > 0 && points[0].value != c.value {
+			t.Errorf("%s by %d dimensions: %d points, want %d of %v", c.metric, len(c.dimensions), len(points), c.want, c.value)
+		}
+	}
+}
+
+func TestPercentilesAreWeightedBySamples(t *testing.T) {
+	g := web(1)
+	demand := *g.Demand
+	demand.Step, demand.Slots, demand.Missing = time.Minute, slices.Repeat([]float64{5, 5, 5, 5, 9}, 20), make([]bool, 100)
+	g.Demand, g.History = &demand, fleet.Static(10)
+	now := monday.Add(time.Hour)
+	_, cw, _ := start(t, fleet.Config{Start: monday, Now: now, Groups: []fleet.GroupConfig{g}})
+	for stat, want := range map[string]float64{"p50": 0.05 / 0.5, "p65": 0.05 / 0.5, "p95": 0.05 / 0.1, "p100": 0.05 / 0.1} {
+		near(t, stat, fetch(t, cw, ask("q", "web", "AWS/ApplicationELB", "TargetResponseTime", stat, 300), monday, now)[3].value, want)
+	}
+}

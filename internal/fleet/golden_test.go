@@ -24,7 +24,8 @@ var update = flag.Bool("update", false, "write the golden files anew; needs FORE
 
 const goldenDir = "../../testdata/golden/fleet"
 
-// referee runs the reference implementation and returns its answer.
+// referee runs the reference implementation with the python3 that Debian packages
+// numpy for, and returns its answer.
 func referee(t *testing.T, trace, target, capacity string, lead int) map[string]any {
 	t.Helper()
 	cmd := exec.Command("/usr/bin/python3", os.Getenv("FORESCALE_REFEREE"), trace, target, capacity, "--lead", strconv.Itoa(lead))

@@ -48,15 +48,12 @@ const (
 )
 
 // Target scales the Auto Scaling Groups of one account and region.
-type Target struct {
-	client Client
-	now    func() time.Time
-}
+type Target struct{ client Client }
 
 var _ scaler.Target = (*Target)(nil)
 
-// New returns a target over a client; now stamps what was observed.
-func New(client Client, now func() time.Time) *Target { return &Target{client: client, now: now} }
+// New returns a target over a client.
+func New(client Client) *Target { return &Target{client: client} }
 
 // Open returns a target with credentials from the SDK's default chain. The
 // region and the endpoint may be empty: the SDK's own are used then.
@@ -79,7 +76,7 @@ func Open(ctx context.Context, region, endpoint string) (*Target, error) {
 			o.BaseEndpoint = aws.String(endpoint)
 		}
 	})
-	return New(client, time.Now), nil
+	return New(client), nil
 }
 
 // Capacities implements scaler.Target. Names are asked for in batches; a batch
@@ -96,7 +93,7 @@ func (t *Target) Capacities(ctx context.Context, groups []string) (map[string]ap
 			mu.Lock()
 			defer mu.Unlock()
 			for _, g := range got {
-				found[aws.ToString(g.AutoScalingGroupName)] = t.capacity(g)
+				found[aws.ToString(g.AutoScalingGroupName)] = capacity(g)
 			}
 			if err != nil {
 				faults = append(faults, err)
@@ -135,10 +132,9 @@ func (t *Target) describe(ctx context.Context, names []string) ([]types.AutoScal
 
 // capacity counts in units of the desired capacity: an instance of a group with
 // weights counts for its weight.
-func (t *Target) capacity(g types.AutoScalingGroup) api.Capacity {
+func capacity(g types.AutoScalingGroup) api.Capacity {
 	c := api.Capacity{
 		Desired: int(aws.ToInt32(g.DesiredCapacity)), Min: int(aws.ToInt32(g.MinSize)), Max: int(aws.ToInt32(g.MaxSize)),
-		ObservedAt: t.now().UTC(),
 	}
 	for _, i := range g.Instances {
 		weight := 1

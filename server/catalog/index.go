@@ -19,8 +19,9 @@ type index struct {
 	readAt    time.Time                  // when it was read; zero: never yet
 }
 
-// newIndex resolves groups: a model with the group's own name goes first, then
-// the first name in order that lists the group, then the first with AnyGroup.
+// newIndex resolves groups as models.Registry.ForGroup does: a model with the
+// group's own name that serves it goes first, then the first name in order that
+// lists the group, then the first with AnyGroup.
 func newIndex(champions map[string]models.Manifest, faults map[string]error, readAt time.Time) *index {
 	ix := &index{champions: champions, faults: faults, byGroup: map[string]string{}, readAt: readAt}
 	names := make([]string, 0, len(champions))
@@ -33,8 +34,11 @@ func newIndex(champions map[string]models.Manifest, faults map[string]error, rea
 			if _, taken := ix.byGroup[group]; !taken || name == group {
 				ix.byGroup[group] = name
 			}
-			if group == models.AnyGroup && ix.anyGroup == "" {
-				ix.anyGroup = name
+			if group == models.AnyGroup {
+				ix.byGroup[name] = name
+				if ix.anyGroup == "" {
+					ix.anyGroup = name
+				}
 			}
 		}
 	}

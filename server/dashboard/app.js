@@ -85,7 +85,7 @@ async function poll() {
       [state.models, state.registry] = [answer.models, answer.registry];
     }
     state.groups = await ask("/api/v1/groups");
-    if (!state.group && state.groups.groups.length > 0) state.group = state.groups.groups[0].group;
+    if (!state.group) state.group = (state.groups.groups.find((g) => g.decision) ?? state.groups.groups[0])?.group ?? "";
     if (state.group) await pollHistory(state.group);
     state.lostSince = null;
   } catch (err) {
@@ -176,7 +176,7 @@ function renderHistory(h) {
   renderFigures(h, decision);
   renderLoad(h);
   renderCapacity(h);
-  renderLast(decision);
+  renderLast(h);
   renderRecent(h);
 }
 
@@ -211,18 +211,18 @@ function figure(name, big, unit, note, tone) {
 
 function renderFigures(h, d) {
   const start = Date.parse(h.from), step = h.step_seconds * 1000, slot = (i) => `${bareClock(start + i * step)}–${clock(start + (i + 1) * step)}`;
-  const unit = h.units[h.target] ?? "";
+  const unit = (h.units[h.target] ?? "").split(" ")[0]; // "instances of work": the chart says it in full
   const load = last(h.series[h.target]), cpu = last(h.series.cpu_utilization);
-  const figures = [figure(capital(words(h.target)), load ? short(load.value) : "–", load ? unit : "", load ? `measured ${slot(load.slot)}` : "no value in this range", load ? "" : "warn")];
+  const figures = [figure(capital(words(h.target)), load ? short(load.value) : "–", load ? unit : "", load ? `in ${slot(load.slot)}` : "no value in this range", load ? "" : "warn")];
   const f = h.forecast;
   if (f?.point?.length >= h.lead.steps) {
     const k = h.lead.steps - 1, at = Date.parse(f.issued_at) + k * step;
-    const range = f.values?.[k]?.length > 1 ? `${short(f.values[k][0])} to ${short(f.values[k].at(-1))} · ` : "";
-    figures.push(figure("Forecast for the lead time", short(f.point[k]), unit, `${range}${bareClock(at)}–${clock(at + step)}`));
-  } else figures.push(figure("Forecast for the lead time", "–", "", d ? "none at the last decision" : "none yet", "warn"));
-  if (cpu) figures.push(figure("CPU", short(cpu.value), "%", `mean over ${slot(cpu.slot)}`));
+    const range = f.values?.[k]?.length > 1 ? `${short(f.values[k][0])} to ${short(f.values[k].at(-1))}, ` : "";
+    figures.push(figure(`Forecast, ${h.lead.steps * h.step_seconds / 60} min ahead`, short(f.point[k]), unit, `${range}for ${bareClock(at)}–${clock(at + step)}`));
+  } else figures.push(figure("Forecast", "–", "", d ? "none at the last decision" : "none yet", "warn"));
+  if (cpu) figures.push(figure("CPU", short(cpu.value), "%", `mean of ${slot(cpu.slot)}`));
   if (d) figures.push(figure("In service", String(d.capacity.in_service), d.capacity.in_service === 1 ? "instance" : "instances",
-    `desired ${d.desired}` + (d.capacity.pending ? ` · ${d.capacity.pending} starting` : "") + ` · ${d.capacity.min} to ${d.capacity.max} allowed`));
+    `desired ${d.desired}` + (d.capacity.pending ? ` · ${d.capacity.pending} starting` : "") + ` · bounds ${d.capacity.min}–${d.capacity.max}`));
   figures.push(freshness(h));
   $("figures").replaceChildren(...figures);
 }
@@ -301,9 +301,10 @@ function renderCapacity(h) {
     } });
 }
 
-function renderLast(d) {
+function renderLast(h) {
+  const d = h.decisions[0], unit = { percent: "%" };
   if (!d) { $("last").replaceChildren(el("p", { class: "muted" }, "The scaler has not decided on this group in this range.")); return; }
-  const o = outcome(d), observed = Object.entries(d.observed ?? {}).map(([name, v]) => `${words(name)} ${short(v)}`).join(", ");
+  const o = outcome(d), observed = Object.entries(d.observed ?? {}).map(([name, v]) => `${words(name)} ${short(v)} ${unit[h.units[name]] ?? h.units[name] ?? ""}`.trim()).join(", ");
   const model = d.model ? ` · model ${d.model} v${d.model_version}` : "";
   $("last").replaceChildren(
     el("p", { class: "verdict" }, verdict(d)),

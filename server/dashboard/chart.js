@@ -22,11 +22,11 @@ function ticksFor(max) {
 
 const HOUR = 3600e3;
 
-// timeTicks returns the whole hours or days of a zone between two times, about
-// seven of them.
-function timeTicks(from, to, zone) {
+// timeTicks returns the whole hours or days of a zone between two times, at most
+// count of them.
+function timeTicks(from, to, zone, count) {
   const steps = [HOUR / 4, HOUR / 2, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 48 * HOUR, 96 * HOUR, 168 * HOUR];
-  const step = steps.find((s) => (to - from) / s <= 9) ?? 336 * HOUR;
+  const step = steps.find((s) => (to - from) / s <= count) ?? 336 * HOUR;
   const shift = offset(from, zone); // so that midnight of the zone is a tick
   const ticks = [];
   for (let t = Math.ceil((from + shift) / step) * step - shift; t <= to; t += step) ticks.push(t);
@@ -96,7 +96,7 @@ export function draw(box, o) {
     root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }));
     root.append(svg("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, short(v)));
   }
-  const axis = timeTicks(o.from, o.to, o.zone);
+  const axis = timeTicks(o.from, o.to, o.zone, Math.max(2, (width - left - right) / 85));
   const clock = new Intl.DateTimeFormat(undefined, { timeZone: o.zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat(undefined, { timeZone: o.zone, weekday: "short", day: "numeric", month: "short" });
   for (const t of axis.ticks) {

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/forescale/forescale/internal/onnxtest"
 	"github.com/forescale/forescale/server/batch"
-	"github.com/forescale/forescale/server/internal/onnxtest"
 	"github.com/forescale/forescale/server/ort"
 	"github.com/forescale/forescale/server/tensor"
 )

@@ -30,7 +30,7 @@ func TransposeOf[T Float](data []T, stride int) Operand[T] {
 const (
 	tileRows  = 64
 	tileCols  = 192
-	tileDepth = 64
+	tileDepth = 256
 )
 
 // Gemm computes C = A·B, or C += A·B with accumulate, for A [m, k], B [k, n] and

@@ -88,10 +88,10 @@ type Watch struct {
 
 // Observe takes the loss of the next epoch. It reports whether it is the best so
 // far, so that the caller keeps the parameters, and whether to stop. A loss that
-// is not a number is never the best.
+// is not finite is never the best.
 func (w *Watch) Observe(loss float64) (best, stop bool) {
 	w.seen++
-	if !math.IsNaN(loss) && (w.Epoch == 0 || loss < w.Best) {
+	if math.Abs(loss) <= math.MaxFloat64 && (w.Epoch == 0 || loss < w.Best) {
 		w.Best, w.Epoch, w.stale = loss, w.seen, 0
 		return true, false
 	}

@@ -74,7 +74,7 @@ func TestWatch(t *testing.T) {
 		best, stop bool
 		rate       float64
 	}{
-		{math.NaN(), false, false, 1},
+		{math.Inf(1), false, false, 1},
 		{3, true, false, 1},
 		{2, true, false, 1},
 		{2, false, false, 1}, // equal is no improvement

@@ -173,7 +173,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 		g.Cooldown = scaler.Cooldown{Out: d.load.demand.Step, In: d.load.demand.Step}
 		cfg.Groups = append(cfg.Groups, g)
 	}
-	target, err := targets.Open(ctx, cfg, targets.Deps{AWS: aws, Log: d.log})
+	target, err := targets.Open(ctx, cfg, aws)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.scaler, err = scaler.New(cfg, scaler.Deps{
+	d.scaler, err = scaler.New(cfg, d.load.demand.Step, scaler.Deps{
 		Store: d.stores.lake, History: d.stores.data, Specs: d.stores.registry, Forecaster: forecaster,
 		Target: target, Flags: d.load.plans, Log: d.log, Now: d.cloud.Now,
 	})

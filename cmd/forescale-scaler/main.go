@@ -1,0 +1,47 @@
+// Forescale-scaler changes the size of groups before their load arrives.
+//
+//	forescale-scaler -config FILE                      every step, until stopped
+//	forescale-scaler -config FILE -once [-at TIME]     one tick, for cron and Lambda
+//	forescale-scaler -config FILE -dry-run             decide and record, change nothing
+//
+// A tick reads the newest metrics from the data lake, asks the prediction server
+// for forecasts, decides for every group, sets the desired capacity of those that
+// are in live mode, and writes one object to the audit log. Every decision is
+// printed as one line. A group is in dry-run mode until its configuration says
+// mode: live.
+//
+// Stopping it at any moment, kill -9 included, loses and doubles no decision and
+// no cooldown: all of its state is in the data lake's store, under scaler/ and
+// audit/. Several may run on the same store; one of them acts.
+//
+// -at sets the clock to a moment, at which it then stands still: the tick is the
+// end of the last slot that was complete then. Without it, -once takes the newest
+// slot that ended at least scaler.settle ago.
+//
+// Credentials come from the AWS SDK's default chain, never from the file. A
+// configuration:
+//
+//	data: s3://my-lake/forescale?region=eu-central-1
+//	models: s3://my-lake/models?region=eu-central-1
+//	calendar: business_calendar.json
+//	aws: {region: eu-central-1}
+//	scaler:
+//	  server: http://127.0.0.1:8650
+//	  groups:
+//	    - name: web
+//	      target_name: web-production     # the Auto Scaling Group
+//	      mode: dry-run                   # or live
+//	      min: 2
+//	      max: 20
+//	      lead_time: 5m
+//	      cooldown: {out: 5m, in: 10m}
+//	      policy: {rule: threshold, signal: predicted, out: 70, in: 35, step: 1}
+package main
+
+import (
+	"os"
+
+	"github.com/forescale/forescale/internal/cli"
+)
+
+func main() { cli.Main((&program{out: os.Stdout, errOut: os.Stderr}).command()) }

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/api/client"
+	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/calendar"
+	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/internal/conf"
+	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/obs"
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/scaler"
+	"github.com/forescale/forescale/scaler/plan"
+	"github.com/forescale/forescale/scaler/targets"
+)
+
+const manual = `forescale-scaler changes the size of groups before their load arrives.
+
+  forescale-scaler -config FILE                      every step, until stopped
+  forescale-scaler -config FILE -once [-at TIME]     one tick, for cron and Lambda
+  forescale-scaler -config FILE -dry-run             decide and record, change nothing
+
+Every decision is printed as one line and kept in the audit log. A group is in
+dry-run mode until its configuration says mode: live.`
+
+// releaseTimeout bounds giving the lease back at the end.
+const releaseTimeout = 5 * time.Second
+
+// program is the command line, and what check makes of it.
+type program struct {
+	out, errOut io.Writer
+
+	config, at   string
+	once, dryRun bool
+
+	common   conf.Common
+	section  scaler.Config
+	calendar *calendar.Calendar // nil: none
+	moment   time.Time          // of -at; zero: now
+	log      *slog.Logger
+}
+
+func (p *program) command() cli.Command {
+	return cli.Command{Name: "forescale-scaler", Manual: manual, Flags: p.flags, Check: p.check, Run: p.run}
+}
+
+func (p *program) flags(fs *flag.FlagSet) {
+	fs.StringVar(&p.config, "config", "", "configuration `FILE`")
+	fs.BoolVar(&p.once, "once", false, "run one tick and exit")
+	fs.BoolVar(&p.dryRun, "dry-run", false, "put every group into dry-run mode, whatever the configuration says")
+	fs.StringVar(&p.at, "at", "", "with -once: act as of this `TIME` (RFC 3339)")
+}
+
+// check loads the configuration and returns every fault of it and of the command
+// line at once.
+func (p *program) check() error {
+	var faults []error
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if p.config == "" {
+		bad("-config: a configuration file is needed; it lists the groups (see -help)")
+		return errors.Join(faults...)
+	}
+	p.section = scaler.DefaultConfig()
+	var err error
+	p.common, err = conf.Load(p.config, "scaler", &p.section)
+	faults = append(faults, err)
+	if p.section.ID == "" {
+		if p.section.ID, err = os.Hostname(); err != nil || p.section.ID == "" {
+			bad("scaler.id: is not set and the host has no name: %v", err)
+		}
+	}
+	faults = append(faults, p.section.Validate(p.common.Step), targets.Validate(p.section), checkStore("data", p.common.Data))
+	if p.predicts() {
+		faults = append(faults, checkStore("models", p.common.Models))
+	}
+	if p.log, err = obs.NewLogger(p.errOut, p.common.Log.Level, p.common.Log.Format); err != nil {
+		faults = append(faults, err)
+	}
+	if p.common.Calendar != "" {
+		p.calendar, err = calendar.Load(p.common.Calendar)
+		faults = append(faults, err)
+	}
+	if p.at != "" {
+		if p.moment, err = time.Parse(time.RFC3339, p.at); err != nil {
+			bad("-at: %q is not a time such as 2026-03-02T12:05:00Z", p.at)
+		}
+		if !p.once {
+			bad("-at: only goes with -once")
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// predicts reports whether any group wants forecasts.
+func (p *program) predicts() bool {
+	for _, g := range p.section.Groups {
+		if g.Policy.Signal != plan.SignalObserved {
+			return true
+		}
+	}
+	return false
+}
+
+// checkStore reports what is wrong with a store's URL. A directory is not opened,
+// because that would make it.
+func checkStore(key, rawURL string) error {
+	if rawURL == "" {
+		return fmt.Errorf("%s: the URL is missing", key)
+	}
+	if !strings.Contains(rawURL, "://") || strings.HasPrefix(rawURL, "file:///") && !strings.ContainsAny(rawURL, "?#") {
+		return nil
+	}
+	if _, err := blob.Open(context.Background(), rawURL); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+func (p *program) run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return cli.Usagef("unexpected argument %q", args[0])
+	}
+	s, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !p.once:
+		err = s.Run(ctx)
+	case p.moment.IsZero():
+		err = p.print(s.Newest(ctx))
+	default:
+		err = p.print(s.Once(ctx, p.moment))
+	}
+	// The lease is given back even when a signal has ended ctx.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	if releaseErr := s.Release(ctx, p.now()); releaseErr != nil {
+		p.log.Warn("lease not released, it will expire", "err", releaseErr)
+	}
+	return err
+}
+
+// now is the wall clock, or the moment that -at names, where time stands still:
+// a tick then writes the same record however long it takes.
+func (p *program) now() time.Time {
+	if p.moment.IsZero() {
+		return time.Now()
+	}
+	return p.moment
+}
+
+// open wires the scaler to its stores, server and provider.
+func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
+	if p.dryRun {
+		for i := range p.section.Groups {
+			p.section.Groups[i].Mode = api.ModeDryRun
+		}
+	}
+	lake, err := blob.Open(ctx, p.common.Data)
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now,
+		OnTick: func(rec api.TickRecord) { _ = p.print(rec, nil) }}
+	if p.calendar != nil { // a nil *Calendar in the interface would hide the lake's own flags
+		deps.Flags = p.calendar
+	}
+	if p.predicts() {
+		registry, err := blob.Open(ctx, p.common.Models)
+		if err != nil {
+			return nil, fmt.Errorf("models: %w", err)
+		}
+		deps.Specs = models.NewRegistry(registry)
+		c, err := client.New(p.section.Server, client.WithTimeout(p.section.Deadlines.Predict))
+		if err != nil {
+			return nil, fmt.Errorf("scaler.server: %w", err)
+		}
+		deps.Forecaster = c
+	}
+	if deps.Target, err = targets.Open(ctx, p.section, p.common.AWS); err != nil {
+		return nil, err
+	}
+	return scaler.New(p.section, p.common.Step, deps)
+}
+
+// print writes a tick's decisions, one a line, and passes the tick's error on.
+func (p *program) print(rec api.TickRecord, err error) error {
+	if err != nil {
+		return err
+	}
+	for _, d := range rec.Decisions {
+		fmt.Fprintln(p.out, scaler.Describe(d))
+	}
+	for _, e := range rec.Errors {
+		fmt.Fprintf(p.out, "%s error: %s\n", rec.Tick.UTC().Format(time.RFC3339), e)
+	}
+	return nil
+}
