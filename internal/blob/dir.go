@@ -79,15 +79,19 @@ func (d *Dir) check(ctx context.Context, key string) error {
 	if err := errs(ctx, key); err != nil {
 		return err
 	}
-	for i, seg := range strings.Split(key, "/") {
-		if i == 0 && seg == reserved {
-			return fmt.Errorf("%w: %.80q begins with %s, which the store keeps for itself", ErrKey, key, reserved)
-		}
+	if isReserved(key) {
+		return fmt.Errorf("%w: %.80q begins with %s, which the store keeps for itself", ErrKey, key, reserved)
+	}
+	for seg := range strings.SplitSeq(key, "/") {
 		if len(seg) > 255 {
 			return fmt.Errorf("%w: %.80q… has a segment of more than 255 bytes", ErrKey, key)
 		}
 	}
 	return nil
+}
+
+func isReserved(key string) bool {
+	return key == reserved || strings.HasPrefix(key, reserved+"/")
 }
 
 // noLinks returns ErrKey when key, or a directory on the way to it, is a
@@ -403,7 +407,7 @@ func (d *Dir) List(ctx context.Context, prefix, after string) iter.Seq2[Info, er
 		start := ""
 		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
 			start = prefix[:i]
-			if d.check(ctx, start) != nil && ctx.Err() == nil || d.noLinks(start+"/x") != nil {
+			if CheckKey(start) != nil || isReserved(start) || d.noLinks(start+"/x") != nil {
 				return
 			}
 			start += "/"
