@@ -34,7 +34,7 @@ import (
 // The crash test runs the real programs against the simulated cloud and ends each
 // of them with SIGKILL at random moments, over and over, until it gets through.
 const (
-	crashTicks    = 30
+	crashTicks    = 40
 	crashStep     = 5 * time.Minute
 	crashCooldown = 10 * time.Minute
 )
@@ -98,7 +98,10 @@ func newSystem(t *testing.T) *system {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	g, err := fleet.Generate(fleet.GenerateConfig{Seed: 5, Days: 6})
+	// The collector's back-fill asks only for what CloudWatch still keeps by the
+	// wall clock, so the load is a recent one: a week that began on a Monday.
+	monday := time.Now().UTC().Truncate(7 * 24 * time.Hour).AddDate(0, 0, -7)
+	g, err := fleet.Generate(fleet.GenerateConfig{Seed: 5, Days: 6, Start: monday})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +194,7 @@ func (s *system) command(name string, args ...string) *exec.Cmd {
 // random moment of a run's usual length.
 func (s *system) untilDone(name string, args ...string) {
 	s.t.Helper()
-	for range s.rng.IntN(3) {
+	for range s.rng.IntN(4) {
 		cmd := s.command(name, args...)
 		if err := cmd.Start(); err != nil {
 			s.t.Fatal(err)
