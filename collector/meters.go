@@ -22,7 +22,7 @@ type Stats struct {
 	LastTick           time.Time     // the newest tick without an error
 	TickDuration       time.Duration // of the last tick
 	Stored             int           // rows written, flags included
-	Late               int           // rows of a slot that an earlier tick had found empty
+	Late               int           // rows of a slot that the tick before had found empty
 	Revised            int           // rows with another value than the lake held
 	Duplicates         int           // second values for one slot, ignored
 	Sources            map[string]SourceStats
@@ -84,13 +84,13 @@ func (m *meters) irregular(name string, counts map[string]int) {
 	})
 }
 
-func (m *meters) stored(rows, late, revised, duplicates int) {
+func (m *meters) stored(rows int, count tally) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.s.Stored += rows
-	m.s.Late += late
-	m.s.Revised += revised
-	m.s.Duplicates += duplicates
+	m.s.Late += count.late
+	m.s.Revised += count.revised
+	m.s.Duplicates += count.duplicates
 }
 
 func (m *meters) ticked(tick time.Time, took time.Duration, err error) {

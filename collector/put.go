@@ -75,11 +75,12 @@ type snapshot struct {
 // means that all of the samples are in the lake.
 func (c *Collector) put(ctx context.Context, samples []api.Sample, from, to time.Time) (snapshot, int, error) {
 	known := c.known(ctx, from, to)
-	fresh := c.unknown(samples, known)
+	fresh, count := c.unknown(samples, known)
 	if err := c.append(ctx, fresh, to.Add(-c.step)); err != nil {
 		c.recent = nil // a part of it may be stored
 		return known, 0, err
 	}
+	c.meters.stored(len(fresh), count)
 	for _, s := range fresh {
 		known.values[pointOf(s)] = s.Value
 		if r := c.recent; r != nil && !s.Time.Before(r.from) && s.Time.Before(r.to) {
@@ -89,17 +90,18 @@ func (c *Collector) put(ctx context.Context, samples []api.Sample, from, to time
 	return known, len(fresh), nil
 }
 
+// tally counts what was special about the rows of one put.
+type tally struct{ late, revised, duplicates int }
+
 // unknown returns the samples, and the flags beside them, that the snapshot
 // lacks or holds with another value. Of several values for one slot the first
 // one counts.
-func (c *Collector) unknown(samples []api.Sample, known snapshot) []api.Sample {
+func (c *Collector) unknown(samples []api.Sample, known snapshot) (fresh []api.Sample, count tally) {
 	seen := make(map[point]bool, len(samples))
-	var fresh []api.Sample
-	var late, revised, duplicates int
 	add := func(s api.Sample) {
 		p := pointOf(s)
 		if seen[p] {
-			duplicates++
+			count.duplicates++
 			return
 		}
 		seen[p] = true
@@ -108,9 +110,9 @@ func (c *Collector) unknown(samples []api.Sample, known snapshot) []api.Sample {
 		case stored && old == s.Value:
 			return
 		case stored:
-			revised++
-		case c.recent != nil && s.Time.Before(c.recent.to): // an earlier tick asked for this slot
-			late++
+			count.revised++
+		case c.recent != nil && !s.Time.Before(c.recent.from) && s.Time.Before(c.recent.to): // the tick before asked for it
+			count.late++
 		}
 		fresh = append(fresh, s)
 	}
@@ -122,8 +124,7 @@ func (c *Collector) unknown(samples []api.Sample, known snapshot) []api.Sample {
 			add(s)
 		}
 	}
-	c.meters.stored(len(fresh), late, revised, duplicates)
-	return fresh
+	return fresh, count
 }
 
 // flagSamples returns the calendar's flags at each slot for which a group has a

@@ -21,6 +21,9 @@ func TestCatchingUp(t *testing.T) {
 		w.restart()
 		w.mustTick(300) // 25 hours later
 		w.expect(ramp("web", -3, 300)...)
+		if late := w.c.Stats().Late; late != 0 {
+			t.Errorf("%d rows of the hole were counted as late", late)
+		}
 		if n := len(w.source.calls); n > 12 {
 			t.Errorf("filling a day took %d calls", n)
 		}

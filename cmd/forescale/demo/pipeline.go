@@ -82,7 +82,7 @@ func (d *demo) collect(ctx context.Context) error {
 	if err := cfg.Validate(step); err != nil {
 		return err
 	}
-	opened, err := sources.Open(ctx, cfg, sources.Deps{AWS: aws, Step: step, Now: d.cloud.Now, Log: d.log})
+	opened, err := sources.Open(ctx, cfg, sources.Deps{AWS: aws, Step: step, Log: d.log})
 	if err != nil {
 		return err
 	}
