@@ -100,7 +100,7 @@ func newSystem(t *testing.T) *system {
 	}
 	// The collector's back-fill asks only for what CloudWatch still keeps by the
 	// wall clock, so the load is a recent one: a week that began on a Monday.
-	monday := time.Now().UTC().Truncate(7 * 24 * time.Hour).AddDate(0, 0, -7)
+	monday := time.Now().UTC().Truncate(7*24*time.Hour).AddDate(0, 0, -7)
 	g, err := fleet.Generate(fleet.GenerateConfig{Seed: 5, Days: 6, Start: monday})
 	if err != nil {
 		t.Fatal(err)
