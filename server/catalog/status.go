@@ -27,7 +27,7 @@ type Status struct {
 	Champion int             `json:"champion"`          // the version that should serve; 0: the registry cannot tell
 	Serving  int             `json:"serving,omitempty"` // the version that serves; 0: none is loaded
 	LoadedAt time.Time       `json:"loaded_at,omitzero"`
-	Manifest models.Manifest `json:"manifest"` // of the version that serves, otherwise of the champion
+	Manifest models.Manifest `json:"manifest"` // of the version that serves, otherwise of the champion; its golden request left out
 	Inputs   []tensor.Info   `json:"inputs,omitempty"`
 	Outputs  []tensor.Info   `json:"outputs,omitempty"`
 	Failure  *Failure        `json:"failure,omitempty"`
@@ -64,7 +64,9 @@ func (c *Catalog) Status() ([]Status, RegistryStatus) {
 	defer c.mu.Unlock()
 	list := make([]Status, 0, len(ix.champions)+len(ix.faults))
 	for name, m := range ix.champions {
-		list = append(list, c.entries[name].status(name, m, ix.faults[name]))
+		s := c.entries[name].status(name, m, ix.faults[name])
+		s.Manifest.Golden = nil // thousands of numbers that nobody reads here
+		list = append(list, s)
 	}
 	for name, err := range ix.faults {
 		if _, known := ix.champions[name]; !known {
