@@ -18,8 +18,13 @@ ORT_NPM     := server/ort/runtime
 ORT_SOURCE  := $(ORT_NPM)/node_modules/onnxruntime-node/bin/napi-v6/linux/$(ORT_ARCH)/libonnxruntime.so.1
 ORT_LIB     := bin/lib/libonnxruntime.so.1
 
-# A test finds the real components here. FORESCALE_TRACES, _PEERS and _REFEREE
-# are taken from the environment when they are set there.
+# A test finds the real components here. Tests that need what not every machine
+# has carry a build tag, so that they are either run or not there, never skipped:
+# real traces (FORESCALE_TRACES), models of other tools (FORESCALE_PEERS), the
+# reference implementation of the fleet model (FORESCALE_REFEREE).
+comma       := ,
+space       := $() $()
+TAGS        := $(subst $(space),$(comma),$(strip $(if $(FORESCALE_TRACES),traces) $(if $(FORESCALE_PEERS),peers) $(if $(FORESCALE_REFEREE),referee)))
 TEST_ENV    := FORESCALE_ONNXRUNTIME=$${FORESCALE_ONNXRUNTIME:-$(CURDIR)/$(ORT_LIB)} FORESCALE_VERSITYGW=$(VERSITYGW)
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
                FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool)
@@ -62,7 +67,7 @@ demo: build ## replay a generated workload through the whole pipeline, live in t
 	bin/forescale demo
 
 test: setup ## all tests that need no root and no Debian packages
-	$(TEST_ENV) go test -timeout 15m $(TESTFLAGS) ./...
+	$(TEST_ENV) go test -tags '$(TAGS)' -timeout 15m $(TESTFLAGS) ./...
 
 deb-packages:
 	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus; do \
@@ -73,10 +78,10 @@ deb-packages:
 	fi
 
 test-system: setup deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
-	$(SYSTEM_ENV) go test -tags system -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
+	$(SYSTEM_ENV) go test -tags 'system,$(TAGS)' -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
 
 race: setup ## all tests under the race detector
-	$(TEST_ENV) go test -race -timeout 30m $(TESTFLAGS) ./...
+	$(TEST_ENV) go test -tags '$(TAGS)' -race -timeout 30m $(TESTFLAGS) ./...
 
 bench: setup ## every benchmark
 	$(TEST_ENV) go test -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./...
@@ -90,8 +95,8 @@ fuzz: setup ## run every fuzz target for FUZZTIME
 lint: $(STATICCHECK) ## formatting, vet and staticcheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
 	go vet ./...
-	go vet -tags system ./...
-	$(STATICCHECK) -tags system ./...
+	go vet -tags system,traces,peers,referee ./...
+	$(STATICCHECK) -tags system,traces,peers,referee ./...
 
 clean: ## remove what was built and fetched
 	rm -rf bin .cache $(ORT_NPM)/node_modules

@@ -1,3 +1,5 @@
+//go:build traces
+
 package trainer
 
 import (
@@ -14,9 +16,6 @@ import (
 // step ahead it is never more than 5 % worse, on the untouched last fifth.
 func TestFastOnRealTraces(t *testing.T) {
 	dir := os.Getenv("FORESCALE_TRACES")
-	if dir == "" {
-		t.Skip("FORESCALE_TRACES is not set")
-	}
 	for trace, target := range map[string]string{
 		"google2019_service_113": "cpu_utilization",
 		"aws_asg_cpu":            "cpu_utilization",

@@ -73,7 +73,7 @@ func pages(list ...*cloudwatch.GetMetricDataOutput) *script {
 	}}
 }
 
-var errRefused = errors.New("Rate exceeded")
+var errRefused = errors.New("rate exceeded")
 
 // source returns one of a single group with three metrics: q0 CPU, q1 network,
 // q2 requests.
@@ -180,10 +180,10 @@ func TestFetch(t *testing.T) {
 				page("a", result("q0", complete, 0, 1), result("q1", partial, 1)),
 				nil),
 			want:   "cpu_utilization:0,1 network_in:1",
-			failed: []string{"web/network_in", "web/request_count"}, err: "page 2: Rate exceeded",
+			failed: []string{"web/network_in", "web/request_count"}, err: "page 2: rate exceeded",
 		},
 		"fails as a whole when the first page is refused": {
-			api: pages(nil), err: "page 1: Rate exceeded", whole: true,
+			api: pages(nil), err: "page 1: rate exceeded", whole: true,
 		},
 		"ends when the pages do not": {
 			api: &script{answer: func(int, *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {

@@ -78,7 +78,9 @@ func New(events []api.Event, always map[string]float64) (*Calendar, error) {
 	})
 	c.flags = timelines(c.events)
 	for name := range c.always {
-		c.flags[name] = c.flags[name]
+		if _, planned := c.flags[name]; !planned {
+			c.flags[name] = timeline{} // known, and without events
+		}
 	}
 	text, err := json.Marshal(c)
 	if err != nil {

@@ -85,12 +85,6 @@ func TestAnyParquetReaderCanReadAPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type row struct {
-		Group, Metric, Stat string
-		Time                time.Time `parquet:"time,timestamp(microsecond)"`
-		Value               float64   `parquet:"value"`
-		IngestedAt          time.Time `parquet:"ingested_at,timestamp(microsecond)"`
-	}
 	f, err := parquet.OpenFile(bytes.NewReader(o.Data), int64(len(o.Data)))
 	if err != nil {
 		t.Fatal(err)

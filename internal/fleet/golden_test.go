@@ -307,36 +307,3 @@ func TestTheGeneratorStillMakesTheGoldenTraces(t *testing.T) {
 		}
 	}
 }
-
-func TestVerdictsAgreeWithTheReferenceOnRealTraces(t *testing.T) {
-	traces := os.Getenv("FORESCALE_TRACES")
-	if os.Getenv("FORESCALE_REFEREE") == "" || traces == "" {
-		t.Skip("FORESCALE_REFEREE and FORESCALE_TRACES are not set")
-	}
-	for name, target := range map[string]string{
-		"nasa_http_1995":          "request_count",
-		"aws_asg_cpu":             "cpu_utilization",
-		"google2019_service_113":  "cpu_utilization",
-		"twitter_mentions_amzn":   "event_count",
-		"aws_elb_requests_8c0756": "request_count",
-		"ms_ecommerce_api_hourly": "request_count",
-	} {
-		t.Run(name, func(t *testing.T) {
-			trace := filepath.Join(traces, name+".csv.gz")
-			d := readTrace(t, trace, target)
-			for planName, content := range goldenPlans(t, d) {
-				capacity := filepath.Join(t.TempDir(), planName+".csv")
-				if err := os.WriteFile(capacity, content, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				for _, lead := range []int{3, 5, 10} {
-					verdict, err := fleet.Judge(d, readPlan(t, capacity), lead)
-					if err != nil {
-						t.Fatal(err)
-					}
-					agree(t, verdict, referee(t, trace, target, capacity, lead))
-				}
-			}
-		})
-	}
-}

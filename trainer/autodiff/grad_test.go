@@ -172,7 +172,7 @@ func TestDropout(t *testing.T) {
 	if math.Abs(float64(zeros)-2000) > 200 || math.Abs(sum-10000) > 250 {
 		t.Errorf("dropped %d of 10000 at p = 0.2, mean %g", zeros, sum/10000)
 	}
-	if fmt.Sprint(draw(1, true)) != fmt.Sprint(draw(1, true)) {
+	if again := fmt.Sprint(draw(1, true)); again != fmt.Sprint(draw(1, true)) {
 		t.Error("the same key gives different numbers")
 	}
 	if fmt.Sprint(draw(1, true)) == fmt.Sprint(draw(2, true)) {

@@ -58,18 +58,17 @@ func isNaN(v float64) bool { return math.IsNaN(v) }
 // demo is one run.
 type demo struct {
 	Config
-	load        workload
-	begin, end  time.Time // of the live part
-	dir         string
-	log         *slog.Logger
-	report      Report
-	cloud       *fleet.Cloud
-	endpoint    string // of the cloud
-	stores      stores
-	collector   *collector.Collector
-	server      *child
-	scaler      *scaler.Scaler
-	phaseBegins time.Time
+	load       workload
+	begin, end time.Time // of the live part
+	dir        string
+	log        *slog.Logger
+	report     Report
+	cloud      *fleet.Cloud
+	endpoint   string // of the cloud
+	stores     stores
+	collector  *collector.Collector
+	server     *child
+	scaler     *scaler.Scaler
 }
 
 // Run replays the workload and returns what came of it. When ctx ends early it
