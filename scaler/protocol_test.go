@@ -512,3 +512,21 @@ func TestTheLease(t *testing.T) {
 		t.Fatalf("an unreadable lease: %v", err)
 	}
 }
+
+// After a lost answer the provider stays away for a tick: the change is entered
+// when it is back.
+func TestALostAnswerIsRememberedUntilTheProviderIsBack(t *testing.T) {
+	w := newWorld(t)
+	w.bad = &saboteur{op: "scale up", nth: 1, mode: losesReply, seen: map[string]int{}}
+	w.mustOnce(t0)
+	w.bad = &saboteur{op: "capacities up,down,same,dry", nth: 1, mode: failsOnce, seen: map[string]int{}}
+	if d := decisionOf(w.mustOnce(t0.Add(step)), "up"); d.Basis != api.BasisHold || d.Outcome.Status != api.OutcomeNone {
+		t.Fatalf("%+v", d)
+	}
+	w.cooldown = 3 * step
+	rec := w.mustOnce(t0.Add(2 * step))
+	if w.desired("up") != 5 || len(rec.Errors) != 1 || !strings.Contains(rec.Errors[0], "was carried out") {
+		t.Errorf("desired %d, errors %v", w.desired("up"), rec.Errors)
+	}
+	w.check("lost answer, then no provider")
+}
