@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -31,6 +32,22 @@ const knownShare = 0.9
 // ownActions are the metrics that depend on how many instances the scaler chose
 // to run. A model of demand that read them would learn the scaler's own actions.
 var ownActions = []string{api.MetricCPU, api.MetricInService, api.MetricDesired}
+
+// trimmed returns the data from the first slot on in which the target is known:
+// what lies before is no history, and no part of the split. A grid without the
+// target is left to spec, which names what there is.
+func (d Data) trimmed(target string) (Data, error) {
+	if d.Grid == nil || d.Grid.Len() == 0 {
+		return d, errors.New("there is no data")
+	}
+	if d.Grid.Columns[target] == nil {
+		return d, nil
+	}
+	if d.Grid = d.Grid.FromFirst(target); d.Grid.Len() == 0 {
+		return d, fmt.Errorf("group %q: the target %q has no value at all", d.Grid.Group, target)
+	}
+	return d, nil
+}
 
 // spec decides what the model reads and answers. The notes say what was left out
 // and why.
