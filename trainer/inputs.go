@@ -18,9 +18,10 @@ import (
 // Data is the history to learn from.
 type Data struct {
 	Grid *window.Grid
-	// Flags is the business calendar. Nil: the grid's own is_ columns.
+	// Flags is the business calendar, from which the future of every flag is read.
+	// Nil: the grid's own is_ columns stand in for it.
 	Flags window.Flags
-	// FlagNames are the flags that the calendar knows, beside the grid's columns.
+	// FlagNames are the flags that the calendar knows.
 	FlagNames []string
 }
 
@@ -119,9 +120,16 @@ func metrics(g *window.Grid) []string {
 	})
 }
 
-// known returns the flags whose future the model reads.
+// known returns the flags whose future the model reads. A calendar, where there
+// is one, says what is to come; of a flag that it never sets, nothing is known.
 func (c Config) known(d Data) ([]string, error) {
-	has := func(name string) bool { return d.Grid.Columns[name] != nil || slices.Contains(d.FlagNames, name) }
+	has := func(name string) bool {
+		return slices.Contains(d.FlagNames, name) || d.Flags == nil && d.Grid.Columns[name] != nil
+	}
+	lacks := "the calendar never sets"
+	if d.Flags == nil {
+		lacks = "neither the data nor the calendar has"
+	}
 	var names []string
 	if c.Known == nil {
 		for _, name := range DefaultKnown {
@@ -133,7 +141,7 @@ func (c Config) known(d Data) ([]string, error) {
 	}
 	for _, name := range c.Known {
 		if !has(name) {
-			return nil, fmt.Errorf("known: neither the data nor the calendar has a flag %q", name)
+			return nil, fmt.Errorf("known: %s a flag %q", lacks, name)
 		}
 		if name == c.Target || slices.Contains(c.Inputs, name) {
 			return nil, fmt.Errorf("known: %q is a target or an input; its future is not known", name)
