@@ -94,6 +94,11 @@ type Catalog struct {
 	held    int64             // sum of the costs of the loaded versions; guarded by mu
 	uses    int64             // counts acquisitions, for the order of use; guarded by mu
 	closed  bool              // guarded by mu
+
+	// What a request has begun for others too goes on after it, until Close.
+	life  context.Context
+	end   context.CancelFunc
+	tasks sync.WaitGroup // goes up only while mu is held and closed is false
 }
 
 // entry is a model that is loaded, is being loaded, or could not be.
@@ -115,6 +120,7 @@ type failure struct {
 // New returns an empty catalog. Run keeps it up to date.
 func New(cfg Config, deps Deps) *Catalog {
 	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1), entries: map[string]*entry{}}
+	c.life, c.end = context.WithCancel(context.Background())
 	c.index.Store(newIndex(nil, nil, time.Time{}))
 	return c
 }
@@ -172,7 +178,7 @@ func (c *Catalog) Named(ctx context.Context, name string) (*Version, error) {
 
 func (c *Catalog) refreshOnMiss(ctx context.Context) error {
 	// Others wait for this reading too: it must not end with this caller.
-	if err := c.refresh(ctx, context.WithoutCancel(ctx), missMaxAge); err != nil {
+	if err := c.refresh(ctx, c.life, missMaxAge); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
@@ -182,7 +188,7 @@ func (c *Catalog) refreshOnMiss(ctx context.Context) error {
 }
 
 // acquire returns the loaded version of a model that the index knows. Whoever
-// finds it not loaded loads it, others wait.
+// finds it not loaded begins to load it, and waits as all others do.
 func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
 	for {
 		c.mu.Lock()
@@ -220,12 +226,11 @@ func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
 			c.mu.Unlock()
 			return nil, &LoadError{name, champion.Version, err}
 		}
+		// Others wait for the outcome: it must not end with this caller's request,
+		// which waits as they do, and finds the outcome in the entry.
 		e.loading = make(chan struct{})
+		c.tasks.Go(func() { _ = c.load(c.life, e, champion) }) // it has logged and noted its error
 		c.mu.Unlock()
-		// Others wait for the outcome: it must not end with this caller's request.
-		if err := c.load(context.WithoutCancel(ctx), e, champion); err != nil {
-			return nil, err
-		}
 	}
 }
 
@@ -243,10 +248,12 @@ func (c *Catalog) loadedNames() []string {
 	return names
 }
 
-// Close gives up every version. Those still in use are destroyed on release.
+// Close ends what goes on and gives up every version. Those still in use are
+// destroyed on release.
 func (c *Catalog) Close() {
 	c.mu.Lock()
 	c.closed = true
+	c.end()
 	var all []*Version
 	for _, e := range c.entries {
 		if e.current != nil {
@@ -259,4 +266,5 @@ func (c *Catalog) Close() {
 	for _, v := range all {
 		c.drop(v)
 	}
+	c.tasks.Wait()
 }

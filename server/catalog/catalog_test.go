@@ -100,6 +100,7 @@ func TestRunEndsAtOnceWhileTheRegistryHangs(t *testing.T) {
 				if err := <-ended; err != nil || time.Since(before) > 0 {
 					t.Errorf("it ended with %v after %s", err, time.Since(before))
 				}
+				synctest.Wait() // for the log
 				if text := log.String(); strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
 					t.Errorf("stopping is logged as a fault: %s", text)
 				}
@@ -121,7 +122,9 @@ func TestAModelThatMakesLoadingPanicIsRefusedAndHoldsUpNobody(t *testing.T) {
 			return &idle{}, nil
 		})
 		var refused *LoadError
-		if _, err := c.Named(t.Context(), "web"); !errors.As(err, &refused) || !strings.Contains(log.String(), "boom") {
+		_, err := c.Named(t.Context(), "web")
+		synctest.Wait() // for the log
+		if !errors.As(err, &refused) || !strings.Contains(log.String(), "boom") {
 			t.Errorf("error %v, log %s", err, log)
 		}
 		boom = false
@@ -130,4 +133,41 @@ func TestAModelThatMakesLoadingPanicIsRefusedAndHoldsUpNobody(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestACallerWaitsNoLongerThanItsContextForARegistryThatHangs(t *testing.T) {
+	for name, ask := range map[string]func(c *Catalog, ctx context.Context) error{
+		"for a load":    func(c *Catalog, ctx context.Context) error { _, err := c.Named(ctx, "web"); return err },
+		"for a reading": func(c *Catalog, ctx context.Context) error { _, err := c.ForGroup(ctx, "nobody"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				registry := &shelf{version: 1}
+				c, log := newCatalog(registry, loadIdle)
+				if err := c.refresh(t.Context(), t.Context(), 0); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * missMaxAge)
+				registry.hang = make(chan struct{})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				before := time.Now()
+				if err := ask(c, ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(before) != time.Second {
+					t.Errorf("got %v after %s", err, time.Since(before))
+				}
+				close(registry.hang) // what the caller began goes on for the others
+				synctest.Wait()
+				if v, err := c.Named(t.Context(), "web"); err != nil || v.Manifest.Version != 1 {
+					t.Error(err)
+				}
+				registry.hang = make(chan struct{})
+				go ask(c, ctx)
+				synctest.Wait()
+				c.Close() // and ends with the catalog, or the bubble would not
+				if strings.Contains(log.String(), "level=ERROR") {
+					t.Errorf("log: %s", log)
+				}
+			})
+		})
+	}
 }

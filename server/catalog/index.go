@@ -64,13 +64,35 @@ const readTimeout = 30 * time.Second
 func (c *Catalog) refresh(wait, work context.Context, maxAge time.Duration) error {
 	select {
 	case c.reading <- struct{}{}:
-		defer func() { <-c.reading }()
 	case <-wait.Done():
 		return context.Cause(wait)
 	}
 	if now := c.deps.Now(); !c.triedAt.IsZero() && now.Sub(c.triedAt) < maxAge {
+		defer func() { <-c.reading }()
 		return c.readErr
 	}
+	done := make(chan error, 1)
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		<-c.reading
+		return ErrClosed
+	}
+	c.tasks.Go(func() {
+		defer func() { <-c.reading }()
+		done <- c.readIndex(work)
+	})
+	c.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-wait.Done():
+		return context.Cause(wait)
+	}
+}
+
+// readIndex reads the registry and notes the outcome. c.reading is held.
+func (c *Catalog) readIndex(work context.Context) error {
 	ctx, cancel := context.WithTimeout(work, readTimeout)
 	defer cancel()
 	ix, err := c.read(ctx)

@@ -43,7 +43,7 @@ func (c *Catalog) load(ctx context.Context, e *entry, champion models.Manifest) 
 		e.fail(champion.Version, err, c.deps.Now())
 	case c.closed:
 		v.session.Close()
-		err = ErrClosed
+		stopped, err = true, ErrClosed
 	default:
 		displaced = c.install(e, v)
 	}
