@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -174,6 +175,17 @@ func (c *Catalog) Named(ctx context.Context, name string) (*Version, error) {
 		return nil, err
 	}
 	return c.acquire(ctx, name)
+}
+
+// Names returns the names of the models that the registry has, in order. The error
+// is a *RegistryError or the context's when the registry was never read.
+func (c *Catalog) Names(ctx context.Context) ([]string, error) {
+	if !c.Ready() {
+		if err := c.refreshOnMiss(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(c.index.Load().champions)), nil
 }
 
 func (c *Catalog) refreshOnMiss(ctx context.Context) error {
