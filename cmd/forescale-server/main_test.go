@@ -183,8 +183,8 @@ func TestTheCommandDoesNotOutliveTheParentThatHeldItsStdin(t *testing.T) {
 
 func TestCheckTellsEveryFaultAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	write := func(text string) string {
-		path := filepath.Join(dir, "forescale.yaml")
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -196,13 +196,15 @@ func TestCheckTellsEveryFaultAtOnce(t *testing.T) {
 		code int
 		want []string
 	}{
-		"all in order":     {[]string{"-check", "-models", "file://" + dir}, cli.ExitOK, []string{"configuration is valid"}},
-		"nothing given":    {[]string{"-check"}, cli.ExitUsage, []string{"models: is not set"}},
-		"several faults":   {[]string{"-check", "-models", "ftp://x", "-listen", "0.0.0.0:80", "-onnxruntime", "/nowhere.so"}, cli.ExitUsage, []string{"models:", "server.listen", "allow_remote", "/nowhere.so", "make setup"}},
-		"an unknown key":   {[]string{"-check", "-config", write("models: file:///x\nserver:\n  listn: 127.0.0.1:1\n")}, cli.ExitUsage, []string{"listn", "line 3"}},
-		"a stray argument": {[]string{"-models", "file://" + dir, "serve"}, cli.ExitUsage, []string{"unexpected argument"}},
-		"its version":      {[]string{"-version"}, cli.ExitOK, []string{"forescale-server"}},
-		"its manual":       {[]string{"-help"}, cli.ExitOK, []string{"-exit-with-stdin", "-models URL"}},
+		"all in order":              {[]string{"-check", "-models", "file://" + dir}, cli.ExitOK, []string{"configuration is valid"}},
+		"nothing given":             {[]string{"-check"}, cli.ExitUsage, []string{"models: is not set"}},
+		"several faults":            {[]string{"-check", "-models", "ftp://x", "-listen", "0.0.0.0:80", "-onnxruntime", "/nowhere.so"}, cli.ExitUsage, []string{"models:", "server.listen", "allow_remote", "/nowhere.so", "make setup"}},
+		"an unknown key":            {[]string{"-check", "-config", write("unknown.yaml", "models: file:///x\nserver:\n  listn: 127.0.0.1:1\n")}, cli.ExitUsage, []string{"listn", "line 3"}},
+		"a bad file and a bad flag": {[]string{"-check", "-models", "ftp://x", "-config", write("faults.yaml", "server:\n  listn: x\n")}, cli.ExitUsage, []string{"listn", "ftp"}},
+		"a flag that is not":        {[]string{"-nope"}, cli.ExitUsage, []string{"-nope"}},
+		"a stray argument":          {[]string{"-models", "file://" + dir, "serve"}, cli.ExitUsage, []string{"unexpected argument"}},
+		"its version":               {[]string{"-version"}, cli.ExitOK, []string{"forescale-server"}},
+		"its manual":                {[]string{"-help"}, cli.ExitOK, []string{"-exit-with-stdin", "-models URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
