@@ -55,7 +55,7 @@ func (d Data) trimmed(target string) (Data, error) {
 func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err error) {
 	g := d.Grid
 	if g.Columns[c.Target] == nil {
-		return spec, nil, fmt.Errorf("target %q: the data has no such series; it has %s", c.Target, strings.Join(metrics(g), ", "))
+		return spec, nil, fmt.Errorf("target %q: the data has no such series; it has %s", c.Target, strings.Join(Metrics(g), ", "))
 	}
 	spec = models.Spec{
 		Target:      c.Target,
@@ -85,7 +85,7 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 	if c.Inputs != nil {
 		for _, name := range c.Inputs {
 			if g.Columns[name] == nil {
-				return nil, nil, fmt.Errorf("inputs: the data has no series %q; it has %s", name, strings.Join(metrics(g), ", "))
+				return nil, nil, fmt.Errorf("inputs: the data has no series %q; it has %s", name, strings.Join(Metrics(g), ", "))
 			}
 			if name != c.Target && !slices.Contains(names, name) {
 				names = append(names, name)
@@ -94,7 +94,7 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 		return names, nil, nil
 	}
 	train := score.NewSplit(g.Len()).Train
-	for _, name := range metrics(g) {
+	for _, name := range Metrics(g) {
 		if name == c.Target || slices.Contains(c.Known, name) || c.Target == api.SeriesDemand && slices.Contains(ownActions, name) {
 			continue
 		}
@@ -113,8 +113,9 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 	return names, notes, nil
 }
 
-// metrics returns the names of the columns that are neither flags nor labels.
-func metrics(g *window.Grid) []string {
+// Metrics returns the names of the columns that can be forecast: those that are
+// neither flags nor labels, in order.
+func Metrics(g *window.Grid) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(g.Columns)), func(name string) bool {
 		return strings.HasPrefix(name, window.FlagPrefix) || strings.HasSuffix(name, labelSuffix)
 	})
