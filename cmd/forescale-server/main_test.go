@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
@@ -87,6 +88,21 @@ func (p *process) ended(t *testing.T) int {
 	}
 }
 
+// instances posts a request with instances and returns the predictions.
+func instances(t *testing.T, url, request string) string {
+	t.Helper()
+	response, err := http.Post(url+api.RoutePredict, "application/json", strings.NewReader(request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer api.InstancesResponse
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return string(answer.Predictions)
+}
+
 func TestTheCommandServesTheRegistryAndEndsCleanlyOnSIGTERM(t *testing.T) {
 	dir := t.TempDir()
 	modelsURL := "file://" + filepath.Join(dir, "models")
@@ -140,14 +156,7 @@ func TestTheCommandServesTheRegistryAndEndsCleanlyOnSIGTERM(t *testing.T) {
 	if f := ask(); f.Point[1] != 12 {
 		t.Errorf("forecast %+v", f)
 	}
-	response, err := http.Post(p.url+api.RoutePredict, "application/json", strings.NewReader(`{"model":"foreign","instances":[[1,2,4]]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := make([]byte, 100)
-	n, _ := response.Body.Read(body) // the end of the body comes with its bytes
-	response.Body.Close()
-	if got := string(body[:n]); got != `{"predictions":[[7.25,14]]}` {
+	if got := instances(t, p.url, `{"model":"foreign","instances":[[1,2,4]]}`); got != "[[7.25,14]]" {
 		t.Errorf("the foreign model answers %s", got)
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
