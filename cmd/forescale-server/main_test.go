@@ -88,6 +88,21 @@ func (p *process) ended(t *testing.T) int {
 	}
 }
 
+// forecast asks for the forecast of a window of four slots.
+func forecast(t *testing.T, url string) api.Forecast {
+	t.Helper()
+	c, err := client.New(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := api.Window{Group: "web", End: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), StepSeconds: 300, Series: map[string]api.Series{"demand": {1, 2, 3, 4}}}
+	response, err := c.Predict(t.Context(), api.PredictRequest{Windows: []api.Window{w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.Forecasts[0]
+}
+
 // instances posts a request with instances and returns the predictions.
 func instances(t *testing.T, url, request string) string {
 	t.Helper()
@@ -125,19 +140,7 @@ func TestTheCommandServesTheRegistryAndEndsCleanlyOnSIGTERM(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, _ := launch(t, "-models", modelsURL, "-data", "file://"+filepath.Join(dir, "data"))
-	c, err := client.New(p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	window := api.Window{Group: "web", End: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), StepSeconds: 300, Series: map[string]api.Series{"demand": {1, 2, 3, 4}}}
-	ask := func() api.Forecast {
-		t.Helper()
-		response, err := c.Predict(context.Background(), api.PredictRequest{Windows: []api.Window{window}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.Forecasts[0]
-	}
+	ask := func() api.Forecast { return forecast(t, p.url) }
 	if f := ask(); f.Error != nil || f.Version != 1 || f.Point[1] != 4 {
 		t.Errorf("forecast %+v", f)
 	}
