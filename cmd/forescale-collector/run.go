@@ -49,7 +49,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 }
 
 func (p *program) open(ctx context.Context) (*collector.Collector, error) {
-	store, err := blob.Open(ctx, p.common.Data)
+	store, err := blob.Open(ctx, p.common.Data, blob.WithLog(p.log))
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
