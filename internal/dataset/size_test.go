@@ -32,3 +32,19 @@ func TestRowsWithLongNamesAreReadBack(t *testing.T) {
 		t.Errorf("%d rows of %d, %v", len(got), n, err)
 	}
 }
+
+// A clock that stands before 1970 must not make parts that no reader knows.
+func TestRevisionsOfAnEarlyClockAreReadBack(t *testing.T) {
+	d := New(blob.NewMemory())
+	day := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	clock := time.Date(1969, 12, 31, 23, 0, 0, 0, time.UTC)
+	for i, v := range []float64{1, 2, 1} { // the third states again what the second overruled
+		row := api.Sample{Group: "g", Metric: "m", Stat: api.StatAvg, Time: day, Value: v}
+		if err := d.Append(t.Context(), "w", day, []api.Sample{row}, clock.Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rows, err := d.Scan(t.Context(), Query{}); err != nil || len(rows) != 1 || rows[0].Value != 1 {
+		t.Errorf("%v, %v", rows, err)
+	}
+}
