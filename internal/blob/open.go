@@ -3,6 +3,7 @@ package blob
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,7 @@ const MaxSize = 2 << 30
 //	s3://BUCKET/PREFIX?region=R&endpoint=URL&path_style=true   (see S3)
 //
 // Nothing is read or written yet. Credentials of S3 are never part of the URL.
-func Open(ctx context.Context, rawURL string) (Store, error) {
+func Open(ctx context.Context, rawURL string, options ...Option) (Store, error) {
 	if rawURL == "" {
 		return nil, fmt.Errorf("open store: the URL is empty; want file:///DIR or s3://BUCKET/PREFIX")
 	}
@@ -42,10 +43,19 @@ func Open(ctx context.Context, rawURL string) (Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open store %s: %w", u.Redacted(), err)
 		}
+		for _, set := range options {
+			set(&cfg)
+		}
 		return NewS3(ctx, cfg)
 	}
 	return nil, fmt.Errorf("open store %s: unknown scheme %q; want file:///DIR or s3://BUCKET/PREFIX", u.Redacted(), u.Scheme)
 }
+
+// Option sets what a URL cannot say.
+type Option func(*S3Config)
+
+// WithLog lets the AWS SDK log to log, see S3Config.Log.
+func WithLog(log *slog.Logger) Option { return func(c *S3Config) { c.Log = log } }
 
 // parseS3 reads an s3 URL; an unknown parameter is an error, for a misspelt
 // endpoint would send the data elsewhere.
