@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/internal/blob/s3test"
+	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/models"
 )
 
@@ -19,8 +21,9 @@ const s3Ticks = 12
 
 // The whole pipeline with lake and registry on a real S3 server. The server is
 // killed while the programs work: at random moments, coming back within their
-// patience; once for so long that the collector gives up; and at the worst moment
-// of a scaler, when the provider has been asked and the outcome is not recorded.
+// patience; once for so long that the collector, which would wait for longer, is
+// killed too; and at the worst moment of a scaler, when the provider has been asked
+// and the outcome is not recorded, until the scaler gives up.
 func TestOnS3TheStoreDiesAmidTicksAndNothingIsLostOrDoubled(t *testing.T) {
 	store := &mortalStore{Server: s3test.StartServer(t), t: t, rng: rand.New(rand.NewPCG(3, 3)),
 		usual: map[string]time.Duration{}, repeated: map[string]int{}}
@@ -56,7 +59,7 @@ func TestOnS3TheStoreDiesAmidTicksAndNothingIsLostOrDoubled(t *testing.T) {
 	if err != nil || !slices.Equal(versions, []int{1}) {
 		t.Errorf("the registry holds the versions %v of the one model that was trained (%v)", versions, err)
 	}
-	t.Logf("the store died %d times while a program ran; %d actions; gave up and were run again: %v", store.deaths, actions, store.repeated)
+	t.Logf("the store died %d times while a program ran; %d actions; ended and were run again: %v", store.deaths, actions, store.repeated)
 	if store.deaths < s3Ticks || store.repeated["forescale-collector"] == 0 || store.repeated["forescale-scaler"] == 0 || actions < 2 {
 		t.Error("that is too little to prove anything")
 	}
@@ -68,7 +71,7 @@ type mortalStore struct {
 	t        *testing.T
 	rng      *rand.Rand
 	usual    map[string]time.Duration // how long a program runs
-	repeated map[string]int           // runs that gave up, by program
+	repeated map[string]int           // runs that ended early, by program
 
 	mu      sync.Mutex
 	running bool // guarded by mu; a program runs
@@ -77,30 +80,43 @@ type mortalStore struct {
 	deaths  int  // guarded by mu
 }
 
-// untilTheEnd is an outage that lasts until the program has given up.
-const untilTheEnd time.Duration = -1
+const (
+	// untilTheEnd is an outage that lasts for as long as the program does.
+	untilTheEnd time.Duration = -1
+	// patience is how long a program may wait for a store that was gone before it.
+	patience = 2 * time.Second
+)
 
 // brief returns an outage that is within a program's patience.
 func (m *mortalStore) brief() time.Duration {
 	return time.Duration(m.rng.Int64N(int64(250 * time.Millisecond)))
 }
 
-// run runs a program whose store dies at a random moment. A program that gave up
+// run runs a program whose store dies at a random moment. A program that ended
 // because the store did not come back is run again when it has, as its operator
 // or cron would do.
 func (m *mortalStore) run(cmd *exec.Cmd, outage time.Duration) {
 	m.t.Helper()
 	name := filepath.Base(cmd.Path)
 	moment := time.Duration(m.rng.Int64N(int64(max(m.usual[name], 50*time.Millisecond))))
-	if outage == untilTheEnd {
-		moment = 0 // it must not get through before
-	}
 	m.mu.Lock()
 	m.running, m.forGood = true, false
 	m.mu.Unlock()
-	death := time.AfterFunc(moment, func() { m.die(outage) })
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if outage == untilTheEnd {
+		m.die(untilTheEnd)
+	}
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	death := time.AfterFunc(moment, func() { m.die(outage) })
+	if outage == untilTheEnd {
+		kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+		defer kill.Stop()
+	}
+	err := cmd.Wait()
 	took := time.Since(start)
 	death.Stop()
 	m.mu.Lock()
@@ -108,17 +124,17 @@ func (m *mortalStore) run(cmd *exec.Cmd, outage time.Duration) {
 	forGood := m.forGood
 	m.mu.Unlock()
 	m.revive()
-	exit := (*exec.ExitError)(nil)
+	var exit *exec.ExitError
 	switch {
 	case err == nil:
 		m.usual[name] = took - max(0, outage)
-	case forGood && errors.As(err, &exit) && exit.ExitCode() == 1:
+	case forGood && errors.As(err, &exit) && exit.ExitCode() < cli.ExitUsage: // -1: killed
 		m.repeated[name]++
 		again := exec.Command(cmd.Path, cmd.Args[1:]...)
 		again.Env = cmd.Env
 		m.run(again, 0)
 	default:
-		m.t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+		m.t.Fatalf("%v: %v\n%s", cmd.Args, err, out.Bytes())
 	}
 }
 

@@ -98,9 +98,11 @@ type system struct {
 	endpoint string
 	server   *exec.Cmd
 	serverAt string
-	rng      *rand.Rand
-	kills    map[string]int
-	onAction func() // called before the provider hears of a change; may be nil
+	// metricsListen is where the collector offers its metrics; empty: nowhere.
+	metricsListen string
+	rng           *rand.Rand
+	kills         map[string]int
+	onAction      func() // called before the provider hears of a change; may be nil
 
 	mu    sync.Mutex
 	tick  time.Time      // guarded by mu
@@ -145,6 +147,7 @@ aws:
   cloudwatch_endpoint: %[3]s
   autoscaling_endpoint: %[3]s
 collector:
+  metrics_listen: %[6]q
   sources:
     - cloudwatch:
         groups:
@@ -159,7 +162,7 @@ scaler:
       mode: live
       min: 2
       cooldown: {out: %[5]s, in: %[5]s}
-`, s.places.data, s.places.models, s.endpoint, s.serverAt, systemCooldown)
+`, s.places.data, s.places.models, s.endpoint, s.serverAt, systemCooldown, s.metricsListen)
 	if err := os.WriteFile(filepath.Join(s.dir, "forescale.yaml"), []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
