@@ -64,7 +64,7 @@ build: $(ORT_LIB) ## build every binary into bin/; only forescale-server uses cg
 	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/forescale-server
 
 demo: build ## replay a generated workload through the whole pipeline, live in the terminal
-	bin/forescale demo
+	bin/forescale demo $(DEMOFLAGS)
 
 test: setup ## all tests that need no root and no Debian packages
 	$(TEST_ENV) go test -tags '$(TAGS)' -timeout 15m $(TESTFLAGS) ./...

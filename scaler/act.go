@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,8 +15,11 @@ import (
 
 // act carries the intents of a tick out, or judges those that a stopped scaler
 // left behind (resumed): both read the group first and go by what they find.
-// Every decision of rec has an outcome afterwards.
+// Every decision of rec has an outcome afterwards. A provider that hangs can hold
+// a tick up until its end and no longer, however many groups there are.
 func (t *tick) act(ctx context.Context, rec *api.TickRecord, resumed bool) {
+	ctx, cancel := context.WithTimeout(ctx, t.left())
+	defer cancel()
 	var calls errgroup.Group
 	calls.SetLimit(t.cfg.Parallel)
 	for i := range rec.Decisions {
@@ -31,6 +35,11 @@ func (t *tick) act(ctx context.Context, rec *api.TickRecord, resumed bool) {
 		})
 	}
 	_ = calls.Wait() // failures are outcomes
+}
+
+// left returns how long it is until the tick is over, and the next one due.
+func (t *tick) left() time.Duration {
+	return t.at.Add(t.step + t.cfg.Settle).Sub(t.clock())
 }
 
 func (t *tick) report(d api.Decision) {
@@ -60,7 +69,7 @@ func (t *tick) carryOut(ctx context.Context, d api.Decision, resumed bool) api.O
 		return outcome(api.OutcomeAccepted, "found carried out after an interruption")
 	case c.Desired != d.Capacity.Desired:
 		return outcome(api.OutcomeSkipped, "somebody else set the desired capacity to %d meanwhile", c.Desired)
-	case !d.Tick.Equal(t.at), t.clock().Sub(d.Tick) >= t.step+t.cfg.Settle:
+	case !d.Tick.Equal(t.at), t.left() <= 0:
 		return outcome(api.OutcomeSkipped, "not carried out before the tick was over")
 	}
 	if why := t.forbidden(d, c); why != "" {

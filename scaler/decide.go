@@ -234,11 +234,20 @@ func (t *tick) usable(m models.Manifest) error {
 	return nil
 }
 
+// ProblemGap is the Type of the api.Problem that stands in place of a forecast
+// when the group's own metrics have a gap that no window can be cut over: no
+// server was asked, and none is at fault.
+const ProblemGap = "urn:forescale:problem:gap-in-metrics"
+
 // problem turns an error into what stands in place of a forecast.
 func problem(group, title string, err error) *api.Forecast {
 	var p *api.Problem
 	if errors.As(err, &p) {
 		return &api.Forecast{Group: group, Error: p}
 	}
-	return &api.Forecast{Group: group, Error: &api.Problem{Title: title, Detail: strings.TrimSpace(err.Error())}}
+	p = &api.Problem{Title: title, Detail: strings.TrimSpace(err.Error())}
+	if errors.Is(err, window.ErrGap) {
+		p.Type = ProblemGap
+	}
+	return &api.Forecast{Group: group, Error: p}
 }

@@ -111,6 +111,9 @@ func (st *state) settle(rec api.TickRecord) {
 	st.Tick, st.Pending = rec.Tick, nil
 	for _, d := range rec.Decisions {
 		g := groupState{State: st.Groups[d.Group].State.After(d)}
+		if d.Capacity == (api.Capacity{}) {
+			g.Unconfirmed = st.Groups[d.Group].Unconfirmed // the group has not been looked at yet
+		}
 		if d.Outcome.Status == api.OutcomeFailed || d.Outcome.Status == api.OutcomeSkipped {
 			g.Unconfirmed = &change{Tick: d.Tick, From: d.Capacity.Desired, To: d.Desired, Recorded: d.Outcome.Status}
 		}

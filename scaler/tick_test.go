@@ -13,6 +13,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/plan"
 )
@@ -97,6 +98,12 @@ func TestWhatCannotBeReadIsNamedAndTheRestGoesOn(t *testing.T) {
 			d := decisionOf(rec, "up")
 			if d.Basis != c.basis || !strings.Contains(reasons(d), c.says) {
 				t.Errorf("basis %s, reasons:\n%s", d.Basis, reasons(d))
+			}
+			if f := d.Forecast; f != nil && f.Error != nil && (f.Error.Type == ProblemGap) != strings.HasPrefix(f.Error.Detail, window.ErrGap.Error()) {
+				t.Errorf("forecast %+v", f.Error)
+			}
+			if c.says == "gap in the metrics" && d.Forecast.Error.Type != ProblemGap {
+				t.Errorf("a gap in the metrics is of type %q", d.Forecast.Error.Type)
 			}
 			if wantErr := strings.HasPrefix(c.name, "the server") || strings.Contains(c.name, "lake"); (len(rec.Errors) > 0) != wantErr && c.name != "the server mixes groups up" {
 				t.Errorf("errors of the tick: %v", rec.Errors)

@@ -234,7 +234,8 @@ func (d *demo) live(ctx context.Context) error {
 }
 
 // failedDecisions counts decisions that were not what they should have been: an
-// action that failed, and a group with a model that had to do without it.
+// action that failed, and a group with a model that had to do without it. A gap in
+// the metrics is no error: the workload has it, and the reactive rule is there for it.
 func (d *demo) failedDecisions(r api.TickRecord) {
 	for _, e := range r.Errors {
 		d.failed("scaler", errors.New(e))
@@ -243,7 +244,12 @@ func (d *demo) failedDecisions(r api.TickRecord) {
 		if x.Outcome.Status == api.OutcomeFailed {
 			d.failed("decision "+x.Group, errors.New(x.Outcome.Detail))
 		}
-		if x.Group == groupPredictive && x.Forecast != nil && x.Forecast.Error != nil {
+		if x.Group != groupPredictive || x.Forecast == nil || x.Forecast.Error == nil {
+			continue
+		}
+		if x.Forecast.Error.Type == scaler.ProblemGap {
+			d.report.Gaps++
+		} else {
 			d.failed("forecast "+x.Group, x.Forecast.Error)
 		}
 	}

@@ -29,6 +29,9 @@ type Report struct {
 	// what they rested on.
 	Decisions int            `json:"decisions"`
 	ByBasis   map[string]int `json:"decisions_by_basis"`
+	// Gaps counts the decisions that had to do without a forecast because metrics
+	// were missing.
+	Gaps int `json:"gaps"`
 	// Errors counts what went wrong at any caller; Messages names the first few.
 	Errors   int      `json:"errors"`
 	Messages []string `json:"error_messages,omitempty"`
@@ -144,6 +147,9 @@ func (r Report) print(w io.Writer) {
 		fmt.Fprintf(w, "  %-12s %9d (%4.1f%%)  %16.1f %10d %11.0f%%\n", name, p.ViolationMinutes, p.ViolationPct, p.InstanceHours, p.Actions, 100*p.MeanUtilisation)
 	}
 	fmt.Fprintf(w, "\n%s\n", r.verdict())
+	if r.Gaps > 0 {
+		fmt.Fprintf(w, "At %d ticks the metrics had a gap; the measured load decided then.\n", r.Gaps)
+	}
 	fmt.Fprintf(w, "%d decisions, %d errors\n", r.Decisions, r.Errors)
 	for _, m := range r.Messages {
 		fmt.Fprintf(w, "  error: %s\n", m)

@@ -64,6 +64,10 @@ func draw(w io.Writer, f frame, width, height int) {
 	}
 	line("%sForescale demo%s  %s UTC  tick %d of %d  %s%s%s", bold, reset, f.Time.Format("Mon 2006-01-02 15:04"), f.Tick, f.Ticks, dim, f.Speed, reset)
 	line("%s", progress(f.Tick, f.Ticks, width-2))
+	top := 1.0 // both groups on one scale, so that they can be compared
+	for _, g := range f.Groups {
+		top = max(top, g.peak(width-8))
+	}
 	rows := max(4, min(12, (height-6-len(f.Groups)*4)/max(1, len(f.Groups))))
 	for _, g := range f.Groups {
 		line("")
@@ -73,7 +77,7 @@ func draw(w io.Writer, f frame, width, height int) {
 		}
 		line("%s%s%s %s%s%s  load %.1f %% of %d desired · %s%d violation minutes%s · %.0f instance-hours",
 			bold, g.Name, reset, dim, g.Note, reset, g.Utilisation, g.Desired, violations, g.ViolationMinutes, reset, g.InstanceHours)
-		for _, l := range chart(g, width-8, rows) {
+		for _, l := range chart(g, top, width-8, rows) {
 			line("%s", l)
 		}
 		if g.Last == "" {
@@ -98,15 +102,10 @@ func progress(done, of, width int) string {
 	return cyan + strings.Repeat("━", n) + reset + dim + strings.Repeat("─", width-n) + reset
 }
 
-// chart draws the newest slots of a group, one column a slot, into rows lines
-// with an axis on the left.
-func chart(g groupFrame, width, rows int) []string {
-	n := min(len(g.Demand), width)
-	if n <= 0 {
-		return nil
-	}
-	from := len(g.Demand) - n
-	top := 1.0
+// peak returns the greatest value among the newest slots of the group's series.
+func (g groupFrame) peak(slots int) float64 {
+	from := max(0, len(g.Demand)-slots)
+	top := 0.0
 	for _, s := range [][]float64{g.Demand, g.Forecast, g.InService} {
 		for _, v := range s[min(from, len(s)):] {
 			if v > top { // false for NaN
@@ -114,6 +113,17 @@ func chart(g groupFrame, width, rows int) []string {
 			}
 		}
 	}
+	return top
+}
+
+// chart draws the newest slots of a group, one column a slot, into rows lines
+// with an axis on the left that reaches up to top.
+func chart(g groupFrame, top float64, width, rows int) []string {
+	n := min(len(g.Demand), width)
+	if n <= 0 {
+		return nil
+	}
+	from := len(g.Demand) - n
 	cells := make([][]rune, rows)
 	for r := range cells {
 		cells[r] = []rune(strings.Repeat(" ", n))

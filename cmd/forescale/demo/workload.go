@@ -2,9 +2,9 @@ package demo
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/fleet"
 	"github.com/forescale/forescale/internal/tidy"
@@ -72,17 +72,34 @@ func fromTrace(path, target string) (workload, error) {
 	return workload{name: target + " of " + path, demand: d, plans: plans, notes: t.Notes}, nil
 }
 
-// generatedDays is three weeks of history, so that a lag of a week is learned,
-// and the days that are replayed live.
-const generatedDays = 24
+// A generated workload is three weeks of history, so that the day of the week is
+// learned, and three days more. It is cut from a longer one so that its last day
+// has a sale that the calendar announces: the case that a forecast is there for.
+const (
+	generatedDays = 24
+	generatedFrom = 36
+)
 
 // generated returns a realistic load that depends on the seed alone.
 func generated(seed uint64) (workload, error) {
-	g, err := fleet.Generate(fleet.GenerateConfig{Seed: seed, Days: generatedDays, Step: 5 * time.Minute})
+	g, err := fleet.Generate(fleet.GenerateConfig{Seed: seed, Days: generatedFrom, Step: 5 * time.Minute})
 	if err != nil {
 		return workload{}, err
 	}
-	d, err := fleet.NewDemand(g.Start, g.Step, g.Requests)
+	const day = 24 * time.Hour
+	end := g.Start.Add(generatedFrom * day)
+	for _, sale := range slices.Backward(g.Events) {
+		if over := sale.End.Truncate(day).Add(day); !over.After(end) {
+			end = over
+			break
+		}
+	}
+	begin := end.Add(-generatedDays * day)
+	if begin.Before(g.Start) {
+		return workload{}, fmt.Errorf("seed %d: the last sale comes too early", seed)
+	}
+	slot := func(t time.Time) int { return int(t.Sub(g.Start) / g.Step) }
+	d, err := fleet.NewDemand(begin, g.Step, g.Requests[slot(begin):slot(end)])
 	if err != nil {
 		return workload{}, err
 	}
@@ -108,7 +125,7 @@ func (w workload) split(live int) (begin, end time.Time, err error) {
 
 // eventAt returns the name of an event of the calendar under way at t, or "".
 func (w workload) eventAt(t time.Time) string {
-	var under []api.Event = w.plans.Events(t, t.Add(time.Second))
+	under := w.plans.Events(t, t.Add(time.Second))
 	if len(under) == 0 {
 		return ""
 	}
