@@ -28,13 +28,14 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 		return err
 	}
 	if p.common.Models != "" {
-		store, err := blob.Open(ctx, p.common.Models)
+		registered, err := p.register(ctx, m, r.Model)
 		if err != nil {
+			if ctx.Err() != nil {
+				fmt.Fprintf(p.stderr, "stopped; the files are in %s, but the model is not registered\n", p.out)
+			}
 			return err
 		}
-		if m, err = models.NewRegistry(store).Put(ctx, m, r.Model); err != nil {
-			return err
-		}
+		m = registered
 		if err := p.writeManifest(m); err != nil {
 			return err
 		}
@@ -44,6 +45,15 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 	}
 	p.summarise(r, m)
 	return nil
+}
+
+// register makes the model the next version of its name and returns its manifest.
+func (p *program) register(ctx context.Context, m models.Manifest, model []byte) (models.Manifest, error) {
+	store, err := blob.Open(ctx, p.common.Models)
+	if err != nil {
+		return m, err
+	}
+	return models.NewRegistry(store).Put(ctx, m, model)
 }
 
 // write puts the files into the output directory, the manifest last.
