@@ -69,10 +69,7 @@ func Main(c Command) {
 func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		fmt.Fprintf(fs.Output(), "%s\n\nFlags:\n", c.Manual)
-		fs.PrintDefaults()
-	}
+	fs.Usage = func() {} // a page of manual would push the fault off the screen
 	version := fs.Bool("version", false, "print the version and exit")
 	check := fs.Bool("check", false, "validate the configuration, print every fault and exit (2 when there is one)")
 	if c.Flags != nil {
@@ -80,13 +77,21 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 	}
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(stdout, "%s\n\nFlags:\n", c.Manual)
+		fs.SetOutput(stdout)
+		fs.PrintDefaults()
 		return ExitOK
-	case err != nil:
+	case err != nil: // which fs has printed
+		fmt.Fprint(stderr, hint(c))
 		return ExitUsage
 	}
 	if *version {
 		fmt.Fprintln(stdout, c.Name, buildVersion())
 		return ExitOK
+	}
+	if *check && fs.NArg() > 0 { // most likely a file whose -config is missing
+		fmt.Fprintf(stderr, "%s: unexpected argument %q\n%s", c.Name, fs.Arg(0), hint(c))
+		return ExitUsage
 	}
 	if c.Check != nil {
 		if err := c.Check(); err != nil {
@@ -106,13 +111,16 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return ExitOK // stopped by a signal, after Run has drained
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "%s: %v\nRun '%s -help' for how to use it.\n", c.Name, err, c.Name)
+		fmt.Fprintf(stderr, "%s: %v\n%s", c.Name, err, hint(c))
 		return ExitUsage
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
 		return ExitFailed
 	}
 }
+
+// hint ends the report of a wrong command line.
+func hint(c Command) string { return fmt.Sprintf("Run '%s -help' for how to use it.\n", c.Name) }
 
 func buildVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
