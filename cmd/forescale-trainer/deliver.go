@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,16 +25,13 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 	if m.Name == "" {
 		m.Name = p.group
 	}
-	if err := p.write(r, m); err != nil {
+	err := p.write(r, m)
+	if err != nil {
 		return err
 	}
 	if p.common.Models != "" {
-		store, err := blob.Open(ctx, p.common.Models)
-		if err != nil {
-			return err
-		}
-		if m, err = models.NewRegistry(store).Put(ctx, m, r.Model); err != nil {
-			return err
+		if m, err = register(ctx, p.common.Models, m, r.Model); err != nil {
+			return fmt.Errorf("register in %s: %w; the model itself is in %s", p.common.Models, err, p.out)
 		}
 		if err := p.writeManifest(m); err != nil {
 			return err
@@ -44,6 +42,27 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 	}
 	p.summarise(r, m)
 	return nil
+}
+
+// register stores the model as the next version in the registry at url.
+func register(ctx context.Context, url string, m models.Manifest, model []byte) (models.Manifest, error) {
+	store, err := blob.Open(ctx, url)
+	if err != nil {
+		return m, err
+	}
+	return models.NewRegistry(store).Put(ctx, m, model)
+}
+
+// makeOut makes the output directory and proves that it can be written to.
+func makeOut(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, ".probe.*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // write puts the files into the output directory, the manifest last.

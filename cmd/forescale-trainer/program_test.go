@@ -193,8 +193,12 @@ func TestFaultsNameTheInputAndTheFix(t *testing.T) {
 		"nothing to forecast":       {[]string{"-data", labelled}, cli.ExitFailed, []string{"no metric"}},
 		"an empty file":             {[]string{"-data", empty}, cli.ExitFailed, []string{"empty.csv"}},
 		"no such file":              {[]string{"-data", "/does/not/exist.csv"}, cli.ExitFailed, []string{"exist.csv"}},
-		"too few slots":             {[]string{"-data", short}, cli.ExitFailed, []string{"30 slots", "at least"}},
-		"a URL of no known scheme":  {[]string{"-data", "ftp://x/y"}, cli.ExitFailed, []string{"ftp"}},
+		"too few slots":             {[]string{"-data", short}, cli.ExitFailed, []string{short, "30 slots", "at least"}},
+		"a URL of no known scheme":  {[]string{"-data", "ftp://x/y"}, cli.ExitUsage, []string{"data:", "ftp"}},
+		"a slash too few":           {[]string{"-data", "s3:/lake/x"}, cli.ExitUsage, []string{"data:", "s3:/lake/x", "s3://BUCKET"}},
+		"a registry that is not":    {[]string{"-data", two, "-target", "a", "-models", "flie:///x"}, cli.ExitUsage, []string{"models:", "flie"}},
+		"a name that is too long":   {[]string{"-data", two, "-name", strings.Repeat("é", 50)}, cli.ExitUsage, []string{"-name"}},
+		"a file in the way of -out": {[]string{"-data", two, "-target", "a", "-out", filepath.Join(empty, "x")}, cli.ExitFailed, []string{"empty.csv"}},
 		"two faults of a file":      {[]string{"-config", yaml, "-check"}, cli.ExitUsage, []string{"huge", "horizon: -2"}},
 		"a preset that is not":      {[]string{"-preset", "slow", "-check"}, cli.ExitUsage, []string{"slow", "fast, reference"}},
 		"a configuration that fits": {[]string{"-preset", "fast", "-check"}, cli.ExitOK, nil},
@@ -236,12 +240,12 @@ func TestStoppingWritesNothingAndSaysSo(t *testing.T) {
 }
 
 func TestTheManualTeachesWithExamples(t *testing.T) {
-	code, _, stderr := execute(t.Context(), "-help")
+	code, stdout, _ := execute(t.Context(), "-help")
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models"} {
-		if !strings.Contains(stderr, want) {
+		if !strings.Contains(stdout, want) {
 			t.Errorf("the manual does not mention %s", want)
 		}
 	}
