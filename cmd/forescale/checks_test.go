@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/journal"
+)
+
+// checkLake compares the lake with one that an undisturbed collector fills.
+func (s *system) checkLake(from, to time.Time) {
+	s.t.Helper()
+	ctx := context.Background()
+	got, err := s.lake().Scan(ctx, dataset.Query{From: from, To: to})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	calm := &system{t: s.t, places: places{data: "file://" + s.t.TempDir(), models: s.places.models}, dir: s.t.TempDir(), bin: s.bin, cloud: s.cloud, endpoint: s.endpoint, serverAt: s.serverAt,
+		rng: rand.New(rand.NewPCG(1, 1)), kills: map[string]int{}}
+	calm.configure()
+	if out, err := calm.command("collector", "-backfill", between(from, to)).CombinedOutput(); err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	want, err := calm.lake().Scan(ctx, dataset.Query{From: from, To: to})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		s.t.Errorf("the lake has %d samples, an undisturbed one %d, and they differ", len(got), len(want))
+	}
+	if slots := int(to.Sub(from) / systemStep); len(want) < 4*slots {
+		s.t.Errorf("the comparison holds only %d samples for %d slots", len(want), slots)
+	}
+}
+
+// checkDecisions compares the audit log with what reached the provider.
+func (s *system) checkDecisions(first, last time.Time) {
+	s.t.Helper()
+	records, err := journal.New(s.store(s.places.data)).Scan(context.Background(), first, last.Add(time.Second))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	asked := map[time.Time][]int{} // by tick: the sizes that the provider was asked for
+	for _, c := range s.calls {
+		asked[c.tick] = append(asked[c.tick], c.desired)
+	}
+	tick, predicted := first, 0
+	var lastAction time.Time
+	for _, r := range records {
+		if !r.Tick.Equal(tick) || len(r.Decisions) != 1 {
+			s.t.Fatalf("record of %s with %d decisions, expected one of %s", r.Tick, len(r.Decisions), tick)
+		}
+		tick = tick.Add(systemStep)
+		d := r.Decisions[0]
+		if d.Basis == api.BasisPredictive {
+			predicted++
+		}
+		sizes := asked[r.Tick]
+		delete(asked, r.Tick)
+		if d.Outcome.Status == api.OutcomeAccepted {
+			if len(sizes) == 0 {
+				s.t.Errorf("%s: recorded as accepted, but the provider was never asked", r.Tick)
+			}
+			if !lastAction.IsZero() && r.Tick.Sub(lastAction) < systemCooldown {
+				s.t.Errorf("%s: acted within the cooldown of the action of %s", r.Tick, lastAction)
+			}
+			lastAction = r.Tick
+		} else if len(sizes) > 0 {
+			s.t.Errorf("%s: recorded as %s, but the provider was asked for %v", r.Tick, d.Outcome.Status, sizes)
+		}
+		for _, n := range sizes {
+			if n != d.Desired {
+				s.t.Errorf("%s: the provider was asked for %d, the decision was %d", r.Tick, n, d.Desired)
+			}
+		}
+	}
+	if !tick.Equal(last.Add(systemStep)) {
+		s.t.Errorf("the audit log ends before %s, the last tick was %s", tick, last)
+	}
+	if len(asked) > 0 {
+		s.t.Errorf("the provider was asked at ticks without a record: %v", slices.Collect(maps.Keys(asked)))
+	}
+	if lastAction.IsZero() || predicted < len(records)/3 {
+		s.t.Errorf("too little happened: last action %v, %d of %d decisions with a forecast", lastAction, predicted, len(records))
+	}
+}
