@@ -91,16 +91,12 @@ func (p *program) check() error {
 	return errors.Join(faults...)
 }
 
-// checkData reports what is wrong with the lake's URL. A directory is not opened,
-// because that would make it.
+// checkData reports what is wrong with the lake's URL.
 func checkData(rawURL string) error {
 	if rawURL == "" {
 		return errors.New("data: the URL of the data lake is missing (data in the configuration, or -data)")
 	}
-	if !strings.Contains(rawURL, "://") || strings.HasPrefix(rawURL, "file:///") && !strings.ContainsAny(rawURL, "?#") {
-		return nil
-	}
-	if _, err := blob.Open(context.Background(), rawURL); err != nil {
+	if err := blob.Check(context.Background(), rawURL); err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -112,16 +111,12 @@ func (p *program) predicts() bool {
 	return false
 }
 
-// checkStore reports what is wrong with a store's URL. A directory is not opened,
-// because that would make it.
+// checkStore reports what is wrong with a store's URL.
 func checkStore(key, rawURL string) error {
 	if rawURL == "" {
 		return fmt.Errorf("%s: the URL is missing", key)
 	}
-	if !strings.Contains(rawURL, "://") || strings.HasPrefix(rawURL, "file:///") && !strings.ContainsAny(rawURL, "?#") {
-		return nil
-	}
-	if _, err := blob.Open(context.Background(), rawURL); err != nil {
+	if err := blob.Check(context.Background(), rawURL); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil

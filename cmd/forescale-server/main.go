@@ -97,7 +97,7 @@ func (p *program) check() error {
 		if url == "" {
 			continue
 		}
-		if _, err := blob.Open(context.Background(), url); err != nil {
+		if err := blob.Check(context.Background(), url); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", name, err))
 		}
 	}
@@ -130,7 +130,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 	log.Info("onnx runtime loaded", "version", ort.Version(), "path", p.cfg.ONNXRuntime)
 	registry, err := blob.Open(ctx, p.common.Models)
 	if err != nil {
-		return err
+		return fmt.Errorf("models: %w", err)
 	}
 	deps := server.Deps{
 		Registry: models.NewRegistry(registry), Load: p.load, Step: p.common.Step, Log: log, Now: time.Now,
@@ -139,7 +139,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if p.common.Data != "" {
 		data, err := blob.Open(ctx, p.common.Data)
 		if err != nil {
-			return err
+			return fmt.Errorf("data: %w", err)
 		}
 		deps.Samples, deps.Journal = samples{dataset.New(data)}, records{journal.New(data)}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +25,8 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 	if m.Name == "" {
 		m.Name = p.group
 	}
-	if err := p.write(r, m); err != nil {
+	err := p.write(r, m)
+	if err != nil {
 		return err
 	}
 	if p.common.Models != "" {
@@ -33,7 +35,7 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 			if ctx.Err() != nil {
 				fmt.Fprintf(p.stderr, "stopped; the files are in %s, but the model is not registered\n", p.out)
 			}
-			return err
+			return fmt.Errorf("register in %s: %w; the model itself is in %s", p.common.Models, err, p.out)
 		}
 		m = registered
 		if err := p.writeManifest(m); err != nil {
@@ -54,6 +56,18 @@ func (p *program) register(ctx context.Context, m models.Manifest, model []byte)
 		return m, err
 	}
 	return models.NewRegistry(store).Put(ctx, m, model)
+}
+
+// makeOut makes the output directory and proves that it can be written to.
+func makeOut(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, ".probe.*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // write puts the files into the output directory, the manifest last.

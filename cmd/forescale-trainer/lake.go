@@ -63,7 +63,7 @@ func (p *program) onlyGroup(ctx context.Context, lake *dataset.Dataset, from, to
 	case err != nil:
 		return "", err
 	case len(groups) == 0:
-		return "", fmt.Errorf("the data lake has no samples between %s and %s", stamp(from), stamp(to))
+		return "", fmt.Errorf("%s has no samples between %s and %s", p.common.Data, stamp(from), stamp(to))
 	case len(groups) > 1:
 		return "", cli.Usagef("-group is missing: the data lake has %s", strings.Join(groups, ", "))
 	}

@@ -17,7 +17,7 @@ import (
 func (p *program) load(ctx context.Context) (trainer.Data, error) {
 	var d trainer.Data
 	var err error
-	if strings.Contains(p.common.Data, "://") {
+	if isLake(p.common.Data) {
 		d.Grid, err = p.loadLake(ctx, time.Now())
 	} else {
 		d.Grid, err = p.loadFile()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
@@ -96,11 +99,41 @@ func (p *program) check() error {
 	if p.history <= 0 {
 		faults = append(faults, fmt.Errorf("history: %s must be positive", p.history))
 	}
+	faults = append(faults, p.checkPlaces())
 	if p.common.Calendar != "" {
 		p.calendar, err = calendar.Load(p.common.Calendar)
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
+}
+
+// checkPlaces reports what is wrong with where the history comes from and where
+// the model goes to: before training, which may take an hour, not after it.
+func (p *program) checkPlaces() error {
+	var faults []error
+	if isLake(p.common.Data) {
+		if err := blob.Check(context.Background(), p.common.Data); err != nil {
+			faults = append(faults, fmt.Errorf("data: %w", err))
+		}
+	}
+	if p.common.Models != "" {
+		if err := blob.Check(context.Background(), p.common.Models); err != nil {
+			faults = append(faults, fmt.Errorf("models: %w", err))
+		}
+	}
+	if len(p.group) > api.MaxNameLen {
+		faults = append(faults, fmt.Errorf("-group: longer than %d bytes", api.MaxNameLen))
+	}
+	if name := blob.Escape(cmp.Or(p.name, p.group)); len(name) > api.MaxNameLen {
+		faults = append(faults, fmt.Errorf("-name: the model's name, percent-encoded, is longer than %d bytes", api.MaxNameLen))
+	}
+	return errors.Join(faults...)
+}
+
+// isLake reports whether -data names a data lake rather than a file.
+func isLake(data string) bool {
+	scheme, _, found := strings.Cut(data, "/")
+	return found && len(scheme) > 1 && strings.HasSuffix(scheme, ":")
 }
 
 // apply puts the flags that were given over the configuration.
@@ -146,7 +179,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 	case p.out == "":
 		return cli.Usagef("-out is missing: the directory for the model and its report")
 	}
-	if err := os.MkdirAll(p.out, 0o755); err != nil { // before the work, not after it
+	if err := makeOut(p.out); err != nil { // before the work, not after it
 		return err
 	}
 	data, err := p.load(ctx)
@@ -166,7 +199,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 		if ctx.Err() != nil {
 			fmt.Fprintln(p.stderr, "stopped; nothing was written")
 		}
-		return err
+		return fmt.Errorf("%s: %w", p.common.Data, err)
 	}
 	return p.deliver(ctx, result)
 }

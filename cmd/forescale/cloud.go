@@ -29,6 +29,15 @@ with aws.cloudwatch_endpoint and aws.autoscaling_endpoint set to its address in
 forescale.yaml. It asks for no authentication and therefore refuses to listen on
 anything but loopback.`
 
+const (
+	day = 24 * time.Hour
+	// daysAhead is how long a generated load goes on after its history, at least,
+	// with the week that shift may move it back by.
+	daysAhead = 28 + 7
+	// maxHistory is what CloudWatch keeps of five-minute values, roughly.
+	maxHistory = 90 * day
+)
+
 func cloudCommand() cli.Command {
 	var c demo.Workload
 	var listen, group string
@@ -42,7 +51,7 @@ func cloudCommand() cli.Command {
 			fs.StringVar(&c.Trace, "trace", "", "replay this CSV or CSV.gz `FILE` instead of a generated load")
 			fs.StringVar(&c.Target, "target", "", "`COLUMN` of the trace that is the load")
 			fs.Uint64Var(&c.Seed, "seed", 1, "seed of the generated load")
-			fs.DurationVar(&history, "history", 21*24*time.Hour, "how much of the load lies in the past when it starts")
+			fs.DurationVar(&history, "history", 21*day, "how much of the load lies in the past when it starts")
 			fs.DurationVar(&lead, "lead", 5*time.Minute, "time from the order of an instance until it serves")
 		},
 		Check: func() error {
@@ -51,8 +60,8 @@ func cloudCommand() cli.Command {
 			if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 				faults = append(faults, fmt.Errorf("-listen %q: must be HOST:PORT on loopback", listen))
 			}
-			if history <= 0 {
-				faults = append(faults, fmt.Errorf("-history %s: must be positive", history))
+			if history <= 0 || history > maxHistory {
+				faults = append(faults, fmt.Errorf("-history %s: must be positive and at most %s", history, maxHistory))
 			}
 			if group == "" {
 				faults = append(faults, errors.New("-group is empty"))
@@ -63,13 +72,17 @@ func cloudCommand() cli.Command {
 			if len(args) > 0 {
 				return cli.Usagef("unexpected argument %q", args[0])
 			}
-			d, err := c.Demand()
+			now := time.Now()
+			d, err := c.Demand(int(history/day) + daysAhead)
 			if err != nil {
 				return err
 			}
-			d = shift(d, time.Now(), history)
+			if d = shift(d, now, history); !d.End().After(now) {
+				return cli.Usagef("-history %s: the load lasts only %s, and is moved by whole weeks; give less history, or a longer -trace",
+					history, d.End().Sub(d.Start))
+			}
 			cloud, err := fleet.New(fleet.Config{
-				Start: d.Start, Now: time.Now(), Seed: c.Seed,
+				Start: d.Start, Now: now, Seed: c.Seed,
 				Groups: []fleet.GroupConfig{{Name: group, Demand: d, Lead: fleet.Lead{Minutes: lead.Minutes()}}},
 			})
 			if err != nil {
@@ -83,7 +96,7 @@ func cloudCommand() cli.Command {
 // shift returns the same load moved in time, by whole weeks so that its weekdays
 // stay, such that at least history of it lies before now.
 func shift(d *fleet.Demand, now time.Time, history time.Duration) *fleet.Demand {
-	const week = 7 * 24 * time.Hour
+	const week = 7 * day
 	moved := *d
 	moved.Start = d.Start.Add(now.Add(-history).Sub(d.Start) / week * week)
 	if moved.Start.After(now.Add(-history)) {

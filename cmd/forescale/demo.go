@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/forescale/forescale/cmd/forescale/demo"
@@ -47,6 +48,13 @@ func demoCommand() cli.Command {
 		}
 		if c.TicksPerSecond < 0 {
 			faults = append(faults, fmt.Errorf("-pace %g: must not be negative", c.TicksPerSecond))
+		}
+		if report != "" {
+			if info, err := os.Stat(filepath.Dir(report)); err != nil {
+				faults = append(faults, fmt.Errorf("-report: %w", err))
+			} else if !info.IsDir() {
+				faults = append(faults, fmt.Errorf("-report: %s is not a folder", filepath.Dir(report)))
+			}
 		}
 		return errors.Join(faults...)
 	}

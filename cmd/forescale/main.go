@@ -46,10 +46,10 @@ func run(ctx context.Context, args []string) int {
 	case "", "help", "-help", "--help", "-h":
 		fmt.Print(manual)
 		return cli.ExitOK
-	case "version", "-version", "--version":
+	case "version":
 		return cli.Execute(ctx, cli.Command{Name: "forescale"}, []string{"-version"}, os.Stdout, os.Stderr)
-	case "-check", "--check":
-		return cli.Execute(ctx, cli.Command{Name: "forescale"}, []string{"-check"}, os.Stdout, os.Stderr)
+	case "-version", "--version", "-check", "--check": // there is nothing to configure: -config is refused
+		return cli.Execute(ctx, cli.Command{Name: "forescale"}, args, os.Stdout, os.Stderr)
 	}
 	fmt.Fprintf(os.Stderr, "forescale: there is no command %q\n\n%s", name, manual)
 	return cli.ExitUsage

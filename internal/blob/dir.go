@@ -121,6 +121,12 @@ func (d *Dir) noLinks(key string) error {
 	return nil
 }
 
+// fault says which store an error is of: an error of the file system gives paths
+// below the root only.
+func (d *Dir) fault(op, key string, err error) error {
+	return fmt.Errorf("%s %s in %s: %w", op, key, d.root.Name(), err)
+}
+
 // errOccupied: the file system holds something at the key, or on the way to it,
 // that leaves no room for an object.
 var errOccupied = fmt.Errorf("%w (taken)", ErrKey)
@@ -146,7 +152,7 @@ func (d *Dir) Get(ctx context.Context, key string) (Object, error) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return Object{}, fmt.Errorf("get %s: %w", key, err)
+		return Object{}, d.fault("get", key, err)
 	}
 	return Object{Data: data, ETag: etagOf(data)}, nil
 }
@@ -181,7 +187,7 @@ func (d *Dir) Put(ctx context.Context, key string, data []byte, cond Condition) 
 		err = d.put(ctx, key, data, cond)
 	}
 	if err != nil {
-		return "", fmt.Errorf("put %s: %w", key, err)
+		return "", d.fault("put", key, err)
 	}
 	return etagOf(data), nil
 }
@@ -337,7 +343,7 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 	}
 	err := d.remove(ctx, key)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOccupied) {
-		return fmt.Errorf("delete %s: %w", key, err)
+		return d.fault("delete", key, err)
 	}
 	return nil
 }

@@ -151,6 +151,8 @@ func TestOpenNamesTheFaultOfAURL(t *testing.T) {
 		"file:///dir?x=1":                      "nothing after the path",
 		"ftp://host/dir":                       "unknown scheme",
 		"mem://x":                              "unknown scheme",
+		"file:/dir":                            "want file:///DIR",
+		"s3:/bucket/prefix":                    "want file:///DIR or s3://",
 		"s3://":                                "BUCKET",
 		"s3://key:secret@bucket":               "AWS_ACCESS_KEY_ID",
 		"s3://bucket/a/../b":                   "prefix",
@@ -168,6 +170,10 @@ func TestOpenNamesTheFaultOfAURL(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret@") {
 			t.Errorf("Open(%q) shows the secret: %v", rawURL, err)
 		}
+		// Check does not look whether there is room for a directory.
+		if check := blob.Check(t.Context(), rawURL); !strings.HasPrefix(rawURL, "file:///proc") && (check == nil || !strings.Contains(check.Error(), want)) {
+			t.Errorf("Check(%q): %v; want %q", rawURL, check, want)
+		}
 	}
 	dir := t.TempDir()
 	for _, rawURL := range []string{"file://" + dir, dir} {
@@ -179,5 +185,49 @@ func TestOpenNamesTheFaultOfAURL(t *testing.T) {
 		if b, err := os.ReadFile(filepath.Join(dir, "k")); err != nil || string(b) != rawURL {
 			t.Errorf("%s: %q, %v", rawURL, b, err)
 		}
+	}
+}
+
+func TestCheckMakesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "lake")
+	for _, rawURL := range []string{"file://" + dir, dir, "s3://bucket/prefix?region=eu-central-1"} {
+		if err := blob.Check(t.Context(), rawURL); err != nil {
+			t.Errorf("%s: %v", rawURL, err)
+		}
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the directory is there: %v", err)
+	}
+}
+
+func TestADirectoryOfAnyNameHasAURL(t *testing.T) {
+	for _, name := range []string{"plain", "with space", "per%cent", "a?b#c", "Größe"} {
+		dir := filepath.Join(t.TempDir(), name)
+		rawURL, err := blob.DirURL(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := blob.Open(t.Context(), rawURL)
+		if err != nil {
+			t.Fatalf("%s: %v", rawURL, err)
+		}
+		put(t, s, "k", "v", blob.Condition{})
+		if _, err := os.Stat(filepath.Join(dir, "k")); err != nil {
+			t.Errorf("%s: %v", rawURL, err)
+		}
+	}
+	if rawURL, err := blob.DirURL("relative"); err != nil || !strings.HasPrefix(rawURL, "file:///") {
+		t.Errorf("%q, %v", rawURL, err)
+	}
+}
+
+func TestAnErrorNamesTheDirectoryOfTheStore(t *testing.T) {
+	dir := t.TempDir()
+	s, err := blob.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), "a/b"); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "a/b") {
+		t.Errorf("%v names not both %s and the key", err, dir)
 	}
 }

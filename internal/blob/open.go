@@ -2,6 +2,7 @@ package blob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -22,33 +23,72 @@ const MaxSize = 2 << 30
 //
 // Nothing is read or written yet. Credentials of S3 are never part of the URL.
 func Open(ctx context.Context, rawURL string, options ...Option) (Store, error) {
+	dir, s3, err := parse(rawURL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("open store %w", err)
+	case dir != "":
+		return NewDir(dir)
+	}
+	for _, set := range options {
+		set(&s3)
+	}
+	return NewS3(ctx, s3)
+}
+
+// Check returns what is wrong with a URL, as Open would, and makes nothing: a
+// configuration can be checked on a machine that is not the one it is for.
+func Check(ctx context.Context, rawURL string) error {
+	dir, s3, err := parse(rawURL)
+	switch {
+	case err != nil:
+		return fmt.Errorf("store %w", err)
+	case dir != "":
+		return nil
+	}
+	_, err = NewS3(ctx, s3)
+	return err
+}
+
+// parse returns the directory or the bucket that a URL names. The error begins
+// with the URL.
+func parse(rawURL string) (dir string, s3 S3Config, err error) {
 	if rawURL == "" {
-		return nil, fmt.Errorf("open store: the URL is empty; want file:///DIR or s3://BUCKET/PREFIX")
+		return "", s3, errors.New("URL is empty; want file:///DIR or s3://BUCKET/PREFIX")
 	}
 	if !strings.Contains(rawURL, "://") {
-		return NewDir(filepath.Clean(rawURL))
+		// "s3:/bucket" is a slip of the fingers, not a folder called "s3:".
+		if first, _, _ := strings.Cut(rawURL, "/"); strings.HasSuffix(first, ":") {
+			return "", s3, fmt.Errorf("%s: want file:///DIR or s3://BUCKET/PREFIX", rawURL)
+		}
+		return filepath.Clean(rawURL), s3, nil
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return "", s3, fmt.Errorf("URL: %w", err)
 	}
 	switch u.Scheme {
 	case "file":
 		if u.Host != "" || u.RawQuery != "" || u.Fragment != "" || !strings.HasPrefix(u.Path, "/") {
-			return nil, fmt.Errorf("open store %s: want file:///DIR, with three slashes and nothing after the path", u.Redacted())
+			return "", s3, fmt.Errorf("%s: want file:///DIR, with three slashes and nothing after the path", u.Redacted())
 		}
-		return NewDir(filepath.Clean(u.Path))
+		return filepath.Clean(u.Path), s3, nil
 	case "s3":
-		cfg, err := parseS3(u)
-		if err != nil {
-			return nil, fmt.Errorf("open store %s: %w", u.Redacted(), err)
+		if s3, err = parseS3(u); err != nil {
+			return "", s3, fmt.Errorf("%s: %w", u.Redacted(), err)
 		}
-		for _, set := range options {
-			set(&cfg)
-		}
-		return NewS3(ctx, cfg)
+		return "", s3, nil
 	}
-	return nil, fmt.Errorf("open store %s: unknown scheme %q; want file:///DIR or s3://BUCKET/PREFIX", u.Redacted(), u.Scheme)
+	return "", s3, fmt.Errorf("%s: unknown scheme %q; want file:///DIR or s3://BUCKET/PREFIX", u.Redacted(), u.Scheme)
+}
+
+// DirURL returns the file URL of a directory, whatever characters its path has.
+func DirURL(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}).String(), nil
 }
 
 // Option sets what a URL cannot say.

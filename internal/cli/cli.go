@@ -89,6 +89,9 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 		fmt.Fprintln(stdout, c.Name, buildVersion())
 		return ExitOK
 	}
+	if *check && fs.NArg() > 0 { // most likely a file whose -config is missing
+		return usage(c, fmt.Errorf("unexpected argument %q", fs.Arg(0)), stderr)
+	}
 	if c.Check != nil {
 		if err := c.Check(); err != nil {
 			fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)

@@ -24,6 +24,7 @@ func TestExecute(t *testing.T) {
 		"the version":                                  {args: []string{"-version"}, code: ExitOK, stdout: "tool " + Version},
 		"check says so when all is well":               {args: []string{"-check"}, code: ExitOK, stdout: "valid"},
 		"check prints the faults":                      {args: []string{"-check"}, check: errors.New("a\nb"), code: ExitUsage, stderr: "tool: a\nb"},
+		"check calls no unread file valid":             {args: []string{"-check", "forescale.yaml"}, code: ExitUsage, stderr: `unexpected argument "forescale.yaml"`},
 		"faults keep the work from starting":           {check: errors.New("a"), run: errors.New("ran"), code: ExitUsage, stderr: "tool: a"},
 		"work that is done":                            {code: ExitOK},
 		"work that failed":                             {run: errors.New("no disk"), code: ExitFailed, stderr: "tool: no disk"},

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/forescale/forescale/api"
 )
@@ -53,7 +54,7 @@ func (e *Error) Error() string {
 	if e.Column > 0 {
 		fmt.Fprintf(&b, "column %d", e.Column)
 		if e.Name != "" {
-			fmt.Fprintf(&b, " (%.64s)", e.Name)
+			fmt.Fprintf(&b, " (%.64s)", printable(e.Name))
 		}
 		b.WriteString(": ")
 	}
@@ -234,7 +235,7 @@ func (p *parser) readHeader() error {
 	}
 	if p.stamp < 0 {
 		return &Error{File: p.file, Line: p.line,
-			Detail: fmt.Sprintf("no column is called timestamp; the columns are %.200s", strings.Join(p.header, ", ")),
+			Detail: fmt.Sprintf("no column is called timestamp; the columns are %.200s", printable(strings.Join(p.header, ", "))),
 			Fix:    "rename the column that holds the times, and separate columns by commas"}
 	}
 	if len(p.header) == 1 {
@@ -242,6 +243,14 @@ func (p *parser) readHeader() error {
 	}
 	p.values = make([]api.Series, len(p.header))
 	return nil
+}
+
+// printable quotes what a terminal must not be sent: the file may be no text at all.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }) {
+		return strconv.QuoteToASCII(text)
+	}
+	return text
 }
 
 func (p *parser) readRow() error {

@@ -132,6 +132,7 @@ func TestErrorsNameThePlaceAndTheFix(t *testing.T) {
 		{"blank lines only", "\n\n \n", "in.csv: the file is empty; its first line must name the columns, timestamp among them"},
 		{"a header only", head, "in.csv:1: the file has a header and no rows; add a row per slot"},
 		{"no timestamp column", "time,cpu\n" + row, "in.csv:1: no column is called timestamp; the columns are time, cpu; rename the column that holds the times, and separate columns by commas"},
+		{"no text at all", "\x1b[2Jtime,cpu\n" + row, `in.csv:1: no column is called timestamp; the columns are "\x1b[2Jtime, cpu"; rename the column that holds the times, and separate columns by commas`},
 		{"another separator", "timestamp;cpu\n", "in.csv:1: no column is called timestamp; the columns are timestamp;cpu; rename the column that holds the times, and separate columns by commas"},
 		{"nothing beside timestamp", "timestamp\n2026-01-01T00:00:00Z\n", "in.csv:1: there is no column beside timestamp; add a column per metric"},
 		{"a column without a name", "timestamp,cpu,\n", "in.csv:1: column 3: the column has no name; name it or remove it"},

@@ -44,7 +44,11 @@ const (
 // beside this program, else the one on PATH.
 func findServer(given string) (string, error) {
 	if given != "" {
-		return given, nil
+		path, err := exec.LookPath(given)
+		if err != nil {
+			return "", fmt.Errorf("-server: %w", err)
+		}
+		return path, nil
 	}
 	if self, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(self), "forescale-server")
@@ -140,8 +144,8 @@ func (c *child) launch(ctx context.Context, listen string) (exited <-chan error,
 			return nil, err
 		}
 		return gone, nil
-	case err := <-gone:
-		return nil, fmt.Errorf("%s ended before it was ready: %w", filepath.Base(c.binary), err)
+	case <-gone:
+		return nil, fmt.Errorf("%s ended before it was ready (%s)", filepath.Base(c.binary), cmd.ProcessState)
 	case <-ctx.Done():
 		cmd.Process.Kill()
 		<-gone

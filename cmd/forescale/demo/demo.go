@@ -99,6 +99,9 @@ func Run(ctx context.Context, c Config) (Report, error) {
 // prepare reads the workload and builds the cloud and the folder.
 func (d *demo) prepare() (err error) {
 	d.report = Report{Seconds: map[string]float64{}, Policies: map[string]Policy{}, ByBasis: map[string]int{}}
+	if d.Server, err = findServer(d.Server); err != nil { // before the work, not after it
+		return err
+	}
 	if d.load, err = d.Workload.open(); err != nil {
 		return err
 	}

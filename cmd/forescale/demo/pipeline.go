@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -33,8 +34,13 @@ type stores struct {
 
 func (d *demo) openStores(ctx context.Context) error {
 	s := &d.stores
-	s.lakeURL = "file://" + filepath.Join(d.dir, "data")
-	s.modelsURL = "file://" + filepath.Join(d.dir, "models")
+	var err error
+	if s.lakeURL, err = blob.DirURL(filepath.Join(d.dir, "data")); err != nil {
+		return err
+	}
+	if s.modelsURL, err = blob.DirURL(filepath.Join(d.dir, "models")); err != nil {
+		return err
+	}
 	lake, err := blob.Open(ctx, s.lakeURL)
 	if err != nil {
 		return err
@@ -136,10 +142,6 @@ func (d *demo) trainingProgress() func(trainer.Progress) {
 
 // serve starts the server as a child process, and the scaler against it.
 func (d *demo) serve(ctx context.Context) error {
-	binary, err := findServer(d.Server)
-	if err != nil {
-		return err
-	}
 	step := d.load.demand.Step
 	config := filepath.Join(d.dir, "server.yaml")
 	text := fmt.Sprintf("data: %q\nmodels: %q\nstep: %s\nserver:\n  replay: true\n", d.stores.lakeURL, d.stores.modelsURL, step)
@@ -150,10 +152,21 @@ func (d *demo) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.server, err = startChild(ctx, binary, []string{"-config", config}, logs); err != nil {
-		return fmt.Errorf("%w (its log: %s)", err, logs.Name())
+	if d.server, err = startChild(ctx, d.Server, []string{"-config", config}, logs); err != nil {
+		return fmt.Errorf("%w%s", err, lastLine(logs.Name()))
 	}
 	return d.newScaler(ctx)
+}
+
+// lastLine returns the end of a log for an error, because the log itself may be
+// in a folder that is about to be removed.
+func lastLine(path string) string {
+	raw, err := os.ReadFile(path)
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	if last := lines[len(lines)-1]; err == nil && last != "" {
+		return "; the last line of its log: " + last
+	}
+	return ""
 }
 
 // newScaler configures both groups alike but for the signal that steers them.

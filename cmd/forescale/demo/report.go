@@ -151,6 +151,9 @@ func (r Report) print(w io.Writer) {
 		fmt.Fprintf(w, "At %d ticks the metrics had a gap; the measured load decided then.\n", r.Gaps)
 	}
 	fmt.Fprintf(w, "%d decisions, %d errors\n", r.Decisions, r.Errors)
+	if r.ServerRestarts > 0 {
+		fmt.Fprintf(w, "the server died and was started again: %d\n", r.ServerRestarts)
+	}
 	for _, m := range r.Messages {
 		fmt.Fprintf(w, "  error: %s\n", m)
 	}

@@ -25,10 +25,17 @@ type Workload struct {
 	Seed   uint64 // of a generated load
 }
 
-// Demand returns the load alone.
-func (w Workload) Demand() (*fleet.Demand, error) {
-	l, err := w.open()
-	return l.demand, err
+// Demand returns the load alone. A generated one lasts the given number of days.
+func (w Workload) Demand(days int) (*fleet.Demand, error) {
+	if w.Trace != "" {
+		l, err := fromTrace(w.Trace, w.Target)
+		return l.demand, err
+	}
+	g, err := fleet.Generate(fleet.GenerateConfig{Seed: w.Seed, Days: days, Step: 5 * time.Minute})
+	if err != nil {
+		return nil, err
+	}
+	return fleet.NewDemand(g.Start, g.Step, g.Requests)
 }
 
 func (w Workload) open() (workload, error) {
@@ -115,7 +122,12 @@ func generated(seed uint64) (workload, error) {
 func (w workload) split(live int) (begin, end time.Time, err error) {
 	n := len(w.demand.Slots)
 	perDay := int(24 * time.Hour / w.demand.Step)
-	if most := n - 2*perDay; live < 1 || live > most {
+	most := n - 2*perDay
+	if most < 1 {
+		return begin, end, fmt.Errorf("%s: %d slots of %s are too short a workload; two days (%d slots) must be left as history",
+			w.name, n, w.demand.Step, 2*perDay)
+	}
+	if live < 1 || live > most {
 		return begin, end, fmt.Errorf("-steps %d: the workload has %d slots of %s; at least two days (%d slots) must be left as history, so -steps can be 1 to %d",
 			live, n, w.demand.Step, 2*perDay, most)
 	}
