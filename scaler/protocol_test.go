@@ -301,7 +301,7 @@ func TestNothingIsDoneUnderALostLease(t *testing.T) {
 	s := w.scaler()
 	s.deps.Target = &hooked{w, func(groups []string) {
 		if len(groups) == 1 && groups[0] == "up" {
-			b := &lease{store: w.store, clock: func() time.Time { return t0.Add(2 * time.Minute) }, ttl: time.Minute,
+			b := &lease{store: w.store, key: leaseKey, clock: func() time.Time { return t0.Add(2 * time.Minute) }, ttl: time.Minute,
 				deadline: time.Second, self: holding{Holder: "b", Instance: "b"}}
 			if err := b.acquire(context.Background()); err != nil {
 				t.Error(err)
@@ -469,7 +469,7 @@ func TestTheLease(t *testing.T) {
 	now := t0
 	store := blob.NewMemory()
 	of := func(id, instance string) *lease {
-		return &lease{store: store, clock: func() time.Time { return now }, ttl: time.Minute, deadline: time.Second,
+		return &lease{store: store, key: leaseKey, clock: func() time.Time { return now }, ttl: time.Minute, deadline: time.Second,
 			self: holding{Holder: id, Instance: instance}}
 	}
 	a, b := of("a", "1"), of("b", "2")

@@ -142,7 +142,7 @@ func (w *world) mustOnce(now time.Time, change ...func(*Config)) api.TickRecord 
 
 func (w *world) state() state {
 	w.t.Helper()
-	l := ledger{store: w.store, deadline: time.Minute}
+	l := ledger{store: w.store, key: stateKey, deadline: time.Minute}
 	if err := l.load(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
