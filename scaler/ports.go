@@ -56,6 +56,7 @@ type History interface {
 type Specs interface {
 	ForGroup(ctx context.Context, group string) (models.Manifest, error)
 	Champion(ctx context.Context, name string) (models.Manifest, error)
+	Manifest(ctx context.Context, name string, version int) (models.Manifest, error)
 }
 
 // Deps are what a Scaler works with.

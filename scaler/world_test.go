@@ -232,6 +232,15 @@ func (w *world) Champion(ctx context.Context, name string) (models.Manifest, err
 	return m, err
 }
 
+func (w *world) Manifest(ctx context.Context, name string, version int) (models.Manifest, error) {
+	m, err := w.ForGroup(ctx, "")
+	if m.Version != version {
+		return m, fmt.Errorf("there is no version %d of %s", version, name)
+	}
+	m.Name = name
+	return m, err
+}
+
 // The server.
 
 func (w *world) Predict(ctx context.Context, req api.PredictRequest) (api.PredictResponse, error) {
