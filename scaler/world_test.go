@@ -399,11 +399,3 @@ func (w *world) check(what string) {
 		bad("tick %s is still under way", stamp(st.Pending.Tick))
 	}
 }
-
-// cpuOnly is a lake in which nobody counts the instances.
-type cpuOnly struct{ *world }
-
-func (h cpuOnly) Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error) {
-	samples, err := h.world.Scan(ctx, q)
-	return slices.DeleteFunc(samples, func(s api.Sample) bool { return s.Metric != api.MetricCPU }), err
-}
