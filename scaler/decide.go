@@ -116,11 +116,11 @@ func (t *tick) look(ctx context.Context) seen {
 func (t *tick) remember(ctx context.Context, groups []string, w *seen) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.History)
 	defer cancel()
-	w.slots, w.histErr = t.depth(), nil
+	w.slots = t.depth()
 	from := t.at.Add(-time.Duration(w.slots) * t.step)
 	samples, err := t.deps.History.Scan(ctx, dataset.Query{Groups: groups, From: from, To: t.at})
 	if err != nil {
-		w.histErr = fmt.Errorf("history: %w", err)
+		w.histErr = errors.Join(w.histErr, fmt.Errorf("history: %w", err)) // of both readings, if there are two
 	}
 	if w.grids == nil {
 		w.grids = map[string]*window.Grid{}

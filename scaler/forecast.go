@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/window"
+	"github.com/forescale/forescale/models"
 )
 
 // maxBatch bounds the windows of one request, so that no body grows without
@@ -53,7 +55,44 @@ func (t *tick) forecast(ctx context.Context, w *seen, specFaults map[string]erro
 			t.remember(ctx, groups, w)
 		}
 	}
+	t.verify(ctx, answers)
 	return answers
+}
+
+// verify makes sure that a forecast is one of demand, on this grid, when another
+// version answered than the one whose manifest is known: a server may be ahead of
+// it, or stay behind with the version that it could load. Numbers say nothing of
+// what they count, and a CPU percentage taken for instances would be acted upon.
+func (t *tick) verify(ctx context.Context, answers map[string]answer) {
+	type served struct {
+		model   string
+		version int
+	}
+	type found struct {
+		manifest models.Manifest
+		err      error
+	}
+	read := map[served]found{} // each once
+	for _, group := range slices.Sorted(maps.Keys(answers)) {
+		a, known := answers[group], t.manifests[group]
+		if a.forecast.Error != nil || a.model == known.Name && a.version == known.Version {
+			continue
+		}
+		by := served{a.model, a.version}
+		f, done := read[by]
+		if !done {
+			if f.manifest, f.err = t.deps.Specs.Manifest(ctx, by.model, by.version); f.err == nil {
+				f.err = t.usable(f.manifest)
+			}
+			read[by] = f
+		}
+		if f.err != nil {
+			a.forecast = problem(group, "unsuitable model", f.err)
+			answers[group] = a
+			continue
+		}
+		t.manifests[group] = f.manifest
+	}
 }
 
 // ask cuts the windows of the groups, sends them and fills answers. It returns
@@ -84,7 +123,7 @@ func (t *tick) ask(ctx context.Context, w *seen, groups []string, specFaults map
 					t.faults = append(t.faults, fmt.Errorf("forecasts of model %s for %d groups: %w", model, len(batch), err))
 				}
 				for i, a := range got {
-					if a.version == 0 {
+					if a.forecast.Error != nil && a.version == 0 { // say at least who was asked
 						a.model, a.version = answers[batch[i].Group].model, answers[batch[i].Group].version
 					}
 					answers[batch[i].Group] = a
@@ -141,7 +180,8 @@ func (t *tick) request(ctx context.Context, model string, windows []api.Window) 
 		return all("no forecast", fmt.Errorf("%d forecasts for %d windows", len(resp.Forecasts), len(windows)))
 	}
 	for i := range windows {
-		answers[i] = answer{forecast: &resp.Forecasts[i], model: resp.Model, version: resp.Version}
+		f := &resp.Forecasts[i]
+		answers[i] = answer{forecast: f, model: cmp.Or(f.Model, resp.Model), version: cmp.Or(f.Version, resp.Version)}
 	}
 	return answers, nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	leaseKey = "scaler/lease.json"
+	leaseKey = "scaler/lease.json" // of the default shard
 	// maxTTL bounds the time for which a lease can be held without renewal. A
 	// written expiry that lies further ahead comes from a clock that was wrong.
 	maxTTL = 10 * time.Minute
@@ -46,6 +46,7 @@ type holding struct {
 // makes harmless.
 type lease struct {
 	store    blob.Store
+	key      string
 	clock    func() time.Time
 	ttl      time.Duration
 	deadline time.Duration // of one call to the store
@@ -132,7 +133,7 @@ func (l *lease) release(ctx context.Context) error {
 func (l *lease) read(ctx context.Context) (holding, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.deadline)
 	defer cancel()
-	o, err := l.store.Get(ctx, leaseKey)
+	o, err := l.store.Get(ctx, l.key)
 	if errors.Is(err, blob.ErrNotFound) {
 		return holding{}, "", nil
 	}
@@ -158,7 +159,7 @@ func (l *lease) write(ctx context.Context, h holding, etag string) error {
 	if etag != "" {
 		cond = blob.IfMatch(etag)
 	}
-	next, err := l.store.Put(ctx, leaseKey, data, cond)
+	next, err := l.store.Put(ctx, l.key, data, cond)
 	if err != nil {
 		return fmt.Errorf("lease: %w", err)
 	}

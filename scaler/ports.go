@@ -56,6 +56,7 @@ type History interface {
 type Specs interface {
 	ForGroup(ctx context.Context, group string) (models.Manifest, error)
 	Champion(ctx context.Context, name string) (models.Manifest, error)
+	Manifest(ctx context.Context, name string, version int) (models.Manifest, error)
 }
 
 // Deps are what a Scaler works with.
@@ -71,6 +72,10 @@ type Deps struct {
 	// Now is the clock, nil: time.Now. Once takes its starting time as an argument
 	// and uses Now only to see time pass from there.
 	Now func() time.Time
+	// Shard sets this scaler apart from all others on the same store: it has a
+	// lease, a state and an audit log of its own, and ticks that it runs are not
+	// run for them. Empty: journal.Default.
+	Shard string
 	// Instance tells this process from its predecessor of the same Config.ID.
 	// Empty: random.
 	Instance string

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -223,33 +222,6 @@ func TestManyScalersAtOnce(t *testing.T) {
 	}
 }
 
-// The lease is lost while a scaler is about to act: it must not, and the one
-// that took over completes what was intended.
-func TestALostLeaseStopsTheAction(t *testing.T) {
-	w := newWorld(t)
-	var other api.TickRecord
-	w.bad = &saboteur{seen: map[string]int{}}
-	taken := false
-	s := w.scaler(func(c *Config) { c.ID = "a" })
-	s.deps.Target = &hooked{w, func(groups []string) {
-		if len(groups) == 1 && !taken { // just before the first action
-			taken = true
-			other = w.mustOnce(t0.Add(2*time.Minute), func(c *Config) { c.ID = "b" }) // a's lease has run out by then
-		}
-	}}
-	rec, err := w.once(s, t0)
-	if !errors.Is(err, ErrLeaseLost) {
-		t.Fatalf("got %v, %+v", err, rec)
-	}
-	if d := decisionOf(other, "up"); d.Outcome.Status != api.OutcomeAccepted {
-		t.Errorf("the scaler that took over: %+v", d.Outcome)
-	}
-	if len(w.calls) != 2 {
-		t.Errorf("calls %v", w.calls)
-	}
-	w.check("lost lease")
-}
-
 // Another scaler completes the tick between this one's first look and its lease.
 func TestATickRecordedInTheMeantimeIsNotDecidedAgain(t *testing.T) {
 	w := newWorld(t)
@@ -293,32 +265,6 @@ type hooked struct {
 func (h *hooked) Capacities(ctx context.Context, groups []string) (map[string]api.Capacity, error) {
 	h.before(groups)
 	return h.world.Capacities(ctx, groups)
-}
-
-// The lease changes hands, and the new holder has not done anything yet.
-func TestNothingIsDoneUnderALostLease(t *testing.T) {
-	w := newWorld(t)
-	s := w.scaler()
-	s.deps.Target = &hooked{w, func(groups []string) {
-		if len(groups) == 1 && groups[0] == "up" {
-			b := &lease{store: w.store, clock: func() time.Time { return t0.Add(2 * time.Minute) }, ttl: time.Minute,
-				deadline: time.Second, self: holding{Holder: "b", Instance: "b"}}
-			if err := b.acquire(context.Background()); err != nil {
-				t.Error(err)
-			}
-		}
-	}}
-	if _, err := w.once(s, t0); !errors.Is(err, ErrLeaseLost) {
-		t.Errorf("got %v", err)
-	}
-	if len(w.calls) != 0 || len(w.records()) != 0 {
-		t.Errorf("calls %v, records %v", w.calls, w.records())
-	}
-	w.mustOnce(t0.Add(4 * time.Minute)) // b's lease has run out without a trace of b
-	w.check("lease lost before the action")
-	if len(w.changes) != 2 {
-		t.Errorf("changes %v", w.changes)
-	}
 }
 
 // A scaler sleeps inside its call until another one has completed the tick.
@@ -436,152 +382,4 @@ func TestAnActionWhoseAnswerWasLostStartsItsCooldownLater(t *testing.T) {
 		t.Errorf("desired %d, errors %v", w.desired("up"), rec.Errors)
 	}
 	w.check("lost answer")
-}
-
-func TestAnInterruptedTickUnderAnotherConfiguration(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		change func(*Config)
-		want   string
-	}{
-		{"the group is in dry-run mode now", func(c *Config) { c.Groups[0].Mode = api.ModeDryRun }, "no longer in live mode"},
-		{"the group is gone", func(c *Config) { c.Groups = c.Groups[1:] }, "no longer configured"},
-		{"the maximum is lower now", func(c *Config) { c.Groups[0].Max = 4 }, "bounds"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.bad = &saboteur{op: "scale up", nth: 1, mode: diesBefore, seen: map[string]int{}}
-			_, _ = w.once(w.scaler(), t0)
-			w.bad = nil
-			rec := w.mustOnce(t0.Add(time.Minute), c.change)
-			if d := decisionOf(rec, "up"); d.Outcome.Status != api.OutcomeSkipped || !strings.Contains(d.Outcome.Detail, c.want) {
-				t.Errorf("outcome %+v", d.Outcome)
-			}
-			if w.desired("up") != 4 {
-				t.Errorf("the group was changed to %d", w.desired("up"))
-			}
-		})
-	}
-}
-
-func TestTheLease(t *testing.T) {
-	ctx := context.Background()
-	now := t0
-	store := blob.NewMemory()
-	of := func(id, instance string) *lease {
-		return &lease{store: store, clock: func() time.Time { return now }, ttl: time.Minute, deadline: time.Second,
-			self: holding{Holder: id, Instance: instance}}
-	}
-	a, b := of("a", "1"), of("b", "2")
-	if err := a.acquire(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var held *LeaseHeldError
-	if err := b.acquire(ctx); !errors.As(err, &held) || held.Holder != "a" || !held.Until.Equal(t0.Add(time.Minute)) {
-		t.Fatalf("a held lease: %v", err)
-	}
-	now = t0.Add(40 * time.Second)
-	if left, err := a.confirm(ctx); err != nil || left != time.Minute {
-		t.Fatalf("confirming renews when less than half is left: %v, %v", left, err)
-	}
-	now = t0.Add(99 * time.Second)
-	if err := b.acquire(ctx); !errors.As(err, &held) {
-		t.Fatalf("a renewed lease: %v", err)
-	}
-	now = t0.Add(101 * time.Second)
-	if err := b.acquire(ctx); err != nil {
-		t.Fatalf("an expired lease: %v", err)
-	}
-	if _, err := a.confirm(ctx); !errors.Is(err, ErrLeaseLost) {
-		t.Fatalf("the former holder: %v", err)
-	}
-	successor := of("b", "3")
-	if err := successor.acquire(ctx); err != nil {
-		t.Fatalf("a restart under the same id: %v", err)
-	}
-	if _, err := b.confirm(ctx); !errors.Is(err, ErrLeaseLost) {
-		t.Fatalf("the former process: %v", err)
-	}
-	now = t0.Add(-24 * time.Hour) // the clock that wrote the lease was a day ahead
-	if err := a.acquire(ctx); err != nil {
-		t.Fatalf("a lease from a wrong clock: %v", err)
-	}
-	if _, err := store.Put(ctx, leaseKey, []byte("{"), blob.Condition{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.acquire(ctx); err != nil {
-		t.Fatalf("an unreadable lease: %v", err)
-	}
-}
-
-// After a lost answer the provider stays away for a tick: the change is entered
-// when it is back.
-func TestALostAnswerIsRememberedUntilTheProviderIsBack(t *testing.T) {
-	w := newWorld(t)
-	w.bad = &saboteur{op: "scale up", nth: 1, mode: losesReply, seen: map[string]int{}}
-	w.mustOnce(t0)
-	w.bad = &saboteur{op: "capacities up,down,same,dry", nth: 1, mode: failsOnce, seen: map[string]int{}}
-	if d := decisionOf(w.mustOnce(t0.Add(step)), "up"); d.Basis != api.BasisHold || d.Outcome.Status != api.OutcomeNone {
-		t.Fatalf("%+v", d)
-	}
-	w.cooldown = 3 * step
-	rec := w.mustOnce(t0.Add(2 * step))
-	if w.desired("up") != 5 || len(rec.Errors) != 1 || !strings.Contains(rec.Errors[0], "was carried out") {
-		t.Errorf("desired %d, errors %v", w.desired("up"), rec.Errors)
-	}
-	w.check("lost answer, then no provider")
-}
-
-// A provider that answers nothing more costs one tick, and not one deadline for
-// every group.
-func TestAProviderThatHangsDoesNotHoldUpTheNextTick(t *testing.T) {
-	for _, resumed := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			many := func(c *Config) {
-				for i := range 100 {
-					g := c.Groups[0]
-					g.Name = fmt.Sprintf("g%03d", i)
-					c.Groups = append(c.Groups, g)
-				}
-				c.Settle = time.Minute
-			}
-			for _, g := range w.scaler(many).groups[4:] {
-				w.groups[g.Name] = &group{desired: 4, max: 20, demand: 3.6}
-			}
-			at := time.Now().UTC().Truncate(step).Add(step)
-			time.Sleep(time.Until(at))
-			s := w.scaler(many)
-			if resumed {
-				w.bad = &saboteur{op: "scale up", nth: 1, mode: diesBefore, seen: map[string]int{}}
-				_, _ = w.scaler(many).Once(t.Context(), at)
-				w.bad = nil
-			}
-			s.deps.Now = time.Now
-			s.deps.Target = &hanging{world: w}
-			rec, err := s.Once(t.Context(), at)
-			if took := time.Since(at); err != nil || took > step+time.Minute {
-				t.Errorf("resumed %v: the tick took %s: %v", resumed, took, err)
-			}
-			if n := len(rec.Decisions); n != 104 {
-				t.Errorf("%d decisions", n)
-			}
-			for _, d := range rec.Decisions {
-				if d.Outcome.Status == "" || d.Outcome.Status == api.OutcomeAccepted {
-					t.Errorf("%s: %+v", d.Group, d.Outcome)
-				}
-			}
-		})
-	}
-}
-
-// hanging answers when it is asked for all groups, and never for a single one.
-type hanging struct{ *world }
-
-func (h *hanging) Capacities(ctx context.Context, groups []string) (map[string]api.Capacity, error) {
-	if len(groups) == 1 {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	return h.world.Capacities(ctx, groups)
 }

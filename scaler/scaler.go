@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -49,7 +50,10 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 	if deps.Instance == "" {
 		deps.Instance = rand.Text()
 	}
-	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store), manifests: map[string]models.Manifest{}}
+	if deps.Shard == "" {
+		deps.Shard = journal.Default
+	}
+	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store).Shard(deps.Shard), manifests: map[string]models.Manifest{}}
 	for _, g := range cfg.Groups {
 		s.groups = append(s.groups, g.Plan(step))
 	}
@@ -86,10 +90,9 @@ func (s *Scaler) once(ctx context.Context, at, now time.Time) (api.TickRecord, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	began := s.deps.Now()
-	t := &tick{Scaler: s, at: at, ledger: &ledger{store: s.deps.Store, deadline: s.cfg.Deadlines.Store}}
+	t := &tick{Scaler: s, at: at, ledger: &ledger{store: s.deps.Store, key: s.key(stateKey), deadline: s.cfg.Deadlines.Store}}
 	t.clock = func() time.Time { return now.Add(s.deps.Now().Sub(began)) }
-	t.lease = &lease{store: s.deps.Store, clock: t.clock, ttl: s.cfg.LeaseTTL, deadline: s.cfg.Deadlines.Store,
-		self: holding{Holder: s.cfg.ID, Instance: s.deps.Instance}}
+	t.lease = s.newLease(t.clock)
 	rec, err := t.run(ctx)
 	if err != nil {
 		err = fmt.Errorf("tick %s: %w", stamp(t.at), err)
@@ -97,12 +100,26 @@ func (s *Scaler) once(ctx context.Context, at, now time.Time) (api.TickRecord, e
 	return rec, err
 }
 
+// newLease returns this process's view of the lease, not yet acquired.
+func (s *Scaler) newLease(clock func() time.Time) *lease {
+	return &lease{store: s.deps.Store, key: s.key(leaseKey), clock: clock, ttl: s.cfg.LeaseTTL, deadline: s.cfg.Deadlines.Store,
+		self: holding{Holder: s.cfg.ID, Instance: s.deps.Instance}}
+}
+
+// key returns where this scaler's shard keeps what the default one keeps at key.
+func (s *Scaler) key(key string) string {
+	if s.deps.Shard == journal.Default {
+		return key
+	}
+	return path.Join(path.Dir(key), blob.Escape(s.deps.Shard), path.Base(key))
+}
+
 // Release gives the lease back, so that another scaler need not wait for its
 // end. Call it when no further tick will follow.
 func (s *Scaler) Release(ctx context.Context, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &lease{store: s.deps.Store, clock: func() time.Time { return now }, ttl: s.cfg.LeaseTTL, deadline: s.cfg.Deadlines.Store}
+	l := s.newLease(func() time.Time { return now })
 	cur, etag, err := l.read(ctx)
 	if err != nil || cur.Instance != s.deps.Instance {
 		return err // not ours, nothing to give back

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	stateKey    = "scaler/state.json"
+	stateKey    = "scaler/state.json" // of the default shard
 	stateFormat = 1
 )
 
@@ -49,6 +49,7 @@ type change struct {
 // ledger reads and swaps the state. It belongs to one tick of one scaler.
 type ledger struct {
 	store    blob.Store
+	key      string
 	deadline time.Duration
 	etag     string
 	state    state
@@ -59,7 +60,7 @@ type ledger struct {
 func (l *ledger) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.deadline)
 	defer cancel()
-	o, err := l.store.Get(ctx, stateKey)
+	o, err := l.store.Get(ctx, l.key)
 	if errors.Is(err, blob.ErrNotFound) {
 		l.etag, l.state = "", state{Format: stateFormat, Groups: map[string]groupState{}}
 		return nil
@@ -69,10 +70,10 @@ func (l *ledger) load(ctx context.Context) error {
 	}
 	var st state
 	if err := json.Unmarshal(o.Data, &st); err != nil {
-		return fmt.Errorf("state %s: %w; move the object away to start without cooldowns", stateKey, err)
+		return fmt.Errorf("state %s: %w; move the object away to start without cooldowns", l.key, err)
 	}
 	if st.Format != stateFormat {
-		return fmt.Errorf("state %s: format %d, this version reads %d", stateKey, st.Format, stateFormat)
+		return fmt.Errorf("state %s: format %d, this version reads %d", l.key, st.Format, stateFormat)
 	}
 	if st.Groups == nil {
 		st.Groups = map[string]groupState{}
@@ -93,9 +94,9 @@ func (l *ledger) swap(ctx context.Context) error {
 	if l.etag != "" {
 		cond = blob.IfMatch(l.etag)
 	}
-	etag, err := l.store.Put(ctx, stateKey, data, cond)
+	etag, err := l.store.Put(ctx, l.key, data, cond)
 	if errors.Is(err, blob.ErrConflict) {
-		return fmt.Errorf("state %s has changed: %w", stateKey, ErrLeaseLost)
+		return fmt.Errorf("state %s has changed: %w", l.key, ErrLeaseLost)
 	}
 	if err != nil {
 		return fmt.Errorf("state: %w", err)

@@ -189,6 +189,10 @@ func (brokenSpecs) Champion(context.Context, string) (m models.Manifest, err err
 	return m, errors.New("registry is away")
 }
 
+func (brokenSpecs) Manifest(context.Context, string, int) (m models.Manifest, err error) {
+	return m, errors.New("registry is away")
+}
+
 func TestAModelThatAppearsLaterIsFoundAndAKnownOneIsNotReadEveryTick(t *testing.T) {
 	w := newWorld(t)
 	s := w.scaler()

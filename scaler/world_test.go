@@ -142,7 +142,7 @@ func (w *world) mustOnce(now time.Time, change ...func(*Config)) api.TickRecord 
 
 func (w *world) state() state {
 	w.t.Helper()
-	l := ledger{store: w.store, deadline: time.Minute}
+	l := ledger{store: w.store, key: stateKey, deadline: time.Minute}
 	if err := l.load(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -228,6 +228,15 @@ func (w *world) ForGroup(ctx context.Context, _ string) (models.Manifest, error)
 
 func (w *world) Champion(ctx context.Context, name string) (models.Manifest, error) {
 	m, err := w.ForGroup(ctx, "")
+	m.Name = name
+	return m, err
+}
+
+func (w *world) Manifest(ctx context.Context, name string, version int) (models.Manifest, error) {
+	m, err := w.ForGroup(ctx, "")
+	if m.Version != version {
+		return m, fmt.Errorf("there is no version %d of %s", version, name)
+	}
 	m.Name = name
 	return m, err
 }
@@ -389,12 +398,4 @@ func (w *world) check(what string) {
 	if st.Pending != nil {
 		bad("tick %s is still under way", stamp(st.Pending.Tick))
 	}
-}
-
-// cpuOnly is a lake in which nobody counts the instances.
-type cpuOnly struct{ *world }
-
-func (h cpuOnly) Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error) {
-	samples, err := h.world.Scan(ctx, q)
-	return slices.DeleteFunc(samples, func(s api.Sample) bool { return s.Metric != api.MetricCPU }), err
 }

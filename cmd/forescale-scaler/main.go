@@ -10,6 +10,10 @@
 // printed as one line. A group is in dry-run mode until its configuration says
 // mode: live.
 //
+// -dry-run is safe beside a scaler that is at work on the same store. When it
+// turns groups in live mode off, it keeps lease, state and audit records apart
+// from that scaler's (audit/…-dry-run.json), without its cooldowns.
+//
 // Stopping it at any moment, kill -9 included, loses and doubles no decision and
 // no cooldown: all of its state is in the data lake's store, under scaler/ and
 // audit/. Several may run on the same store; one of them acts.

@@ -36,6 +36,10 @@ dry-run mode until its configuration says mode: live.`
 // releaseTimeout bounds giving the lease back at the end.
 const releaseTimeout = 5 * time.Second
 
+// dryRunShard is where -dry-run keeps what it makes of groups in live mode: in
+// the common audit log it would take the tick from the scaler that is to act.
+const dryRunShard = "dry-run"
+
 // program is the command line, and what check makes of it.
 type program struct {
 	out, errOut io.Writer
@@ -158,8 +162,12 @@ func (p *program) now() time.Time {
 
 // open wires the scaler to its stores, server and provider.
 func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
+	shard := ""
 	if p.dryRun {
-		for i := range p.section.Groups {
+		for i, g := range p.section.Groups {
+			if g.Mode == api.ModeLive {
+				shard = dryRunShard
+			}
 			p.section.Groups[i].Mode = api.ModeDryRun
 		}
 	}
@@ -167,7 +175,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now,
+	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now, Shard: shard,
 		OnTick: func(rec api.TickRecord) { _ = p.print(rec, nil) }}
 	if p.calendar != nil { // a nil *Calendar in the interface would hide the lake's own flags
 		deps.Flags = p.calendar

@@ -270,3 +270,22 @@ func read(t *testing.T, path string) string {
 	}
 	return string(raw)
 }
+
+// Somebody looks what a configuration in live mode would do, beside the scaler
+// that is at work on the same lake.
+func TestDryRunTakesNoTickFromALiveScaler(t *testing.T) {
+	s := arrange(t)
+	if code, out, errOut := s.run("-once", "-dry-run", "-at", tick.Format(time.RFC3339)); code != cli.ExitOK || !strings.Contains(out, "4 -> 5 dry-run") {
+		t.Fatalf("exit code %d\n%s%s", code, out, errOut)
+	}
+	if code, out, errOut := s.run("-once", "-at", tick.Format(time.RFC3339)); code != cli.ExitOK || !strings.Contains(out, "4 -> 5 accepted") {
+		t.Errorf("the live scaler: exit code %d\n%s%s", code, out, errOut)
+	}
+	if s.desired("asg-web") != 5 {
+		t.Errorf("web %d", s.desired("asg-web"))
+	}
+	apart := journal.New(nil).Shard(dryRunShard).Key(tick)
+	if rec := read(t, filepath.Join(s.dir, "lake", filepath.FromSlash(apart))); !strings.Contains(rec, `"mode":"dry-run"`) {
+		t.Errorf("the dry run's own record: %s", rec)
+	}
+}

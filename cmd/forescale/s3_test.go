@@ -54,7 +54,7 @@ func TestOnS3TheStoreDiesAmidTicksAndNothingIsLostOrDoubled(t *testing.T) {
 		store.run(s.command("scaler", at...), store.brief())
 	}
 	s.checkLake(history, end)
-	s.checkDecisions(begin.Add(systemStep), end)
+	s.checkDecisions(begin.Add(systemStep), end, nil)
 	versions, err := models.NewRegistry(s.store(s.places.models)).Versions(t.Context(), "web")
 	if err != nil || !slices.Equal(versions, []int{1}) {
 		t.Errorf("the registry holds the versions %v of the one model that was trained (%v)", versions, err)

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +87,9 @@ func directory(t *testing.T) places {
 	return places{data: "file://" + filepath.Join(dir, "data"), models: "file://" + filepath.Join(dir, "models")}
 }
 
+// dataDir returns the folder of the lake, for places that directory returned.
+func (p places) dataDir() string { return strings.TrimPrefix(p.data, "file://") }
+
 // system is a whole installation over the simulated cloud.
 type system struct {
 	t        *testing.T
@@ -101,17 +103,19 @@ type system struct {
 	// metricsListen is where the collector offers its metrics; empty: nowhere.
 	metricsListen string
 	rng           *rand.Rand
-	kills         map[string]int
-	onAction      func() // called before the provider hears of a change; may be nil
+	kills         map[string]int // by program
+	moments       map[string]int // by name of a moment
+	onAction      func()         // called before the provider hears of a change; may be nil
 
 	mu    sync.Mutex
 	tick  time.Time      // guarded by mu
-	calls []providerCall // guarded by mu
+	calls []providerCall // guarded by mu: those that took effect
+	trap  *trap          // guarded by mu; nil: none
 }
 
 func newSystem(t *testing.T, p places) *system {
 	t.Helper()
-	s := &system{t: t, places: p, dir: t.TempDir(), bin: programs(t), kills: map[string]int{}, rng: rand.New(rand.NewPCG(7, 7))}
+	s := &system{t: t, places: p, dir: t.TempDir(), bin: programs(t), kills: map[string]int{}, moments: map[string]int{}, rng: rand.New(rand.NewPCG(7, 7))}
 	// The collector's back-fill asks only for what CloudWatch still keeps by the
 	// wall clock, so the load is a recent one: a week that began on a Monday.
 	monday := time.Now().UTC().Truncate(7*24*time.Hour).AddDate(0, 0, -7)
@@ -132,7 +136,7 @@ func newSystem(t *testing.T, p places) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider := httptest.NewServer(s.record(fleet.Handler(s.cloud)))
+	provider := httptest.NewServer(s.provider(fleet.Handler(s.cloud)))
 	t.Cleanup(provider.Close)
 	s.endpoint = provider.URL
 	s.configure()
@@ -161,6 +165,7 @@ scaler:
     - name: web
       mode: live
       min: 2
+      policy: {out: 60, in: 55}
       cooldown: {out: %[5]s, in: %[5]s}
 `, s.places.data, s.places.models, s.endpoint, s.serverAt, systemCooldown, s.metricsListen)
 	if err := os.WriteFile(filepath.Join(s.dir, "forescale.yaml"), []byte(text), 0o600); err != nil {
@@ -168,28 +173,45 @@ scaler:
 	}
 }
 
-// record notes each SetDesiredCapacity that reaches the provider.
-func (s *system) record(next http.Handler) http.Handler {
+// provider notes each SetDesiredCapacity that takes effect, and springs the trap.
+func (s *system) provider(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // the client was killed while it sent
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		s.mu.Lock()
+		t := s.trap
+		when := t.request()
+		s.mu.Unlock()
+		if when == before {
+			t.spring()
+			panic(http.ErrAbortHandler)
+		}
 		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") == "SetDesiredCapacity" {
-			n, err := strconv.Atoi(form.Get("DesiredCapacity"))
-			if err != nil {
-				s.t.Errorf("SetDesiredCapacity: %v", err)
-			}
-			s.mu.Lock()
-			s.calls = append(s.calls, providerCall{s.tick, form.Get("AutoScalingGroupName"), n})
-			s.mu.Unlock()
-			if s.onAction != nil {
-				s.onAction()
-			}
+			s.noteChange(form)
+		}
+		if when == after {
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			t.spring()
+			panic(http.ErrAbortHandler)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (s *system) noteChange(form url.Values) {
+	n, err := strconv.Atoi(form.Get("DesiredCapacity"))
+	if err != nil {
+		s.t.Errorf("SetDesiredCapacity: %v", err)
+	}
+	s.mu.Lock()
+	s.calls = append(s.calls, providerCall{s.tick, form.Get("AutoScalingGroupName"), n})
+	s.mu.Unlock()
+	if s.onAction != nil {
+		s.onAction()
+	}
 }
 
 // at moves the cloud's clock to the moment at which a tick is run.
@@ -206,27 +228,6 @@ func (s *system) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, "forescale-"+name), append([]string{"-config", filepath.Join(s.dir, "forescale.yaml")}, args...)...)
 	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
 	return cmd
-}
-
-// untilDone runs a program to its end, after some attempts that are killed at a
-// random moment of a run's usual length.
-func (s *system) untilDone(name string, args ...string) {
-	s.t.Helper()
-	for range s.rng.IntN(4) {
-		cmd := s.command(name, args...)
-		if err := cmd.Start(); err != nil {
-			s.t.Fatal(err)
-		}
-		kill := time.AfterFunc(time.Duration(s.rng.IntN(120))*time.Millisecond, func() { cmd.Process.Kill() })
-		err := cmd.Wait()
-		kill.Stop()
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); err != nil && ok && status.Signaled() {
-			s.kills[name]++
-		}
-	}
-	if out, err := s.command(name, args...).CombinedOutput(); err != nil {
-		s.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-	}
 }
 
 func (s *system) trainModel(from, to time.Time) {

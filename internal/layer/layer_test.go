@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -122,6 +124,21 @@ func TestPlanReadsNoClockAndDoesNoIO(t *testing.T) {
 					t.Errorf("%s imports %s: plan is pure", p.ImportPath, f)
 				}
 			}
+		}
+	}
+	files, err := filepath.Glob(filepath.Join("..", "..", "scaler", "plan", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files of plan: %v", err)
+	}
+	// It may reckon with times and must not ask for the present one.
+	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|AfterFunc|Tick|NewTimer|NewTicker|Sleep)\(`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := clock.Find(text); at != nil && !strings.HasSuffix(file, "_test.go") {
+			t.Errorf("%s calls %s…): plan reads no clock", file, at)
 		}
 	}
 }

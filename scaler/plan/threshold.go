@@ -20,7 +20,8 @@ type Policy interface {
 // instances, one below In removes Step.
 //
 //	out   max(predicted, live) > Out, or the live CPU is saturated
-//	in    max(predicted, live) < In, with the live load known
+//	in    max(predicted, live) < In, with the live load known, and as many of Step
+//	      as can go without that being above Out for the rest
 //
 // predicted is the peak of the point forecast over the launch window. Without a
 // forecast the live load decides alone.
@@ -56,9 +57,25 @@ func (t Threshold) Want(e Evidence) (int, string) {
 		predicted, _ = e.PredictedCPU(min(e.Desired, e.Serving))
 	}
 	if live < t.In && !(predicted >= t.In) {
-		return max(0, e.Desired-t.Step), fmt.Sprintf("%s, below %g %%: remove %d", what, t.In, t.Step)
+		if predicted > live {
+			live = predicted
+		}
+		n := t.remaining(e.Desired, live)
+		if n == e.Desired {
+			return n, fmt.Sprintf("%s, below %g %%, but one less would be above %g %%: hold", what, t.In, t.Out)
+		}
+		return n, fmt.Sprintf("%s, below %g %%: remove %d", what, t.In, e.Desired-n)
 	}
 	return e.Desired, fmt.Sprintf("%s, between %g and %g %%: hold", what, t.In, t.Out)
+}
+
+// remaining returns how many of n instances at cpu percent stay when as much as
+// Step of them go, and those who stay do not have to be joined again at once:
+//
+//	cpu · n / remaining <= Out
+func (t Threshold) remaining(n int, cpu float64) int {
+	needed := int(math.Ceil(cpu * float64(n) / t.Out))
+	return min(n, max(needed, n-t.Step, 0))
 }
 
 func percent(v float64) string {

@@ -177,11 +177,12 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 	}
 	cfg := scaler.DefaultConfig()
 	cfg.Server, cfg.ID = d.server.URL(), "demo"
-	for name, signal := range map[string]plan.Signal{
-		groupPredictive: plan.SignalPredicted, groupReactive: plan.SignalObserved,
-	} {
+	for _, of := range []struct { // in an order of their own, as the records list them
+		name   string
+		signal plan.Signal
+	}{{groupPredictive, plan.SignalPredicted}, {groupReactive, plan.SignalObserved}} {
 		g := scaler.DefaultGroup()
-		g.Name, g.Mode, g.Policy.Signal = name, api.ModeLive, signal
+		g.Name, g.Mode, g.Policy.Signal = of.name, api.ModeLive, of.signal
 		g.LeadTime = d.Lead
 		g.Cooldown = scaler.Cooldown{Out: d.load.demand.Step, In: d.load.demand.Step}
 		cfg.Groups = append(cfg.Groups, g)
