@@ -80,9 +80,10 @@ func (p *program) flags(fs *flag.FlagSet) {
 // check reads the configuration and the flags over it.
 func (p *program) check() error {
 	p.cfg = server.Defaults()
+	var faults []error
 	var err error
 	if p.common, err = conf.Load(p.file, "server", &p.cfg); err != nil {
-		return err
+		faults = append(faults, err)
 	}
 	override(&p.common.Models, p.models)
 	override(&p.common.Data, p.data)
@@ -90,7 +91,6 @@ func (p *program) check() error {
 	override(&p.cfg.ONNXRuntime, p.getenv("FORESCALE_ONNXRUNTIME"))
 	override(&p.cfg.ONNXRuntime, p.library)
 	p.cfg.Replay = p.cfg.Replay || p.replay
-	var faults []error
 	if p.common.Models == "" {
 		faults = append(faults, errors.New("models: is not set; name the model registry with -models or in the configuration"))
 	}
