@@ -126,6 +126,9 @@ func TestWhatIsLoadedServesWhileTheRegistryIsAway(t *testing.T) {
 	if f := r.predict(windows).Forecasts[0]; f.Error == nil || f.Error.Status != http.StatusServiceUnavailable || !strings.Contains(f.Error.Detail, "no route to the store") {
 		t.Errorf("with nothing loaded: %+v", f)
 	}
+	if got := r.post(`{"instances":[[1]]}`); got.status != http.StatusServiceUnavailable || !strings.Contains(string(got.body), "no route to the store") {
+		t.Errorf("instances for the only model there is, which nobody knows yet: %d %s", got.status, got.body)
+	}
 	registry.setAway(nil)
 	eventually(t, "ready", func() bool { return r.get(api.RouteReady).status == http.StatusOK })
 	eventually(t, "loaded", func() bool { return r.predict(windows).Forecasts[0].Error == nil })

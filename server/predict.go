@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -83,7 +84,7 @@ func cause(err error) error {
 // predictInstances answers the form that suits any model with one input.
 func (s *Server) predictInstances(c echo.Context, req request.Request) error {
 	ctx := c.Request().Context()
-	name, err := s.instancesModel(req.Model)
+	name, err := s.instancesModel(ctx, req.Model)
 	if err != nil {
 		return err
 	}
@@ -113,12 +114,15 @@ func (s *Server) predictInstances(c echo.Context, req request.Request) error {
 
 // instancesModel returns the model to use when the request names none: the only
 // one that there is.
-func (s *Server) instancesModel(name string) (string, error) {
+func (s *Server) instancesModel(ctx context.Context, name string) (string, error) {
 	if name != "" {
 		return name, nil
 	}
-	known := s.catalog.Names()
-	if len(known) == 1 {
+	known, err := s.catalog.Names(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case len(known) == 1:
 		return known[0], nil
 	}
 	return "", problem(http.StatusBadRequest, "model", "is missing: instances do not say which of the %d models they are for", len(known))

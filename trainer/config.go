@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +87,7 @@ func (c Config) Validate() error {
 			fault("%s: %d must be 1 to %d, or 0 for the preset's value", f.name, f.value, f.most)
 		}
 	}
-	if !(c.Rate >= 0 && c.Rate <= 1) || math.IsNaN(c.Rate) {
+	if !(c.Rate >= 0 && c.Rate <= 1) { // NaN is a fault too
 		fault("rate: %v must be above 0 and at most 1, or 0 for the preset's value", c.Rate)
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {

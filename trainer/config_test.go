@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/forescale/forescale/api"
 )
@@ -97,5 +98,23 @@ func TestLagsNeedThreePeriodsOfTraining(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%d days: lags %v, want %v", days, got, want)
 		}
+	}
+}
+
+// calendar is a business calendar without events.
+type calendar struct{}
+
+func (calendar) Flag(string, time.Time) float64 { return 0 }
+
+func TestACalendarAloneSaysWhichFlagsAreKnownInAdvance(t *testing.T) {
+	c := quick(PresetReference)
+	d := Data{Grid: history(5, 1), Flags: calendar{}, FlagNames: []string{"is_holiday"}}
+	spec, _, err := c.spec(c.recipe(), d)
+	if err != nil || !slices.Equal(spec.Future, []string{"is_holiday"}) {
+		t.Errorf("future %v, error %v: the calendar never sets is_sale_active, so the model would learn that no sale comes", spec.Future, err)
+	}
+	c.Known = []string{"is_sale_active"}
+	if _, _, err := c.spec(c.recipe(), d); err == nil || !strings.Contains(err.Error(), `the calendar never sets a flag "is_sale_active"`) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -7,7 +7,8 @@
 //
 // # The parts of a history
 //
-// The slots are cut in the order of time at 70 % and 80 % (score.NewSplit).
+// A history begins with the first slot in which the target is known. Its slots
+// are cut in the order of time at 70 % and 80 % (score.NewSplit).
 // Normalisation and parameters are fitted on the training part; the learning
 // rate, the moment to stop and the choice of parameters rest on the validation
 // part; the test part is only forecast. A window belongs to the part that its

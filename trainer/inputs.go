@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -17,9 +18,10 @@ import (
 // Data is the history to learn from.
 type Data struct {
 	Grid *window.Grid
-	// Flags is the business calendar. Nil: the grid's own is_ columns.
+	// Flags is the business calendar, from which the future of every flag is read.
+	// Nil: the grid's own is_ columns stand in for it.
 	Flags window.Flags
-	// FlagNames are the flags that the calendar knows, beside the grid's columns.
+	// FlagNames are the flags that the calendar knows.
 	FlagNames []string
 }
 
@@ -32,12 +34,28 @@ const knownShare = 0.9
 // to run. A model of demand that read them would learn the scaler's own actions.
 var ownActions = []string{api.MetricCPU, api.MetricInService, api.MetricDesired}
 
+// trimmed returns the data from the first slot on in which the target is known:
+// what lies before is no history, and no part of the split. A grid without the
+// target is left to spec, which names what there is.
+func (d Data) trimmed(target string) (Data, error) {
+	if d.Grid == nil || d.Grid.Len() == 0 {
+		return d, errors.New("there is no data")
+	}
+	if d.Grid.Columns[target] == nil {
+		return d, nil
+	}
+	if d.Grid = d.Grid.FromFirst(target); d.Grid.Len() == 0 {
+		return d, fmt.Errorf("group %q: the target %q has no value at all", d.Grid.Group, target)
+	}
+	return d, nil
+}
+
 // spec decides what the model reads and answers. The notes say what was left out
 // and why.
 func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err error) {
 	g := d.Grid
 	if g.Columns[c.Target] == nil {
-		return spec, nil, fmt.Errorf("target %q: the data has no such series; it has %s", c.Target, strings.Join(metrics(g), ", "))
+		return spec, nil, fmt.Errorf("target %q: the data has no such series; it has %s", c.Target, strings.Join(Metrics(g), ", "))
 	}
 	spec = models.Spec{
 		Target:      c.Target,
@@ -67,7 +85,7 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 	if c.Inputs != nil {
 		for _, name := range c.Inputs {
 			if g.Columns[name] == nil {
-				return nil, nil, fmt.Errorf("inputs: the data has no series %q; it has %s", name, strings.Join(metrics(g), ", "))
+				return nil, nil, fmt.Errorf("inputs: the data has no series %q; it has %s", name, strings.Join(Metrics(g), ", "))
 			}
 			if name != c.Target && !slices.Contains(names, name) {
 				names = append(names, name)
@@ -76,7 +94,7 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 		return names, nil, nil
 	}
 	train := score.NewSplit(g.Len()).Train
-	for _, name := range metrics(g) {
+	for _, name := range Metrics(g) {
 		if name == c.Target || slices.Contains(c.Known, name) || c.Target == api.SeriesDemand && slices.Contains(ownActions, name) {
 			continue
 		}
@@ -95,16 +113,24 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 	return names, notes, nil
 }
 
-// metrics returns the names of the columns that are neither flags nor labels.
-func metrics(g *window.Grid) []string {
+// Metrics returns the names of the columns that can be forecast: those that are
+// neither flags nor labels, in order.
+func Metrics(g *window.Grid) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(g.Columns)), func(name string) bool {
 		return strings.HasPrefix(name, window.FlagPrefix) || strings.HasSuffix(name, labelSuffix)
 	})
 }
 
-// known returns the flags whose future the model reads.
+// known returns the flags whose future the model reads. A calendar, where there
+// is one, says what is to come; of a flag that it never sets, nothing is known.
 func (c Config) known(d Data) ([]string, error) {
-	has := func(name string) bool { return d.Grid.Columns[name] != nil || slices.Contains(d.FlagNames, name) }
+	has := func(name string) bool {
+		return slices.Contains(d.FlagNames, name) || d.Flags == nil && d.Grid.Columns[name] != nil
+	}
+	lacks := "the calendar never sets"
+	if d.Flags == nil {
+		lacks = "neither the data nor the calendar has"
+	}
 	var names []string
 	if c.Known == nil {
 		for _, name := range DefaultKnown {
@@ -116,7 +142,7 @@ func (c Config) known(d Data) ([]string, error) {
 	}
 	for _, name := range c.Known {
 		if !has(name) {
-			return nil, fmt.Errorf("known: neither the data nor the calendar has a flag %q", name)
+			return nil, fmt.Errorf("known: %s a flag %q", lacks, name)
 		}
 		if name == c.Target || slices.Contains(c.Inputs, name) {
 			return nil, fmt.Errorf("known: %q is a target or an input; its future is not known", name)

@@ -19,7 +19,6 @@ type tested struct {
 	predictions score.Predictions
 	horizons    []models.HorizonScore
 	fallbacks   int // forecasts that are persistence, because the window had a gap
-	unknown     int // test slots without a row, because no value came before them
 }
 
 // test forecasts each known slot of the test part at each horizon with the
@@ -55,14 +54,10 @@ func test(ctx context.Context, p *onnx.Program, spec models.Spec, d Data) (*test
 			if !ok || origin+k < split.TestStart() {
 				continue
 			}
-			forecast := baselines.Persistence(origin)
-			switch {
-			case answered:
+			forecast := baselines.Persistence(origin) // known: slot 0 is, see Data.trimmed
+			if answered {
 				forecast = float64(forecasts[at*H+k-1])
-			case math.IsNaN(forecast):
-				t.unknown++
-				continue
-			default:
+			} else {
 				t.fallbacks++
 			}
 			t.predictions.Rows = append(t.predictions.Rows, score.Prediction{

@@ -4,6 +4,7 @@ package trainer
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,6 +37,9 @@ func TestFastOnRealTraces(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got, want := len(r.Predictions.Rows), 12*knownTestSlots(g.Columns[target]); got != want {
+				t.Errorf("%d predictions, want %d: one for each known test slot at each of 12 horizons", got, want)
+			}
 			for steps, limit := range map[int]float64{1: 1.05, 12: 1} {
 				h := r.Report.Horizons[steps-1]
 				ours, persistence := h.Model.MAE, h.Baselines[score.Persistence].MAE
@@ -46,4 +50,14 @@ func TestFastOnRealTraces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// knownTestSlots counts the slots of the test part that have a value.
+func knownTestSlots(y []float64) (n int) {
+	for _, v := range y[score.NewSplit(len(y)).TestStart():] {
+		if !math.IsNaN(v) {
+			n++
+		}
+	}
+	return n
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,8 +29,9 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if d.Grid == nil || d.Grid.Len() == 0 {
-		return nil, errors.New("there is no data")
+	d, err := d.trimmed(c.Target)
+	if err != nil {
+		return nil, err
 	}
 	var started time.Time
 	if c.Now != nil {
@@ -120,7 +120,6 @@ func (f *fit) notes(t *tested) (notes []string) {
 	note(f.parts.train.gaps+f.parts.validation.gaps, "%d windows with gaps were left out of training, %d of validation",
 		f.parts.train.gaps, f.parts.validation.gaps)
 	note(t.fallbacks, "%d test forecasts are the last known value, because their windows have gaps", t.fallbacks)
-	note(t.unknown, "%d test slots have no forecast, because no value is known before them", t.unknown)
 	note(f.rejected, "the learning rate was halved %d times because the loss was not finite", f.rejected)
 	return notes
 }

@@ -109,6 +109,35 @@ func TestPredictionsHoldEveryKnownTestSlotAtEveryHorizon(t *testing.T) {
 	}
 }
 
+func TestSlotsBeforeTheFirstKnownTargetAreNoHistory(t *testing.T) {
+	quickRecipe(t, PresetFast)
+	whole := history(5, 17)
+	late := clone(whole)
+	for i := range 300 { // another series was collected earlier than the target
+		late.Columns["demand"][i] = math.NaN()
+	}
+	got := train(t, quick(PresetFast), late)
+	if n := whole.Len() - 300; got.Report.Split != score.NewSplit(n) {
+		t.Errorf("split %+v of %d slots with a known start", got.Report.Split, n)
+	}
+	if !got.Manifest.TrainedFrom.Equal(late.Time(300)) {
+		t.Errorf("trained from %s, the target begins at %s", got.Manifest.TrainedFrom, late.Time(300))
+	}
+	if want := train(t, quick(PresetFast), late.FromFirst("demand")); !bytes.Equal(got.Model, want.Model) {
+		t.Error("slots before the first known target change the model")
+	}
+}
+
+func TestATargetWithoutAnyValueIsAnErrorThatNamesIt(t *testing.T) {
+	g := history(5, 18)
+	for i := range g.Columns["demand"] {
+		g.Columns["demand"][i] = math.NaN()
+	}
+	if _, err := Train(context.Background(), quick(PresetFast), Data{Grid: g}); err == nil || !strings.Contains(err.Error(), `"demand" has no value at all`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestExtremeInputsGiveFiniteForecasts(t *testing.T) {
 	for _, preset := range Presets() {
 		t.Run(preset, func(t *testing.T) {

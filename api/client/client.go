@@ -49,12 +49,6 @@ type Option func(*Client)
 // WithTimeout bounds one call, attempts and waits included.
 func WithTimeout(d time.Duration) Option { return func(c *Client) { c.timeout = d } }
 
-// WithAttempts sets how often a call is tried; 1 means never again.
-func WithAttempts(n int) Option { return func(c *Client) { c.attempts = max(1, n) } }
-
-// WithHTTPClient replaces the transport. Its own Timeout applies to one attempt.
-func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
-
 // WithMaxResponse bounds the body of an answer, in bytes.
 func WithMaxResponse(n int64) Option { return func(c *Client) { c.maxResponse = n } }
 

@@ -77,21 +77,20 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&p.replay, "replay", false, "the data carries the times of a recorded or simulated past")
 }
 
-// check reads the configuration and the flags over it.
+// check reads the configuration and the flags over it, and returns every fault of
+// both at once.
 func (p *program) check() error {
 	p.cfg = server.Defaults()
-	var faults []error
 	var err error
-	if p.common, err = conf.Load(p.file, "server", &p.cfg); err != nil {
-		faults = append(faults, err)
-	}
+	p.common, err = conf.Load(p.file, "server", &p.cfg)
+	faults := []error{err}
 	override(&p.common.Models, p.models)
 	override(&p.common.Data, p.data)
 	override(&p.cfg.Listen, p.listen)
 	override(&p.cfg.ONNXRuntime, p.getenv("FORESCALE_ONNXRUNTIME"))
 	override(&p.cfg.ONNXRuntime, p.library)
 	p.cfg.Replay = p.cfg.Replay || p.replay
-	if p.common.Models == "" {
+	if p.common.Models == "" && err == nil { // a file with faults may have meant to set it
 		faults = append(faults, errors.New("models: is not set; name the model registry with -models or in the configuration"))
 	}
 	for name, url := range map[string]string{"models": p.common.Models, "data": p.common.Data} {

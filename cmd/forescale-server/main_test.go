@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
@@ -87,6 +88,36 @@ func (p *process) ended(t *testing.T) int {
 	}
 }
 
+// forecast asks for the forecast of a window of four slots.
+func forecast(t *testing.T, url string) api.Forecast {
+	t.Helper()
+	c, err := client.New(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := api.Window{Group: "web", End: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), StepSeconds: 300, Series: map[string]api.Series{"demand": {1, 2, 3, 4}}}
+	response, err := c.Predict(t.Context(), api.PredictRequest{Windows: []api.Window{w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.Forecasts[0]
+}
+
+// instances posts a request with instances and returns the predictions.
+func instances(t *testing.T, url, request string) string {
+	t.Helper()
+	response, err := http.Post(url+api.RoutePredict, "application/json", strings.NewReader(request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer api.InstancesResponse
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return string(answer.Predictions)
+}
+
 func TestTheCommandServesTheRegistryAndEndsCleanlyOnSIGTERM(t *testing.T) {
 	dir := t.TempDir()
 	modelsURL := "file://" + filepath.Join(dir, "models")
@@ -109,19 +140,7 @@ func TestTheCommandServesTheRegistryAndEndsCleanlyOnSIGTERM(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, _ := launch(t, "-models", modelsURL, "-data", "file://"+filepath.Join(dir, "data"))
-	c, err := client.New(p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	window := api.Window{Group: "web", End: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), StepSeconds: 300, Series: map[string]api.Series{"demand": {1, 2, 3, 4}}}
-	ask := func() api.Forecast {
-		t.Helper()
-		response, err := c.Predict(context.Background(), api.PredictRequest{Windows: []api.Window{window}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.Forecasts[0]
-	}
+	ask := func() api.Forecast { return forecast(t, p.url) }
 	if f := ask(); f.Error != nil || f.Version != 1 || f.Point[1] != 4 {
 		t.Errorf("forecast %+v", f)
 	}
@@ -140,14 +159,7 @@ func TestTheCommandServesTheRegistryAndEndsCleanlyOnSIGTERM(t *testing.T) {
 	if f := ask(); f.Point[1] != 12 {
 		t.Errorf("forecast %+v", f)
 	}
-	response, err := http.Post(p.url+api.RoutePredict, "application/json", strings.NewReader(`{"model":"foreign","instances":[[1,2,4]]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := make([]byte, 100)
-	n, _ := response.Body.Read(body) // the end of the body comes with its bytes
-	response.Body.Close()
-	if got := string(body[:n]); got != `{"predictions":[[7.25,14]]}` {
+	if got := instances(t, p.url, `{"model":"foreign","instances":[[1,2,4]]}`); got != "[[7.25,14]]" {
 		t.Errorf("the foreign model answers %s", got)
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -183,8 +195,8 @@ func TestTheCommandDoesNotOutliveTheParentThatHeldItsStdin(t *testing.T) {
 
 func TestCheckTellsEveryFaultAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	write := func(text string) string {
-		path := filepath.Join(dir, "forescale.yaml")
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -196,13 +208,15 @@ func TestCheckTellsEveryFaultAtOnce(t *testing.T) {
 		code int
 		want []string
 	}{
-		"all in order":     {[]string{"-check", "-models", "file://" + dir}, cli.ExitOK, []string{"configuration is valid"}},
-		"nothing given":    {[]string{"-check"}, cli.ExitUsage, []string{"models: is not set"}},
-		"several faults":   {[]string{"-check", "-models", "ftp://x", "-listen", "0.0.0.0:80", "-onnxruntime", "/nowhere.so"}, cli.ExitUsage, []string{"models:", "server.listen", "allow_remote", "/nowhere.so", "make setup"}},
-		"an unknown key":   {[]string{"-check", "-config", write("models: file:///x\nserver:\n  listn: 127.0.0.1:1\n")}, cli.ExitUsage, []string{"listn", "line 3"}},
-		"a stray argument": {[]string{"-models", "file://" + dir, "serve"}, cli.ExitUsage, []string{"unexpected argument"}},
-		"its version":      {[]string{"-version"}, cli.ExitOK, []string{"forescale-server"}},
-		"its manual":       {[]string{"-help"}, cli.ExitOK, []string{"-exit-with-stdin", "-models URL"}},
+		"all in order":              {[]string{"-check", "-models", "file://" + dir}, cli.ExitOK, []string{"configuration is valid"}},
+		"nothing given":             {[]string{"-check"}, cli.ExitUsage, []string{"models: is not set"}},
+		"several faults":            {[]string{"-check", "-models", "ftp://x", "-listen", "0.0.0.0:80", "-onnxruntime", "/nowhere.so"}, cli.ExitUsage, []string{"models:", "server.listen", "allow_remote", "/nowhere.so", "make setup"}},
+		"an unknown key":            {[]string{"-check", "-config", write("unknown.yaml", "models: file:///x\nserver:\n  listn: 127.0.0.1:1\n")}, cli.ExitUsage, []string{"listn", "line 3"}},
+		"a bad file and a bad flag": {[]string{"-check", "-models", "ftp://x", "-config", write("faults.yaml", "server:\n  listn: x\n")}, cli.ExitUsage, []string{"listn", "ftp"}},
+		"a flag that is not":        {[]string{"-nope"}, cli.ExitUsage, []string{"-nope"}},
+		"a stray argument":          {[]string{"-models", "file://" + dir, "serve"}, cli.ExitUsage, []string{"unexpected argument"}},
+		"its version":               {[]string{"-version"}, cli.ExitOK, []string{"forescale-server"}},
+		"its manual":                {[]string{"-help"}, cli.ExitOK, []string{"-exit-with-stdin", "-models URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

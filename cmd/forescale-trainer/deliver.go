@@ -25,14 +25,18 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 	if m.Name == "" {
 		m.Name = p.group
 	}
-	err := p.write(r, m)
-	if err != nil {
+	if err := p.write(r, m); err != nil {
 		return err
 	}
 	if p.common.Models != "" {
-		if m, err = register(ctx, p.common.Models, m, r.Model); err != nil {
+		registered, err := p.register(ctx, m, r.Model)
+		if err != nil {
+			if ctx.Err() != nil {
+				fmt.Fprintf(p.stderr, "stopped; the files are in %s, but the model is not registered\n", p.out)
+			}
 			return fmt.Errorf("register in %s: %w; the model itself is in %s", p.common.Models, err, p.out)
 		}
+		m = registered
 		if err := p.writeManifest(m); err != nil {
 			return err
 		}
@@ -44,9 +48,9 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 	return nil
 }
 
-// register stores the model as the next version in the registry at url.
-func register(ctx context.Context, url string, m models.Manifest, model []byte) (models.Manifest, error) {
-	store, err := blob.Open(ctx, url)
+// register makes the model the next version of its name and returns its manifest.
+func (p *program) register(ctx context.Context, m models.Manifest, model []byte) (models.Manifest, error) {
+	store, err := blob.Open(ctx, p.common.Models)
 	if err != nil {
 		return m, err
 	}

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -56,9 +54,7 @@ func (p *program) loadFile() (*window.Grid, error) {
 
 // onlyTarget returns the one column that can only be meant.
 func onlyTarget(g *window.Grid) (string, error) {
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(g.Columns)), func(name string) bool {
-		return strings.HasPrefix(name, window.FlagPrefix) || strings.HasSuffix(name, "_label")
-	})
+	names := trainer.Metrics(g)
 	switch len(names) {
 	case 0:
 		return "", fmt.Errorf("group %q: the data has no metric to forecast, only a timestamp, flags and labels", g.Group)

@@ -26,7 +26,8 @@
 //
 // # Stopping
 //
-// SIGINT and SIGTERM end training between two steps; then nothing is written.
+// SIGINT and SIGTERM end training between two steps; then nothing is written. A
+// model that is trained but not yet registered is not registered any more.
 //
 // # Repeating
 //

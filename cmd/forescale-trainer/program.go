@@ -71,10 +71,10 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.StringVar(&p.out, "out", "", "`DIR` for model.onnx, manifest.json, report.json and predictions.csv")
 	fs.StringVar(&p.models, "models", "", "`URL` of the model registry to register the model in")
 	fs.StringVar(&p.name, "name", "", "`NAME` of the model in the registry (default: the group's)")
-	fs.StringVar(&p.calendarFile, "calendar", "", "business calendar `FILE`, in place of the data's own is_ columns")
+	fs.StringVar(&p.calendarFile, "calendar", "", "business calendar `FILE`: what is known in advance, in place of the data's own is_ columns")
 	fs.DurationVar(&p.history, "history", 60*24*time.Hour, "how far back to read a data lake")
 	o := &p.override
-	fs.StringVar(&o.Target, "target", "", "`COLUMN` to forecast")
+	fs.StringVar(&o.Target, "target", "", "`COLUMN` to forecast (default: a data lake's demand, else the only metric)")
 	fs.StringVar(&o.Preset, "preset", "", "recipe `NAME`: "+strings.Join(trainer.Presets(), " or "))
 	fs.StringVar(&p.known, "known", "", "flags known in advance, `A,B`, or none (default: "+strings.Join(trainer.DefaultKnown, ",")+" where present)")
 	fs.StringVar(&p.inputs, "inputs", "", "series read beside the target, `A,B`, or none (default: all metrics)")

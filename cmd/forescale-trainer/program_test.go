@@ -201,6 +201,10 @@ func TestFaultsNameTheInputAndTheFix(t *testing.T) {
 		"a file in the way of -out": {[]string{"-data", two, "-target", "a", "-out", filepath.Join(empty, "x")}, cli.ExitFailed, []string{"empty.csv"}},
 		"two faults of a file":      {[]string{"-config", yaml, "-check"}, cli.ExitUsage, []string{"huge", "horizon: -2"}},
 		"a preset that is not":      {[]string{"-preset", "slow", "-check"}, cli.ExitUsage, []string{"slow", "fast, reference"}},
+		"a flag that is not":        {[]string{"-nope"}, cli.ExitUsage, []string{"-nope"}},
+		"a flag that is no number":  {[]string{"-data", two, "-epochs", "few"}, cli.ExitUsage, []string{"few", "-epochs"}},
+		"a number out of range":     {[]string{"-data", two, "-horizon", "-3"}, cli.ExitUsage, []string{"horizon: -3"}},
+		"a label as the target":     {[]string{"-data", labelled, "-target", "a_label"}, cli.ExitUsage, []string{"a_label", "is a label"}},
 		"a configuration that fits": {[]string{"-preset", "fast", "-check"}, cli.ExitOK, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,12 +243,38 @@ func TestStoppingWritesNothingAndSaysSo(t *testing.T) {
 	}
 }
 
+// interrupted is a context that ends when the manifest has been written: between
+// the files and the registry.
+type interrupted struct {
+	context.Context
+	dir string
+}
+
+func (c interrupted) Err() error {
+	if _, err := os.Stat(filepath.Join(c.dir, "manifest.json")); err == nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestStoppingBeforeTheModelIsRegisteredSaysSo(t *testing.T) {
+	out, registry := t.TempDir(), t.TempDir()
+	args := append([]string{"-data", file(t, 900, "cpu_utilization"), "-out", out, "-models", "file://" + registry}, quick...)
+	code, stdout, stderr := execute(interrupted{t.Context(), out}, args...)
+	if code != cli.ExitOK || !strings.Contains(stderr, "is not registered") || strings.Contains(stdout, "registered as") {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	if left, err := os.ReadDir(registry); err != nil || len(left) > 0 {
+		t.Errorf("the registry holds %v, %v", left, err)
+	}
+}
+
 func TestTheManualTeachesWithExamples(t *testing.T) {
 	code, stdout, _ := execute(t.Context(), "-help")
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models"} {
+	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models", "data lake's demand"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the manual does not mention %s", want)
 		}

@@ -69,7 +69,7 @@ func TestSystemPrometheusAlertsFireWhenTheyShould(t *testing.T) {
 
 // wallClock is an installation whose cloud, collector and server run by the wall
 // clock, with base URLs.
-type wallClock struct{ cloud, server, collector string }
+type wallClock struct{ server, collector string }
 
 func startWallClock(t *testing.T) wallClock {
 	t.Helper()
@@ -84,7 +84,7 @@ func startWallClock(t *testing.T) wallClock {
 	s.metricsListen = "127.0.0.1:0"
 	s.configure()
 	collector := "http://" + daemon(t, s.command("collector"), `msg="serving metrics" addr=([0-9.:]+)`)
-	return wallClock{cloud: s.endpoint, server: s.serverAt, collector: collector}
+	return wallClock{server: s.serverAt, collector: collector}
 }
 
 func (s *system) mustRun(name string, args ...string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -94,6 +95,11 @@ type Catalog struct {
 	held    int64             // sum of the costs of the loaded versions; guarded by mu
 	uses    int64             // counts acquisitions, for the order of use; guarded by mu
 	closed  bool              // guarded by mu
+
+	// What a request has begun for others too goes on after it, until Close.
+	life  context.Context
+	end   context.CancelFunc
+	tasks sync.WaitGroup // goes up only while mu is held and closed is false
 }
 
 // entry is a model that is loaded, is being loaded, or could not be.
@@ -115,6 +121,7 @@ type failure struct {
 // New returns an empty catalog. Run keeps it up to date.
 func New(cfg Config, deps Deps) *Catalog {
 	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1), entries: map[string]*entry{}}
+	c.life, c.end = context.WithCancel(context.Background())
 	c.index.Store(newIndex(nil, nil, time.Time{}))
 	return c
 }
@@ -125,7 +132,7 @@ func (c *Catalog) Run(ctx context.Context) error {
 	tick := time.NewTicker(c.cfg.Reload)
 	defer tick.Stop()
 	for {
-		if c.refresh(ctx, 0) == nil { // it has logged its error
+		if c.refresh(ctx, ctx, 0) == nil { // it has logged its error
 			c.renew(ctx)
 		}
 		select {
@@ -170,8 +177,20 @@ func (c *Catalog) Named(ctx context.Context, name string) (*Version, error) {
 	return c.acquire(ctx, name)
 }
 
+// Names returns the names of the models that the registry has, in order. The error
+// is a *RegistryError or the context's when the registry was never read.
+func (c *Catalog) Names(ctx context.Context) ([]string, error) {
+	if !c.Ready() {
+		if err := c.refreshOnMiss(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(c.index.Load().champions)), nil
+}
+
 func (c *Catalog) refreshOnMiss(ctx context.Context) error {
-	if err := c.refresh(ctx, missMaxAge); err != nil {
+	// Others wait for this reading too: it must not end with this caller.
+	if err := c.refresh(ctx, c.life, missMaxAge); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
@@ -181,7 +200,7 @@ func (c *Catalog) refreshOnMiss(ctx context.Context) error {
 }
 
 // acquire returns the loaded version of a model that the index knows. Whoever
-// finds it not loaded loads it, others wait.
+// finds it not loaded begins to load it, and waits as all others do.
 func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
 	for {
 		c.mu.Lock()
@@ -219,144 +238,11 @@ func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
 			c.mu.Unlock()
 			return nil, &LoadError{name, champion.Version, err}
 		}
+		// Others wait for the outcome: it must not end with this caller's request,
+		// which waits as they do, and finds the outcome in the entry.
 		e.loading = make(chan struct{})
+		c.tasks.Go(func() { _ = c.load(c.life, e, champion) }) // it has logged and noted its error
 		c.mu.Unlock()
-		if err := c.load(ctx, e, champion); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// rests reports whether the version failed too recently to be tried again.
-func (e *entry) rests(version int, now time.Time) bool {
-	return e.failure != nil && e.failure.version == version && now.Before(e.failure.retryAt)
-}
-
-// load fetches, loads and verifies a version and lets it serve. The caller has
-// set e.loading. What served before goes on when this fails.
-func (c *Catalog) load(ctx context.Context, e *entry, champion models.Manifest) error {
-	// Others wait for the outcome: it must not end with this caller's request.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.LoadTimeout)
-	defer cancel()
-	started := c.deps.Now()
-	v, err := c.fetch(ctx, champion)
-	took := c.deps.Now().Sub(started)
-	c.deps.Observer.Loaded(champion.Name, champion.Version, took, err)
-
-	var displaced []*Version
-	c.mu.Lock()
-	close(e.loading)
-	e.loading = nil
-	switch {
-	case err != nil:
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("not ready within %s: %w", c.cfg.LoadTimeout, err)
-		}
-		e.fail(champion.Version, err, c.deps.Now())
-	case c.closed:
-		v.session.Close()
-		err = ErrClosed
-	default:
-		displaced = c.install(e, v)
-	}
-	serving := e.current
-	c.mu.Unlock()
-
-	for _, old := range displaced {
-		c.drop(old)
-	}
-	if err != nil {
-		attrs := []any{"model", champion.Name, "version", champion.Version, "err", err}
-		if serving != nil {
-			attrs = append(attrs, "serving", serving.Manifest.Version)
-		}
-		c.deps.Log.Error("model version refused", attrs...)
-		return &LoadError{champion.Name, champion.Version, err}
-	}
-	c.deps.Log.Info("model version serves", "model", champion.Name, "version", champion.Version, "took", took.Round(time.Millisecond))
-	return nil
-}
-
-func (c *Catalog) fetch(ctx context.Context, champion models.Manifest) (*Version, error) {
-	m, model, err := c.deps.Registry.Get(ctx, champion.Name, champion.Version)
-	if err != nil {
-		return nil, err
-	}
-	return newVersion(ctx, c.deps.Load, m, model, c.deps.Now())
-}
-
-// The wait before a failed version is tried again doubles from the first to the
-// longest.
-const (
-	firstRetry   = 5 * time.Second
-	longestRetry = 5 * time.Minute
-)
-
-// fail notes that a version could not be loaded. c.mu is held.
-func (e *entry) fail(version int, err error, now time.Time) {
-	if e.failure == nil || e.failure.version != version {
-		e.attempts = 0
-	}
-	wait := min(longestRetry, firstRetry<<min(e.attempts, 10))
-	e.attempts++
-	e.failure = &failure{version: version, err: err, at: now, retryAt: now.Add(wait)}
-}
-
-// install lets a version serve and returns those that no longer do: the one
-// before it and, over the memory budget, the least recently used of other models.
-// c.mu is held.
-func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
-	if e.current != nil {
-		displaced = append(displaced, e.current)
-		c.held -= e.current.cost
-	}
-	c.uses++
-	e.current, e.usedAt, e.failure = v, c.uses, nil
-	c.held += v.cost
-	for c.held > c.cfg.MemoryBudget {
-		var idle *entry
-		for _, other := range c.entries {
-			if other != e && other.current != nil && (idle == nil || other.usedAt < idle.usedAt) {
-				idle = other
-			}
-		}
-		if idle == nil {
-			break // the newest one serves even when it alone is over the budget
-		}
-		displaced = append(displaced, idle.current)
-		c.held -= idle.current.cost
-		idle.current = nil
-	}
-	return displaced
-}
-
-// drop gives a version up. It is destroyed when its last user releases it.
-func (c *Catalog) drop(v *Version) {
-	c.deps.Observer.Unloaded(v.Manifest.Name, v.Manifest.Version)
-	v.session.Close()
-}
-
-// renew loads the champions of the loaded models that have a new one.
-func (c *Catalog) renew(ctx context.Context) {
-	champions := c.index.Load().champions
-	for _, name := range c.loadedNames() {
-		champion, ok := champions[name]
-		if !ok || ctx.Err() != nil {
-			continue
-		}
-		c.mu.Lock()
-		e := c.entries[name]
-		due := e.current != nil && e.current.Manifest.Version != champion.Version &&
-			e.loading == nil && !e.rests(champion.Version, c.deps.Now()) && !c.closed
-		if due {
-			e.loading = make(chan struct{})
-		} else if e.current != nil && e.current.Manifest.Version == champion.Version {
-			e.failure = nil // a failed version that is champion no longer
-		}
-		c.mu.Unlock()
-		if due {
-			_ = c.load(ctx, e, champion) // it has logged and noted its error
-		}
 	}
 }
 
@@ -374,10 +260,12 @@ func (c *Catalog) loadedNames() []string {
 	return names
 }
 
-// Close gives up every version. Those still in use are destroyed on release.
+// Close ends what goes on and gives up every version. Those still in use are
+// destroyed on release.
 func (c *Catalog) Close() {
 	c.mu.Lock()
 	c.closed = true
+	c.end()
 	var all []*Version
 	for _, e := range c.entries {
 		if e.current != nil {
@@ -390,4 +278,5 @@ func (c *Catalog) Close() {
 	for _, v := range all {
 		c.drop(v)
 	}
+	c.tasks.Wait()
 }

@@ -59,21 +59,46 @@ const readTimeout = 30 * time.Second
 
 // refresh reads the registry, unless that was tried less than maxAge ago, and
 // returns the error of the latest attempt. Of several callers one reads and the
-// others wait for it.
-func (c *Catalog) refresh(ctx context.Context, maxAge time.Duration) error {
+// others wait for it: wait bounds the waiting, work the reading. An attempt that
+// ends with work is as good as none.
+func (c *Catalog) refresh(wait, work context.Context, maxAge time.Duration) error {
 	select {
 	case c.reading <- struct{}{}:
-		defer func() { <-c.reading }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-wait.Done():
+		return context.Cause(wait)
 	}
 	if now := c.deps.Now(); !c.triedAt.IsZero() && now.Sub(c.triedAt) < maxAge {
+		defer func() { <-c.reading }()
 		return c.readErr
 	}
-	// Others wait for this reading too: it must not end with this caller.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	done := make(chan error, 1)
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		<-c.reading
+		return ErrClosed
+	}
+	c.tasks.Go(func() {
+		defer func() { <-c.reading }()
+		done <- c.readIndex(work)
+	})
+	c.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-wait.Done():
+		return context.Cause(wait)
+	}
+}
+
+// readIndex reads the registry and notes the outcome. c.reading is held.
+func (c *Catalog) readIndex(work context.Context) error {
+	ctx, cancel := context.WithTimeout(work, readTimeout)
 	defer cancel()
 	ix, err := c.read(ctx)
+	if err != nil && work.Err() != nil {
+		return context.Cause(work)
+	}
 	c.triedAt = c.deps.Now()
 	if wasAway := c.readErr != nil; err != nil && !wasAway {
 		c.deps.Log.Warn("registry cannot be read; what is loaded serves on", "err", err)

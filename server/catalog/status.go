@@ -108,17 +108,6 @@ func (e *entry) status(name string, champion models.Manifest, fault error) Statu
 	return s
 }
 
-// Names returns the names of the models that the registry has, in order.
-func (c *Catalog) Names() []string {
-	champions := c.index.Load().champions
-	names := make([]string, 0, len(champions))
-	for name := range champions {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // NameFor returns the name of the model that serves a group, as far as the
 // latest reading of the registry tells; empty: none. It does no I/O.
 func (c *Catalog) NameFor(group string) string {

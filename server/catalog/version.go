@@ -67,10 +67,16 @@ func newVersion(ctx context.Context, load Load, m models.Manifest, model []byte,
 	// The weights are held once as the file spells them and once as the kernels
 	// want them.
 	v := &Version{Manifest: m, LoadedAt: now, cost: 2*int64(len(model)) + fixedCost, session: session}
+	verified := false
+	defer func() { // after a panic too
+		if !verified {
+			session.Close()
+		}
+	}()
 	if err := v.verify(ctx); err != nil {
-		session.Close()
 		return nil, err
 	}
+	verified = true
 	return v, nil
 }
 

@@ -41,6 +41,7 @@ function ago(seconds) {
 }
 
 const instances = (n) => `${n} instance${n === 1 ? "" : "s"}`;
+const tie = (text) => text.replaceAll(" %", "\u00a0%"); // a number keeps its unit on its line
 const words = (name) => name.replaceAll("_", " ");
 
 // verdict says in words what a decision does.
@@ -68,6 +69,15 @@ const BASIS = {
   reactive: { text: "reactive", tone: "warn", why: "No usable forecast: decided on the metrics alone, scaling in at half rate" },
   hold: { text: "hold", tone: "bad", why: "No fresh metrics: never scales in" },
 };
+
+// basisOf says what a decision rests on. A policy that reads no forecast has not
+// lost one: only the reason "forecast" tells that one was wanted.
+function basisOf(d) {
+  if (d?.basis === "reactive" && !wantedForecast(d)) return { text: "reactive", tone: "", why: "Its policy decides on the measured load alone" };
+  return d && (BASIS[d.basis] ?? { text: d.basis, tone: "warn" });
+}
+
+const wantedForecast = (d) => d.basis !== "reactive" || (d.reasons ?? []).some((r) => r.rule === "forecast");
 
 // --- talking to the server ------------------------------------------------------
 
@@ -155,11 +165,11 @@ function renderGroups() {
   const wanted = $("filter").value.toLowerCase();
   const matching = groups.filter((g) => g.group.toLowerCase().includes(wanted)), shown = matching.slice(0, 200);
   $("group-list").replaceChildren(...shown.map((g) => {
-    const d = g.decision, basis = d && BASIS[d.basis];
-    const note = !d ? "no decision yet" : d.outcome.status === "failed" ? "last action failed" : `${basis?.text ?? d.basis} · ${d.mode}`;
-    const tone = !d ? "" : d.outcome.status === "failed" ? "bad" : basis?.tone === "good" ? "" : basis?.tone ?? "";
+    const d = g.decision, basis = basisOf(d), size = d?.capacity.in_service;
+    const note = !d ? "no decision yet" : d.outcome.status === "failed" ? "last action failed" : `${basis.text} · ${d.mode}`;
+    const tone = !d ? "" : d.outcome.status === "failed" ? "bad" : basis.tone === "good" ? "" : basis.tone;
     const button = el("button", { type: "button", "aria-current": String(g.group === state.group), title: g.group },
-      el("span", { class: "n" }, g.group), el("span", { class: "c" }, d ? `${d.capacity.in_service} → ${d.desired}` : "–"), el("span", { class: "s " + tone }, note));
+      el("span", { class: "n" }, g.group), el("span", { class: "c" }, !d ? "–" : size === d.desired ? String(size) : `${size} → ${d.desired}`), el("span", { class: "s " + tone }, note));
     button.addEventListener("click", () => { location.hash = encodeURIComponent(g.group); });
     return el("li", {}, button);
   }));
@@ -171,7 +181,7 @@ function renderHistory(h) {
   $("name").textContent = h.group;
   document.title = `${h.group} · Forescale`;
   badge($("mode"), decision?.mode, decision?.mode === "live" ? "good" : "", decision?.mode === "live" ? "The scaler acts on its decisions" : "The scaler records its decisions and changes nothing");
-  const basis = decision && BASIS[decision.basis];
+  const basis = basisOf(decision);
   badge($("basis"), basis?.text, basis?.tone, basis?.why);
   renderNotices(h);
   renderFigures(h, decision);
@@ -211,7 +221,7 @@ function figure(name, big, unit, note, tone) {
 }
 
 function renderFigures(h, d) {
-  const start = Date.parse(h.from), step = h.step_seconds * 1000, slot = (i) => `${bareClock(start + i * step)}–${clock(start + (i + 1) * step)}`;
+  const start = Date.parse(h.from), step = h.step_seconds * 1000, slot = (i) => `${bareClock(start + i * step)}–${bareClock(start + (i + 1) * step)}`;
   const unit = (h.units[h.target] ?? "").split(" ")[0]; // "instances of work": the chart says it in full
   const load = last(h.series[h.target]), cpu = last(h.series.cpu_utilization);
   const figures = [figure(capital(words(h.target)), load ? short(load.value) : "–", load ? unit : "", load ? `in ${slot(load.slot)}` : "no value in this range", load ? "" : "warn")];
@@ -219,11 +229,11 @@ function renderFigures(h, d) {
   if (f?.point?.length >= h.lead.steps) {
     const k = h.lead.steps - 1, at = Date.parse(f.issued_at) + k * step;
     const range = f.values?.[k]?.length > 1 ? `${short(f.values[k][0])} to ${short(f.values[k].at(-1))}, ` : "";
-    figures.push(figure(`Forecast, ${h.lead.steps * h.step_seconds / 60} min ahead`, short(f.point[k]), unit, `${range}for ${bareClock(at)}–${clock(at + step)}`));
-  } else figures.push(figure("Forecast", "–", "", d ? "none at the last decision" : "none yet", "warn"));
+    figures.push(figure(`Forecast, ${h.lead.steps * h.step_seconds / 60} min ahead`, short(f.point[k]), unit, `${range}for ${bareClock(at)}–${bareClock(at + step)}`));
+  } else if (!d || wantedForecast(d)) figures.push(figure("Forecast", "–", "", d ? "none at the last decision" : "none yet", "warn"));
   if (cpu) figures.push(figure("CPU", short(cpu.value), "%", `mean of ${slot(cpu.slot)}`));
   if (d) figures.push(figure("In service", String(d.capacity.in_service), d.capacity.in_service === 1 ? "instance" : "instances",
-    `desired ${d.desired}` + (d.capacity.pending ? ` · ${d.capacity.pending} starting` : "") + ` · bounds ${d.capacity.min}–${d.capacity.max}`));
+    `desired ${d.desired}` + (d.capacity.pending ? ` · ${d.capacity.pending} starting` : "") + ` · bounds ${d.capacity.min}\u2060–\u2060${d.capacity.max}`));
   figures.push(freshness(h));
   $("figures").replaceChildren(...figures);
 }
@@ -262,10 +272,11 @@ function renderLoad(h) {
   const issued = h.forecast ? Date.parse(h.forecast.issued_at) : 0;
   const ahead = (h.forecast?.point ?? []).map((v, k) => [issued + (k + 0.5) * step, v]);
   const fan = (h.forecast?.values ?? []).map((q, k) => [issued + (k + 0.5) * step, q[0], q.at(-1)]);
-  const newest = last(h.series[h.target]);
+  const newest = last(h.series[h.target]), forecast = ahead.length > 0 || last(h.lead.values) !== null;
   if (newest && ahead.length) ahead.unshift(measured[newest.slot]);
-  $("load-title").textContent = capital(words(h.target)) + (unit ? `, ${unit}` : "") + ": what came, and what had been forecast";
-  const keys = [key("load", "measured"), key("lead", `forecast ${minutes} min before`)];
+  $("load-title").textContent = capital(words(h.target)) + (unit ? `, ${unit}` : "") + (forecast ? ": what came, and what had been forecast" : "");
+  const keys = [key("load", "measured")];
+  if (forecast) keys.push(key("lead", `forecast ${minutes} min before`));
   if (ahead.length) keys.push(key("ahead", `forecast of ${clock(issued)}`));
   if (band.length) keys.push(key("band", h.lead.level ? `${h.lead.level.map((q) => short(q * 100)).join("–")} % interval` : "interval"));
   $("load-legend").replaceChildren(...keys);
@@ -292,7 +303,7 @@ function renderCapacity(h) {
   $("capacity-legend").replaceChildren(key("service", "in service"), key("desired", "desired"),
     el("span", {}, svg("svg", { width: 12, height: 10, "aria-hidden": "true" }, svg("path", { class: "mark", d: "M6 1l-4.5 7h9z", fill: "var(--desired)" })), "decision to change"));
   draw($("capacity-chart"), { ...span(h), height: 190, label: "Instances in service and desired over time", marks,
-    layers: [{ kind: "fill", class: "service-fill", points: service }, { kind: "step", class: "service", points: service }, { kind: "step", class: "desired", points: desired }],
+    layers: [{ kind: "fill", class: "service-fill", points: service }, { kind: "step", class: "desired", points: desired }, { kind: "step", class: "service", points: service }],
     tip: (time) => {
       const p = h.capacity.findLast((c) => at(c) <= time);
       if (!p || time > span(h).now) return null;
@@ -303,15 +314,28 @@ function renderCapacity(h) {
 }
 
 function renderLast(h) {
-  const d = h.decisions[0], unit = { percent: "%" };
+  const d = h.decisions[0];
   if (!d) { $("last").replaceChildren(el("p", { class: "muted" }, "The scaler has not decided on this group in this range.")); return; }
-  const o = outcome(d), observed = Object.entries(d.observed ?? {}).map(([name, v]) => `${words(name)} ${short(v)} ${unit[h.units[name]] ?? h.units[name] ?? ""}`.trim()).join(", ");
-  const model = d.model ? ` · model ${d.model} v${d.model_version}` : "";
+  const o = outcome(d), model = d.model ? ` · model ${d.model} v${d.model_version}` : "";
   $("last").replaceChildren(
     el("p", { class: "verdict" }, verdict(d)),
-    el("p", { class: "when" }, `at ${dayClock(d.tick)} · policy ${d.policy || "none"}${model}`, el("br"), observed ? `on ${observed}` : "", observed ? el("br") : null, el("span", { class: o.tone ? "badge " + o.tone : "" }, o.text)),
+    el("p", { class: "when" }, `at ${dayClock(d.tick)} · policy ${d.policy || "none"}${model}`),
+    el("p", { class: o.tone ? "badge " + o.tone : "muted" }, o.text),
     el("ol", { class: "reasons" }, ...(d.reasons ?? []).map((r) => el("li", {}, el("span", { class: "rule" }, words(r.rule)),
-      el("span", {}, r.detail, " ", el("span", { class: "move" }, r.from === r.to ? `(stays ${r.to})` : `(${r.from} → ${r.to})`))))));
+      el("span", {}, tie(r.detail), " ", el("span", { class: "move" }, r.from === r.to ? `(stays ${r.to})` : `(${r.from} → ${r.to})`))))),
+    observed(h, d));
+}
+
+// observed lists what was measured in the slot before the decision. The sizes are
+// among the figures already.
+function observed(h, d) {
+  const unit = { percent: "\u00a0%" };
+  const value = (name, v) => name.startsWith("is_") && (v === 0 || v === 1) ? (v ? "yes" : "no") : short(v) + (unit[h.units[name]] ?? (h.units[name] ? " " + h.units[name] : ""));
+  const shown = Object.entries(d.observed ?? {}).filter(([name]) => !name.startsWith("instances_"));
+  if (shown.length === 0) return null;
+  const start = d.observed_at ? Date.parse(d.observed_at) : 0;
+  return el("dl", { class: "observed" }, el("dt", {}, "measured"), el("dd", {}, start ? `${bareClock(start)}–${bareClock(start + h.step_seconds * 1000)}` : ""),
+    ...shown.flatMap(([name, v]) => [el("dt", {}, words(name)), el("dd", {}, value(name, v))]));
 }
 
 function renderRecent(h) {
@@ -321,7 +345,7 @@ function renderRecent(h) {
     const from = d.capacity.desired, tone = d.desired > from ? "up" : d.desired < from ? "down" : "muted", o = outcome(d);
     const why = (d.reasons ?? []).find((r) => r.from !== r.to) ?? d.reasons?.[0];
     return el("tr", {}, el("td", {}, format(d.tick, { weekday: "short", hour: "2-digit", minute: "2-digit" })), el("td", { class: tone }, `${from} → ${d.desired}`),
-      el("td", {}, why?.detail ?? "", ["bad", "warn"].includes(o.tone) ? el("span", { class: "badge " + o.tone }, o.text) : null));
+      el("td", {}, tie(why?.detail ?? ""), ["bad", "warn"].includes(o.tone) ? el("span", { class: "badge " + o.tone }, o.text) : null));
   });
   $("recent").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, `Time, ${zoneName()}`), el("th", { scope: "col" }, "Desired"), el("th", { scope: "col" }, "Why"))), el("tbody", {}, ...rows)));
 }

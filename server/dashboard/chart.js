@@ -96,13 +96,14 @@ export function draw(box, o) {
     root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }));
     root.append(svg("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, short(v)));
   }
-  const axis = timeTicks(o.from, o.to, o.zone, Math.max(2, (width - left - right) / 85));
+  const axis = timeTicks(o.from, o.to, o.zone, Math.max(2, (width - left - right) / 56));
   const clock = new Intl.DateTimeFormat(undefined, { timeZone: o.zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat(undefined, { timeZone: o.zone, weekday: "short", day: "numeric", month: "short" });
   for (const t of axis.ticks) {
     const text = axis.daily || clock.format(t) === "00:00" ? day.format(t) : clock.format(t);
     root.append(svg("line", { class: "grid", x1: x(t), x2: x(t), y1: height - bottom, y2: height - bottom + 4 }));
-    if (x(t) > left + 14 && x(t) < width - right - 16) root.append(svg("text", { x: x(t), y: height - 5, "text-anchor": "middle" }, text));
+    const room = text.length * 3.2; // on either side
+    if (x(t) > room && x(t) + room < width) root.append(svg("text", { class: "time", x: x(t), y: height - 5, "text-anchor": "middle" }, text));
   }
   if (o.now > o.from && o.now < o.to) root.append(svg("line", { class: "now", x1: x(o.now), x2: x(o.now), y1: top, y2: height - bottom }));
   for (const l of o.layers) {

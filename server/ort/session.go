@@ -27,7 +27,6 @@ type Options struct {
 type Session struct {
 	inputs, outputs []tensor.Info
 	metadata        map[string]string
-	size            int64
 	session         *onnxruntime.DynamicAdvancedSession
 
 	// refs counts the owner (until Close), the holders and the runs. At zero the
@@ -42,7 +41,7 @@ func Load(model []byte, opts Options) (*Session, error) {
 	if err := Check(model); err != nil {
 		return nil, err
 	}
-	s := &Session{size: int64(len(model))}
+	s := &Session{}
 	if err := s.describe(model); err != nil {
 		return nil, err
 	}
@@ -166,9 +165,6 @@ func (s *Session) Outputs() []tensor.Info { return s.outputs }
 
 // Metadata returns the model's own key-value properties.
 func (s *Session) Metadata() map[string]string { return s.metadata }
-
-// Size returns the length of the model file in bytes.
-func (s *Session) Size() int64 { return s.size }
 
 // Retain keeps the session alive until Release. It returns false when the
 // session is destroyed already.

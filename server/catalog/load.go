@@ -1,0 +1,161 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/forescale/forescale/models"
+)
+
+// rests reports whether the version failed too recently to be tried again.
+func (e *entry) rests(version int, now time.Time) bool {
+	return e.failure != nil && e.failure.version == version && now.Before(e.failure.retryAt)
+}
+
+// load fetches, loads and verifies a version and lets it serve. The caller has
+// set e.loading. What served before goes on when this fails. The end of ctx stops
+// it, and is held against nobody.
+func (c *Catalog) load(ctx context.Context, e *entry, champion models.Manifest) error {
+	bounded, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
+	defer cancel()
+	started := c.deps.Now()
+	v, err := c.fetch(bounded, champion)
+	took := c.deps.Now().Sub(started)
+	stopped := err != nil && ctx.Err() != nil
+	if !stopped {
+		c.deps.Observer.Loaded(champion.Name, champion.Version, took, err)
+	}
+
+	var displaced []*Version
+	c.mu.Lock()
+	close(e.loading)
+	e.loading = nil
+	switch {
+	case stopped:
+		err = context.Cause(ctx)
+	case err != nil:
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("not ready within %s: %w", c.cfg.LoadTimeout, err)
+		}
+		e.fail(champion.Version, err, c.deps.Now())
+	case c.closed:
+		v.session.Close()
+		stopped, err = true, ErrClosed
+	default:
+		displaced = c.install(e, v)
+	}
+	serving := e.current
+	c.mu.Unlock()
+
+	for _, old := range displaced {
+		c.drop(old)
+	}
+	if stopped {
+		return err
+	}
+	if err != nil {
+		attrs := []any{"model", champion.Name, "version", champion.Version, "err", err}
+		if serving != nil {
+			attrs = append(attrs, "serving", serving.Manifest.Version)
+		}
+		c.deps.Log.Error("model version refused", attrs...)
+		return &LoadError{champion.Name, champion.Version, err}
+	}
+	c.deps.Log.Info("model version serves", "model", champion.Name, "version", champion.Version, "took", took.Round(time.Millisecond))
+	return nil
+}
+
+// fetch reads a version and makes it ready. A panic over a file that came from
+// outside becomes an error: it must neither hold up those who wait for the version
+// nor end the versions that serve.
+func (c *Catalog) fetch(ctx context.Context, champion models.Manifest) (v *Version, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.deps.Log.Error("loading panicked", "model", champion.Name, "version", champion.Version, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("loading it panicked: %v", p)
+		}
+	}()
+	m, model, err := c.deps.Registry.Get(ctx, champion.Name, champion.Version)
+	if err != nil {
+		return nil, err
+	}
+	return newVersion(ctx, c.deps.Load, m, model, c.deps.Now())
+}
+
+// The wait before a failed version is tried again doubles from the first to the
+// longest.
+const (
+	firstRetry   = 5 * time.Second
+	longestRetry = 5 * time.Minute
+)
+
+// fail notes that a version could not be loaded. c.mu is held.
+func (e *entry) fail(version int, err error, now time.Time) {
+	if e.failure == nil || e.failure.version != version {
+		e.attempts = 0
+	}
+	wait := min(longestRetry, firstRetry<<min(e.attempts, 10))
+	e.attempts++
+	e.failure = &failure{version: version, err: err, at: now, retryAt: now.Add(wait)}
+}
+
+// install lets a version serve and returns those that no longer do: the one
+// before it and, over the memory budget, the least recently used of other models.
+// c.mu is held.
+func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
+	if e.current != nil {
+		displaced = append(displaced, e.current)
+		c.held -= e.current.cost
+	}
+	c.uses++
+	e.current, e.usedAt, e.failure = v, c.uses, nil
+	c.held += v.cost
+	for c.held > c.cfg.MemoryBudget {
+		var idle *entry
+		for _, other := range c.entries {
+			if other != e && other.current != nil && (idle == nil || other.usedAt < idle.usedAt) {
+				idle = other
+			}
+		}
+		if idle == nil {
+			break // the newest one serves even when it alone is over the budget
+		}
+		displaced = append(displaced, idle.current)
+		c.held -= idle.current.cost
+		idle.current = nil
+	}
+	return displaced
+}
+
+// drop gives a version up. It is destroyed when its last user releases it.
+func (c *Catalog) drop(v *Version) {
+	c.deps.Observer.Unloaded(v.Manifest.Name, v.Manifest.Version)
+	v.session.Close()
+}
+
+// renew loads the champions of the loaded models that have a new one.
+func (c *Catalog) renew(ctx context.Context) {
+	champions := c.index.Load().champions
+	for _, name := range c.loadedNames() {
+		champion, ok := champions[name]
+		if !ok || ctx.Err() != nil {
+			continue
+		}
+		c.mu.Lock()
+		e := c.entries[name]
+		due := e.current != nil && e.current.Manifest.Version != champion.Version &&
+			e.loading == nil && !e.rests(champion.Version, c.deps.Now()) && !c.closed
+		if due {
+			e.loading = make(chan struct{})
+		} else if e.current != nil && e.current.Manifest.Version == champion.Version {
+			e.failure = nil // a failed version that is champion no longer
+		}
+		c.mu.Unlock()
+		if due {
+			_ = c.load(ctx, e, champion) // it has logged and noted its error
+		}
+	}
+}
