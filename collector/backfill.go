@@ -15,9 +15,10 @@ type Progress struct {
 	Samples     int           // offered so far
 }
 
-// Backfill fetches [from, to), as far as it is past, from each source, in chunks of at most a day, and
-// stores what the lake lacks. It may be stopped at any moment and run again:
-// nothing is doubled. Progress, unless nil, is called after each chunk.
+// Backfill fetches [from, to), as far as it is past, from each source, in chunks
+// of at most a day, and stores what the lake lacks. It may be stopped at any
+// moment and run again: nothing is doubled. Progress, unless nil, is called after
+// each chunk.
 //
 // A source that fails as a whole ends its own back-fill, the others go on; series
 // that fail on their own are skipped. The error names both, with the place.

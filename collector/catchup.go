@@ -131,8 +131,12 @@ func (c *Collector) payOff(ctx context.Context, src Source, due map[Series]bool,
 				m.owed[s] = to
 			}
 		}
+		merged := false
 		for s := range failing {
-			m.owe(s, from)
+			merged = m.owe(s, from) || merged
+		}
+		if merged { // what is due now reaches back to from again; the next tick pays it
+			return errors.Join(append(errs, c.saveState(ctx))...)
 		}
 		c.log.Info("filled a hole", "source", src.Name(), "from", from, "to", to, "samples", len(o.samples))
 		if err := c.saveState(ctx); err != nil {

@@ -16,7 +16,6 @@ const (
 	dropNonFinite  = "non_finite"   // NaN or infinite
 	dropInvalid    = "invalid"      // a name is missing or too long, or the statistic unknown
 	dropOutOfRange = "out_of_range" // not asked for
-	dropDuplicate  = "duplicate"    // the slot has a value already; the first one stays
 	noteUnaligned  = "unaligned"    // kept, moved to the start of its slot
 )
 

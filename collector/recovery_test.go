@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -294,4 +295,34 @@ func TestADeathAroundAppendIsMadeUpFor(t *testing.T) {
 			w.expect(ramp("web", -3, 20)...)
 		})
 	}
+}
+
+// A debt that is too long to be kept by series becomes one of the whole source.
+// It must outlive the round that it arose in: that round was paying another one.
+func TestADebtTooLongToListIsStillPaid(t *testing.T) {
+	w := newWorld(t)
+	var want []api.Sample
+	broken := map[Series]error{}
+	for g := range maxOwed { // with the debt being paid, one more than are kept
+		name := fmt.Sprintf("g%d", g)
+		broken[Series{name, api.MetricCPU, api.StatAvg}] = errDown
+		w.source.offer(cpu(name, 8, 1))
+		want = append(want, cpu(name, 8, 1))
+	}
+	w.mustTick(0)
+	// Slots 8 and 9 are missed. The tick after them answers; the hole's chunk does not.
+	calls := 0
+	w.source.onCall = func() {
+		w.source.broken = nil
+		if calls++; calls == 2 {
+			w.source.broken = broken
+		}
+	}
+	if err := w.tick(20); err == nil {
+		t.Fatal("the fault is not reported")
+	}
+	w.restart()
+	w.mustTick(21)
+	w.mustTick(22)
+	w.expect(want...)
 }

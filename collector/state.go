@@ -41,8 +41,10 @@ var wholeSource = Series{}
 // maxOwed bounds the entries of marks.owed; past it, the whole source is owed.
 const maxOwed = 2000
 
-// owe notes that the series lacks the slots from since on.
-func (m *marks) owe(s Series, since time.Time) {
+// owe notes that the series lacks the slots from since on. The result is true
+// when the list became too long and the whole source owes what it held: whoever
+// is paying single entries, or the whole, must begin again.
+func (m *marks) owe(s Series, since time.Time) (merged bool) {
 	if m.owed == nil {
 		m.owed = map[Series]time.Time{}
 	}
@@ -51,7 +53,9 @@ func (m *marks) owe(s Series, since time.Time) {
 	}
 	if len(m.owed) > maxOwed {
 		m.owed = map[Series]time.Time{wholeSource: slices.MinFunc(slices.Collect(maps.Values(m.owed)), time.Time.Compare)}
+		return true
 	}
+	return false
 }
 
 func (m *marks) clone() *marks { return &marks{through: m.through, owed: maps.Clone(m.owed)} }

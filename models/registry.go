@@ -340,19 +340,13 @@ func (r *Registry) ForGroup(ctx context.Context, group string) (Manifest, error)
 	if err == nil && (slices.Contains(own.Groups, group) || slices.Contains(own.Groups, AnyGroup)) {
 		return own, nil
 	}
-	var faults []error
-	if err != nil && !errors.Is(err, ErrNoModel) {
-		faults = append(faults, err)
-	}
 	names, err := r.Names(ctx)
 	if err != nil {
 		return Manifest{}, err
 	}
+	var faults []error
 	var any *Manifest
-	for _, name := range names {
-		if name == group {
-			continue
-		}
+	for _, name := range names { // the group's own again: if it cannot be read, its error is among the faults
 		m, err := r.Champion(ctx, name)
 		switch {
 		case err != nil:

@@ -236,3 +236,19 @@ func TestAPutThatDiesAnywhereLeavesNothingHalf(t *testing.T) {
 		}
 	}
 }
+
+func TestForGroupSaysWhyTheGroupsOwnModelCannotServe(t *testing.T) {
+	store := blob.NewMemory()
+	r := NewRegistry(store)
+	put(t, r, manifest("web", "web"), "model")
+	if _, err := store.Put(ctx, "web/champion.json", []byte("{"), blob.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.ForGroup(ctx, "web"); err == nil || !strings.Contains(err.Error(), "champion.json") {
+		t.Errorf("the error hides the cause: %v", err)
+	}
+	put(t, r, manifest("fleet", AnyGroup), "model")
+	if m, err := r.ForGroup(ctx, "web"); err != nil || m.Name != "fleet" {
+		t.Errorf("another model that serves the group was not taken: %q, %v", m.Name, err)
+	}
+}

@@ -63,6 +63,11 @@ const (
 	MaxLookback = 10_000
 	MaxHorizon  = 10_000
 	MaxInputs   = 1_000
+
+	MaxStepSeconds = 24 * 60 * 60
+	// MaxLagSeconds bounds how far a lag looks back: ten years. A scaler reads
+	// that much history, and a time.Duration holds no more than 292.
+	MaxLagSeconds = 10 * 366 * MaxStepSeconds
 )
 
 // Step returns the length of a slot.
@@ -84,8 +89,8 @@ func (s Spec) Validate() error {
 	switch {
 	case s.Target == "":
 		return bad("target", "is empty")
-	case s.StepSeconds <= 0:
-		return bad("step_seconds", "is %d, must be positive", s.StepSeconds)
+	case s.StepSeconds <= 0 || s.StepSeconds > MaxStepSeconds:
+		return bad("step_seconds", "is %d, must be 1 to %d", s.StepSeconds, MaxStepSeconds)
 	case s.Lookback <= 0 || s.Lookback > MaxLookback:
 		return bad("lookback", "is %d, must be 1 to %d", s.Lookback, MaxLookback)
 	case s.Horizon <= 0 || s.Horizon > MaxHorizon:
@@ -115,6 +120,9 @@ func (s Spec) Validate() error {
 		for j, o := range lag.Offsets {
 			if o < s.Horizon {
 				return bad(field, "offset %d reaches past the forecast's origin; it must be at least the horizon %d", o, s.Horizon)
+			}
+			if o > MaxLagSeconds/s.StepSeconds {
+				return bad(field, "offset %d reaches back more than ten years", o)
 			}
 			if j > 0 && o <= lag.Offsets[j-1] {
 				return bad(field, "offsets %v are not ascending", lag.Offsets)

@@ -119,7 +119,7 @@ func (s *system) offered(from, to int) []api.Sample {
 	s.t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	cfg := cloudwatch.Config{Endpoint: s.url, Groups: []cloudwatch.Group{
 		{Name: "web", LoadBalancer: "app/web"}, {Name: "../../x", LoadBalancer: "app/../../x"}}}
-	client, err := cloudwatch.NewClient(s.t.Context(), cfg, conf.AWS{Region: "us-east-1"})
+	client, err := cloudwatch.NewClient(s.t.Context(), cfg, conf.AWS{Region: "us-east-1"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -36,6 +36,13 @@
 //	            load_balancer: app/web/50dc6c495c0c9188
 package main
 
-import "github.com/forescale/forescale/internal/cli"
+import (
+	_ "embed"
+
+	"github.com/forescale/forescale/internal/cli"
+)
+
+//go:embed main.go
+var source string
 
 func main() { cli.Main(new(program).command()) }

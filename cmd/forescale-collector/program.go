@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/collector"
 	"github.com/forescale/forescale/collector/sources"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/calendar"
@@ -19,17 +20,6 @@ import (
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/obs"
 )
-
-const manual = `forescale-collector brings metrics into the data lake.
-
-  forescale-collector -config FILE                     every step, until stopped
-  forescale-collector -config FILE -once [-at TIME]    one tick, for cron and Lambda
-  forescale-collector -config FILE -backfill 14d       the last 14 days, then exit
-  forescale-collector -config FILE -backfill FROM/TO   the same for a range (RFC 3339)
-  forescale-collector -data URL -import FILE -group NAME [-column METRIC=COLUMN ...]
-
-Stopping it at any moment, kill -9 included, loses and doubles no sample: what was
-missed is fetched at the next start, as far back as collector.catch_up says.`
 
 // program is the command line, and what check makes of it.
 type program struct {
@@ -39,6 +29,7 @@ type program struct {
 
 	common   conf.Common
 	section  sources.Config
+	sources  []collector.Source // none for an import
 	calendar *calendar.Calendar // nil: none
 	moment   time.Time          // of -at; zero: now
 	from, to time.Time          // of -backfill
@@ -48,7 +39,7 @@ type program struct {
 func (p *program) command() cli.Command {
 	return cli.Command{
 		Name:   "forescale-collector",
-		Manual: manual,
+		Manual: cli.PackageComment(source),
 		Flags:  p.flags,
 		Check:  p.check,
 		Run:    p.run,
@@ -77,7 +68,11 @@ func (p *program) check() error {
 	if p.data != "" {
 		p.common.Data = p.data
 	}
-	faults = append(faults, p.section.Validate(p.common.Step), checkData(p.common.Data), p.checkMode())
+	if p.common.Data != "" || loadErr == nil { // what could not be read is not missing
+		faults = append(faults, checkData(p.common.Data))
+	}
+	sectionErr := p.section.Validate(p.common.Step)
+	faults = append(faults, sectionErr, p.checkMode())
 	var err error
 	p.log, err = obs.NewLogger(os.Stderr, p.common.Log.Level, p.common.Log.Format)
 	faults = append(faults, err)
@@ -85,8 +80,13 @@ func (p *program) check() error {
 		p.calendar, err = calendar.Load(p.common.Calendar)
 		faults = append(faults, err)
 	}
-	if p.importFile == "" && len(p.section.Sources) == 0 && loadErr == nil {
+	switch { // an import needs no provider and no credentials
+	case p.importFile != "" || loadErr != nil || sectionErr != nil || p.log == nil:
+	case len(p.section.Sources) == 0:
 		faults = append(faults, errors.New("collector.sources: none is configured"))
+	default: // connects to nothing
+		p.sources, err = sources.Open(context.Background(), p.section, sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Log: p.log})
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }

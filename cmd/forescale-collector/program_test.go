@@ -26,7 +26,7 @@ func execute(t *testing.T, args ...string) (code int, out string) {
 func TestCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good.yaml")
-	write(t, good, "data: file:///tmp/lake\ncollector:\n  sources:\n    - cloudwatch: {groups: [{name: web}]}\n")
+	write(t, good, "data: file:///tmp/lake\naws: {region: us-east-1}\ncollector:\n  sources:\n    - cloudwatch: {groups: [{name: web}]}\n")
 	broken := filepath.Join(dir, "broken.yaml")
 	write(t, filepath.Join(dir, "calendar.json"), `{"sale": 1}`)
 	write(t, broken, "data: gopher://x\ncalendar: "+filepath.Join(dir, "calendar.json")+`
@@ -42,6 +42,7 @@ collector:
 		want []string
 	}{
 		"help is the manual":             {[]string{"-help"}, cli.ExitOK, []string{"-backfill", "data lake"}},
+		"help explains every mode":       {[]string{"-help"}, cli.ExitOK, []string{"-at sets the moment", "-import reads a CSV", "auto_scaling_group: web-production"}},
 		"version":                        {[]string{"-version"}, cli.ExitOK, []string{"forescale-collector"}},
 		"check accepts":                  {[]string{"-config", good, "-check"}, cli.ExitOK, []string{"valid"}},
 		"check reports all faults":       {[]string{"-config", broken, "-check", "-at", "noon"}, cli.ExitUsage, []string{"gopher", "look_back", "zzz", "loud", "sale", "noon"}},
@@ -68,6 +69,36 @@ collector:
 				}
 			}
 		})
+	}
+}
+
+// The configuration that -help shows is one that -check accepts.
+func TestTheExampleOfTheManualIsValid(t *testing.T) {
+	_, help := execute(t, "-help")
+	_, example, found := strings.Cut(help, "A\nconfiguration:\n\n")
+	if !found {
+		t.Fatalf("the manual has no example:\n%s", help)
+	}
+	example, _, _ = strings.Cut(example, "\n\n")
+	dir := t.TempDir()
+	t.Chdir(dir) // the example's calendar is beside it
+	write(t, "business_calendar.json", `{"is_sale_active": 1}`)
+	write(t, "forescale.yaml", strings.ReplaceAll(example, "\t", ""))
+	if code, out := execute(t, "-config", "forescale.yaml", "-check"); code != cli.ExitOK {
+		t.Errorf("%s\nof\n%s", out, example)
+	}
+}
+
+// A fault that a check can know of must not wait for the first run.
+func TestCheckNoticesThatNoRegionIsSet(t *testing.T) {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	write(t, file, "data: /tmp/lake\ncollector:\n  sources:\n    - cloudwatch: {groups: [{name: web}]}\n")
+	if code, out := execute(t, "-config", file, "-check"); code != cli.ExitUsage || !strings.Contains(out, "aws.region") {
+		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
 

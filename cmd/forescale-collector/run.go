@@ -16,7 +16,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/forescale/forescale/collector"
-	"github.com/forescale/forescale/collector/sources"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
@@ -49,19 +48,12 @@ func (p *program) run(ctx context.Context, args []string) error {
 }
 
 func (p *program) open(ctx context.Context) (*collector.Collector, error) {
-	store, err := blob.Open(ctx, p.common.Data)
+	store, err := blob.Open(ctx, p.common.Data, blob.WithLog(p.log))
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	var srcs []collector.Source
-	if p.importFile == "" { // an import needs no provider and no credentials
-		srcs, err = sources.Open(ctx, p.section, sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Log: p.log})
-		if err != nil {
-			return nil, err
-		}
-	}
 	return collector.New(p.section.Config, collector.Deps{
-		Sources: srcs, Lake: dataset.New(store), State: store, Calendar: p.calendar,
+		Sources: p.sources, Lake: dataset.New(store), State: store, Calendar: p.calendar,
 		Step: p.common.Step, Now: time.Now, Log: p.log,
 	})
 }

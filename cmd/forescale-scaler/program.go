@@ -163,7 +163,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 			p.section.Groups[i].Mode = api.ModeDryRun
 		}
 	}
-	lake, err := blob.Open(ctx, p.common.Data)
+	lake, err := blob.Open(ctx, p.common.Data, blob.WithLog(p.log))
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
@@ -173,7 +173,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 		deps.Flags = p.calendar
 	}
 	if p.predicts() {
-		registry, err := blob.Open(ctx, p.common.Models)
+		registry, err := blob.Open(ctx, p.common.Models, blob.WithLog(p.log))
 		if err != nil {
 			return nil, fmt.Errorf("models: %w", err)
 		}
@@ -184,7 +184,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 		}
 		deps.Forecaster = c
 	}
-	if deps.Target, err = targets.Open(ctx, p.section, p.common.AWS); err != nil {
+	if deps.Target, err = targets.Open(ctx, p.section, p.common.AWS, p.log); err != nil {
 		return nil, err
 	}
 	return scaler.New(p.section, p.common.Step, deps)

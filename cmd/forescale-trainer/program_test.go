@@ -270,12 +270,12 @@ func TestStoppingBeforeTheModelIsRegisteredSaysSo(t *testing.T) {
 }
 
 func TestTheManualTeachesWithExamples(t *testing.T) {
-	code, stdout, _ := execute(t.Context(), "-help")
+	code, manual, _ := execute(t.Context(), "-help")
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models", "data lake's demand"} {
-		if !strings.Contains(stdout, want) {
+		if !strings.Contains(manual, want) {
 			t.Errorf("the manual does not mention %s", want)
 		}
 	}

@@ -60,7 +60,7 @@ func TestCheckTellsTheFaultsAndMakesNothing(t *testing.T) {
 				invoke(t, name, "-check", "-config", config).expect(t, 0)
 			}
 			o := invoke(t, name, "-check", "-config", wrong)
-			o.expect(t, 2, wrong, "line 4: field colour", "line 6: field shape", "step: 7m0s", "s3:/lake/x")
+			o.expect(t, 2, wrong, `line 4: unknown key "colour"`, `line 6: unknown key "shape"`, "step: 7m0s", "s3:/lake/x")
 			invoke(t, name, "-check", "-config", filepath.Join(dir, "missing.yaml")).expect(t, 2, "missing.yaml")
 			invoke(t, name, "-check", "-config", dir).expect(t, 2, dir)
 			o = invoke(t, name, "-check", "-config", empty)

@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
 	"github.com/forescale/forescale/internal/conf"
+	"github.com/forescale/forescale/internal/obs"
 )
 
 // maxAttempts bounds the tries of one call. With the SDK's jittered exponential
@@ -19,8 +21,9 @@ const maxAttempts = 8
 
 // NewClient returns an SDK client with credentials from the SDK's default chain.
 // Its adaptive retryer lowers the rate of all calls together while CloudWatch
-// throttles. Nothing is sent yet.
-func NewClient(ctx context.Context, c Config, shared conf.AWS) (*cloudwatch.Client, error) {
+// throttles. What the SDK has to say goes to log, at debug level. Nothing is sent
+// yet.
+func NewClient(ctx context.Context, c Config, shared conf.AWS, log *slog.Logger) (*cloudwatch.Client, error) {
 	region, endpoint := c.Region, c.Endpoint
 	if region == "" {
 		region = shared.Region
@@ -34,6 +37,7 @@ func NewClient(ctx context.Context, c Config, shared conf.AWS) (*cloudwatch.Clie
 				o.StandardOptions = append(o.StandardOptions, func(s *retry.StandardOptions) { s.MaxAttempts = maxAttempts })
 			})
 		}),
+		awsconfig.WithLogger(obs.AWS(log)),
 	}
 	if region != "" {
 		opts = append(opts, awsconfig.WithRegion(region))

@@ -67,7 +67,7 @@ func simulate(t *testing.T, config fleet.Config, now int) *cloud {
 	for _, g := range config.Groups {
 		cfg.Groups = append(cfg.Groups, Group{Name: g.Name, LoadBalancer: "app/" + g.Name})
 	}
-	client, err := NewClient(t.Context(), cfg, conf.AWS{Region: "us-east-1", CloudWatchEndpoint: srv.URL})
+	client, err := NewClient(t.Context(), cfg, conf.AWS{Region: "us-east-1", CloudWatchEndpoint: srv.URL}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

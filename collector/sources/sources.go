@@ -92,7 +92,7 @@ func Open(ctx context.Context, c Config, d Deps) ([]collector.Source, error) {
 func open(ctx context.Context, s Source, d Deps) (collector.Source, error) {
 	switch {
 	case s.CloudWatch != nil:
-		client, err := cloudwatch.NewClient(ctx, *s.CloudWatch, d.AWS)
+		client, err := cloudwatch.NewClient(ctx, *s.CloudWatch, d.AWS, d.Log)
 		if err != nil {
 			return nil, err
 		}

@@ -39,7 +39,15 @@ func (d *Dir) List(ctx context.Context, prefix, after string) iter.Seq2[Info, er
 		start := ""
 		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
 			start = prefix[:i]
-			if CheckKey(start) != nil || isReserved(start) || d.noLinks(start+"/x") != nil {
+			if d.check(ctx, start) != nil && ctx.Err() == nil {
+				return
+			}
+			err := d.noLinks(start + "/x")
+			if errors.Is(err, ErrKey) {
+				return
+			}
+			if err != nil { // a directory that cannot be looked into is not empty
+				yield(Info{}, fmt.Errorf("list %s: %w", start, err))
 				return
 			}
 			start += "/"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -21,13 +22,16 @@ const MaxSize = 2 << 30
 //	s3://BUCKET/PREFIX?region=R&endpoint=URL&path_style=true   (see S3)
 //
 // Nothing is read or written yet. Credentials of S3 are never part of the URL.
-func Open(ctx context.Context, rawURL string) (Store, error) {
+func Open(ctx context.Context, rawURL string, options ...Option) (Store, error) {
 	dir, s3, err := parse(rawURL)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("open store %w", err)
 	case dir != "":
 		return NewDir(dir)
+	}
+	for _, set := range options {
+		set(&s3)
 	}
 	return NewS3(ctx, s3)
 }
@@ -86,6 +90,12 @@ func DirURL(dir string) (string, error) {
 	}
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}).String(), nil
 }
+
+// Option sets what a URL cannot say.
+type Option func(*S3Config)
+
+// WithLog lets the AWS SDK log to log, see S3Config.Log.
+func WithLog(log *slog.Logger) Option { return func(c *S3Config) { c.Log = log } }
 
 // parseS3 reads an s3 URL; an unknown parameter is an error, for a misspelt
 // endpoint would send the data elsewhere.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/logging"
+
+	"github.com/forescale/forescale/internal/obs"
 )
 
 // S3Config says where the objects of an S3 store are. Credentials come from the
@@ -32,6 +34,7 @@ type S3Config struct {
 	// MaxAttempts bounds the tries of one call, the first included; 0: 8, whose
 	// pauses make some five seconds.
 	MaxAttempts int
+	Log         *slog.Logger // takes what the SDK has to say, at debug level; nil: nothing does
 }
 
 const (
@@ -52,7 +55,7 @@ type S3 struct {
 // NewS3 returns the store without contacting it: a bucket that does not exist,
 // or a wrong secret, is the error of the first call.
 func NewS3(ctx context.Context, cfg S3Config) (*S3, error) {
-	sdk, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
+	sdk, err := config.LoadDefaultConfig(ctx, config.WithLogger(obs.AWS(cfg.Log)))
 	if err != nil {
 		return nil, fmt.Errorf("open s3://%s: %w", cfg.Bucket, err)
 	}

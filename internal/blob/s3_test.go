@@ -1,9 +1,11 @@
 package blob_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -356,5 +358,31 @@ func TestS3EndsWithItsContext(t *testing.T) {
 	}
 	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("a silent server held the caller for %v", d)
+	}
+}
+
+// The SDK complains of a broken connection on standard error, unless told where to.
+func TestS3WritesTheSDKsLogToOurs(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretKey)
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		fmt.Fprint(w, "<Error>")
+	}))
+	defer front.Close()
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := blob.Open(t.Context(), s3test.StoreURL(front.URL, "x"), blob.WithLog(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := s.Put(ctx, "k", []byte("x"), blob.Condition{}); err == nil {
+		t.Error("half an answer was taken for one")
+	}
+	if !strings.Contains(out.String(), `level=DEBUG msg="AWS SDK" class=WARN`) {
+		t.Errorf("the log has nothing of the SDK: %q", out.String())
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -68,30 +70,27 @@ func Main(c Command) {
 // Execute runs the command with the given arguments and returns its exit code.
 func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet(c.Name, flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {} // a page of manual would push the fault off the screen
+	fs.SetOutput(io.Discard) // a manual after each typing error would hide it
 	version := fs.Bool("version", false, "print the version and exit")
 	check := fs.Bool("check", false, "validate the configuration, print every fault and exit (2 when there is one)")
 	if c.Flags != nil {
 		c.Flags(fs)
 	}
 	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, flag.ErrHelp): // asked for, so that it can be paged and searched
 		fmt.Fprintf(stdout, "%s\n\nFlags:\n", c.Manual)
 		fs.SetOutput(stdout)
 		fs.PrintDefaults()
 		return ExitOK
-	case err != nil: // which fs has printed
-		fmt.Fprint(stderr, hint(c))
-		return ExitUsage
+	case err != nil:
+		return usage(c, err, stderr)
 	}
 	if *version {
 		fmt.Fprintln(stdout, c.Name, buildVersion())
 		return ExitOK
 	}
 	if *check && fs.NArg() > 0 { // most likely a file whose -config is missing
-		fmt.Fprintf(stderr, "%s: unexpected argument %q\n%s", c.Name, fs.Arg(0), hint(c))
-		return ExitUsage
+		return usage(c, fmt.Errorf("unexpected argument %q", fs.Arg(0)), stderr)
 	}
 	if c.Check != nil {
 		if err := c.Check(); err != nil {
@@ -104,23 +103,52 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 		return ExitOK
 	}
 	err := c.Run(ctx, fs.Args())
-	var usage *UsageError
+	var wrong *UsageError
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case ctx.Err() != nil && cancelled(err):
 		return ExitOK // stopped by a signal, after Run has drained
-	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "%s: %v\n%s", c.Name, err, hint(c))
-		return ExitUsage
+	case errors.As(err, &wrong):
+		return usage(c, err, stderr)
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
 		return ExitFailed
 	}
 }
 
-// hint ends the report of a wrong command line.
-func hint(c Command) string { return fmt.Sprintf("Run '%s -help' for how to use it.\n", c.Name) }
+// cancelled reports whether err says nothing but that the context ended. What
+// else went wrong while a program was being stopped must be heard.
+func cancelled(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !cancelled(err) })
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return cancelled(inner)
+		}
+	}
+	return errors.Is(err, context.Canceled)
+}
+
+func usage(c Command, err error, stderr io.Writer) int {
+	fmt.Fprintf(stderr, "%s: %v\nRun '%s -help' for how to use it.\n", c.Name, err, c.Name)
+	return ExitUsage
+}
+
+// PackageComment returns the text of the comment above the package clause of a Go
+// source file, so that a command's embedded main.go is its manual too.
+func PackageComment(source string) string {
+	var lines []string
+	for line := range strings.Lines(source) {
+		text, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "//")
+		if !ok {
+			break
+		}
+		lines = append(lines, strings.TrimPrefix(text, " "))
+	}
+	return strings.Join(lines, "\n")
+}
 
 func buildVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {

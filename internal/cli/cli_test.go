@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -11,62 +10,54 @@ import (
 )
 
 func TestExecute(t *testing.T) {
-	failed, usage := errors.New("the work failed"), Usagef("a wrong combination")
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
 	for name, c := range map[string]struct {
+		ctx            context.Context
 		args           []string
 		check, run     error
 		code           int
-		stdout, stderr string // parts of what is printed; empty: nothing may be
+		stdout, stderr string // what each holds; "": nothing
 	}{
-		"runs":               {nil, nil, nil, ExitOK, "ran []", ""},
-		"hands arguments on": {[]string{"-n", "3", "x"}, nil, nil, ExitOK, "ran [x]", ""},
-		"prints the manual where a pager finds it": {[]string{"-help"}, nil, failed, ExitOK, "the manual", ""},
-		"prints the version":                       {[]string{"-version"}, failed, failed, ExitOK, "tool " + Version, ""},
-		"says that a configuration is valid":       {[]string{"-check"}, nil, failed, ExitOK, "valid", ""},
-		"says what is wrong with one":              {[]string{"-check"}, errors.New("min: -1"), nil, ExitUsage, "", "tool: min: -1"},
-		"checks before it runs":                    {nil, errors.New("min: -1"), nil, ExitUsage, "", "min: -1"},
-		"calls no unread file valid":               {[]string{"-check", "forescale.yaml"}, nil, nil, ExitUsage, "", `unexpected argument "forescale.yaml"`},
-		"names an unknown flag":                    {[]string{"-bogus"}, nil, nil, ExitUsage, "", "-bogus"},
-		"names a wrong value":                      {[]string{"-n", "many"}, nil, nil, ExitUsage, "", `"many"`},
-		"tells failure":                            {nil, nil, failed, ExitFailed, "", "tool: the work failed"},
-		"tells wrong use from failure":             {nil, nil, usage, ExitUsage, "", "Run 'tool -help'"},
+		"help goes to the standard output, with the flags": {args: []string{"-help"}, code: ExitOK, stdout: "the manual\n\nFlags:"},
+		"an unknown flag is named, and the manual is not":  {args: []string{"-x"}, code: ExitUsage, stderr: "tool: flag provided but not defined: -x\nRun 'tool -help'"},
+		"the version":                                  {args: []string{"-version"}, code: ExitOK, stdout: "tool " + Version},
+		"check says so when all is well":               {args: []string{"-check"}, code: ExitOK, stdout: "valid"},
+		"check prints the faults":                      {args: []string{"-check"}, check: errors.New("a\nb"), code: ExitUsage, stderr: "tool: a\nb"},
+		"check calls no unread file valid":             {args: []string{"-check", "forescale.yaml"}, code: ExitUsage, stderr: `unexpected argument "forescale.yaml"`},
+		"faults keep the work from starting":           {check: errors.New("a"), run: errors.New("ran"), code: ExitUsage, stderr: "tool: a"},
+		"work that is done":                            {code: ExitOK},
+		"work that failed":                             {run: errors.New("no disk"), code: ExitFailed, stderr: "tool: no disk"},
+		"work that found the command line wrong":       {run: fmt.Errorf("x: %w", Usagef("one %s", "too many")), code: ExitUsage, stderr: "one too many\nRun 'tool -help'"},
+		"work that a signal stopped":                   {ctx: stopped, run: fmt.Errorf("fetch: %w", context.Canceled), code: ExitOK},
+		"work that was cancelled for a reason its own": {run: context.Canceled, code: ExitFailed, stderr: "canceled"},
+		"work that failed while a signal stopped it": {ctx: stopped, run: errors.Join(fmt.Errorf("fetch: %w", context.Canceled), errors.New("store: no space left")),
+			code: ExitFailed, stderr: "no space left"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var stdout, stderr bytes.Buffer
-			code := Execute(t.Context(), Command{
-				Name: "tool", Manual: "the manual",
-				Flags: func(fs *flag.FlagSet) { fs.Int("n", 0, "a number") },
+			if c.ctx == nil {
+				c.ctx = t.Context()
+			}
+			command := Command{Name: "tool", Manual: "the manual",
+				Flags: func(fs *flag.FlagSet) { fs.Int("n", 1, "a `NUMBER`") },
 				Check: func() error { return c.check },
-				Run: func(_ context.Context, args []string) error {
-					if c.run == nil {
-						fmt.Fprintln(&stdout, "ran", args)
-					}
-					return c.run
-				},
-			}, c.args, &stdout, &stderr)
-			if code != c.code {
+				Run:   func(context.Context, []string) error { return c.run }}
+			var stdout, stderr strings.Builder
+			if code := Execute(c.ctx, command, c.args, &stdout, &stderr); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
-			for _, out := range []struct{ name, got, want string }{{"stdout", stdout.String(), c.stdout}, {"stderr", stderr.String(), c.stderr}} {
-				if !strings.Contains(out.got, out.want) || out.want == "" && out.got != "" {
-					t.Errorf("%s is %q, want %q", out.name, out.got, out.want)
-				}
-				if out.name == "stderr" && strings.Count(out.got, "\n") > 3 {
-					t.Errorf("the fault is lost in %d lines", strings.Count(out.got, "\n"))
+			for what, got := range map[string][2]string{"standard output": {stdout.String(), c.stdout}, "standard error": {stderr.String(), c.stderr}} {
+				if !strings.Contains(got[0], got[1]) || got[1] == "" && got[0] != "" {
+					t.Errorf("%s: %q, want %q", what, got[0], got[1])
 				}
 			}
 		})
 	}
 }
 
-func TestASignalIsNoFailure(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	run := func(ctx context.Context, _ []string) error {
-		cancel()
-		return fmt.Errorf("stopped: %w", ctx.Err())
-	}
-	var stderr bytes.Buffer
-	if code := Execute(ctx, Command{Name: "tool", Run: run}, nil, &stderr, &stderr); code != ExitOK || stderr.Len() > 0 {
-		t.Errorf("exit code %d, %q", code, stderr.String())
+func TestPackageComment(t *testing.T) {
+	got := PackageComment("// Tool does it.\n//\n//\ttool -x\npackage main\n\n// later\n")
+	if want := "Tool does it.\n\n\ttool -x"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

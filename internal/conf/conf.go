@@ -10,8 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
+	"regexp"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -48,8 +47,27 @@ type Log struct {
 	Format string `yaml:"format"` // text (default) or json
 }
 
-// sections are the top-level keys that belong to a service.
-var sections = []string{"collector", "trainer", "server", "scaler"}
+// file is the whole configuration file.
+type file struct {
+	Common    `yaml:",inline"`
+	Collector section `yaml:"collector"`
+	Trainer   section `yaml:"trainer"`
+	Server    section `yaml:"server"`
+	Scaler    section `yaml:"scaler"`
+}
+
+// section decodes its part of the file over what into points to; nil: it is
+// another service's, and is passed over.
+type section struct{ into any }
+
+// UnmarshalYAML is the older of the package's two interfaces, because the newer
+// one, which hands out a node, forgets that unknown keys are errors.
+func (s *section) UnmarshalYAML(unmarshal func(any) error) error {
+	if s.into == nil {
+		return nil
+	}
+	return unmarshal(s.into)
+}
 
 // maxFileSize bounds a configuration file, in bytes.
 const maxFileSize = 4 << 20
@@ -85,54 +103,54 @@ func defaults() Common {
 	return Common{Step: 5 * time.Minute, Log: Log{Level: "info", Format: "text"}}
 }
 
-func parse(raw []byte, section string, into any) (Common, error) {
-	common := defaults()
-	var doc yaml.Node
-	if err := yaml.Unmarshal(raw, &doc); err != nil {
-		return common, err
+func parse(raw []byte, name string, into any) (Common, error) {
+	f := file{Common: defaults()}
+	switch own := (section{into}); name {
+	case "collector":
+		f.Collector = own
+	case "trainer":
+		f.Trainer = own
+	case "server":
+		f.Server = own
+	case "scaler":
+		f.Scaler = own
+	default:
+		panic("conf: no section is called " + name)
 	}
-	if len(doc.Content) == 0 { // an empty file
-		return common, nil
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	err := dec.Decode(&f)
+	if errors.Is(err, io.EOF) { // an empty file
+		return f.Common, nil
 	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
-		return common, fmt.Errorf("line %d: the file must be a mapping of keys to values", root.Line)
+	faults := []error{plain(err)}
+	var rest yaml.Node
+	if err == nil && !errors.Is(dec.Decode(&rest), io.EOF) {
+		faults = append(faults, fmt.Errorf("line %d: a second document begins here; the file must hold one", rest.Line))
 	}
-	shared := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-	var faults []error
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		key, value := root.Content[i], root.Content[i+1]
-		switch {
-		case key.Value == section:
-			faults = append(faults, strict(value, into))
-		case slices.Contains(sections, key.Value): // another service's section
-		default:
-			shared.Content = append(shared.Content, key, value)
-		}
+	if f.Step <= 0 || f.Step%time.Minute != 0 || 24*time.Hour%f.Step != 0 {
+		faults = append(faults, fmt.Errorf("step: %s must be whole minutes that divide a day", f.Step))
 	}
-	faults = append(faults, strict(shared, &common))
-	if common.Step <= 0 || common.Step%time.Minute != 0 || 24*time.Hour%common.Step != 0 {
-		faults = append(faults, fmt.Errorf("step: %s must be whole minutes that divide a day", common.Step))
-	}
-	return common, errors.Join(faults...)
+	return f.Common, errors.Join(faults...)
 }
 
-// strict decodes a node, reporting each key that into does not know.
-func strict(node *yaml.Node, into any) error {
-	// yaml.Node.Decode cannot refuse unknown keys, so the node goes through text
-	// once more. Blank lines in front keep the line numbers of the messages.
-	text, err := yaml.Marshal(node)
-	if err != nil {
+// The decoder's messages speak of Go types, which no operator knows.
+var (
+	unknownKey = regexp.MustCompile(`field (.*) not found in type \S+$`)
+	notMapping = regexp.MustCompile(`cannot unmarshal (.*) into (conf\.file|.*\.Config)$`)
+)
+
+// plain rewrites the messages of a *yaml.TypeError; each begins with its line.
+func plain(err error) error {
+	var faults *yaml.TypeError
+	if !errors.As(err, &faults) {
 		return err
 	}
-	line := node.Line
-	if len(node.Content) > 0 {
-		line = node.Content[0].Line
+	var out []error
+	for _, text := range faults.Errors {
+		text = unknownKey.ReplaceAllString(text, `unknown key "$1"`)
+		text = notMapping.ReplaceAllString(text, "$1 where a mapping of keys to values belongs")
+		out = append(out, errors.New(text))
 	}
-	dec := yaml.NewDecoder(io.MultiReader(strings.NewReader(strings.Repeat("\n", max(0, line-1))), bytes.NewReader(text)))
-	dec.KnownFields(true)
-	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
+	return errors.Join(out...)
 }

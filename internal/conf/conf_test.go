@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-type section struct {
+type settings struct {
 	Min  int    `yaml:"min"`
 	Name string `yaml:"name"`
 }
 
-func load(t *testing.T, text string) (Common, section, error) {
+func load(t *testing.T, text string) (Common, settings, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "forescale.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := section{Min: 2, Name: "default"}
+	s := settings{Min: 2, Name: "default"}
 	common, err := Load(path, "scaler", &s)
 	return common, s, err
 }
@@ -44,12 +44,30 @@ func TestLoad(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("resolves an anchor of the shared part in a section", func(t *testing.T) {
+		common, s, err := load(t, "data: &d file:///x\nscaler:\n  name: *d\n")
+		if err != nil || s.Name != common.Data {
+			t.Errorf("got %+v, %v", s, err)
+		}
+	})
+	t.Run("names every fault with the line that it stands in", func(t *testing.T) {
+		_, _, err := load(t, "# a comment\n\ndata: x\n\n\ndat: y\nscaler:\n\n  # another one\n  min: many\n\n  mni: 3\n\nserver: {any: 1}\nlog:\n\n  lvl: x\n")
+		for _, want := range []string{"line 6: unknown key \"dat\"", "line 10: cannot unmarshal", "line 12: unknown key \"mni\"", "line 17: unknown key \"lvl\""} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v does not mention %q", err, want)
+			}
+		}
+	})
 	for name, c := range map[string]struct{ text, want string }{
 		"names an unknown shared key":           {"dat: x\n", "dat"},
 		"names an unknown key of the section":   {"scaler:\n  mni: 3\n", "mni"},
 		"gives the line of the fault":           {"data: x\n\nscaler:\n  mni: 3\n", "line 4"},
 		"names a value of the wrong type":       {"scaler:\n  min: many\n", "many"},
 		"refuses a file that is no mapping":     {"- a\n- b\n", "mapping"},
+		"refuses a section that is no mapping":  {"scaler: [1]\n", "line 1"},
+		"refuses a key that comes twice":        {"data: x\n\ndata: y\n", "line 3"},
+		"gives the line of broken YAML":         {"data: x\n\nlog: [\n", "line"},
+		"refuses a second document":             {"data: x\n---\ndata: y\n", "line 2"},
 		"refuses a step that divides no day":    {"step: 7m\n", "step"},
 		"refuses a step of part of a minute":    {"step: 90s\n", "step"},
 		"reports faults of both parts together": {"dat: x\nscaler:\n  mni: 3\n", "dat"},
@@ -62,7 +80,7 @@ func TestLoad(t *testing.T) {
 		})
 	}
 	t.Run("names a missing file", func(t *testing.T) {
-		if _, err := Load("/does/not/exist.yaml", "scaler", &section{}); err == nil || !strings.Contains(err.Error(), "exist.yaml") {
+		if _, err := Load("/does/not/exist.yaml", "scaler", &settings{}); err == nil || !strings.Contains(err.Error(), "exist.yaml") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -60,7 +60,8 @@ const maxInvalidNamed = 10
 const maxWriterLen = 150
 
 // Append stores the samples as what writer learned in the interval that starts
-// at interval: one part for each UTC day that they fall on. Repeating an Append,
+// at interval: one part for each UTC day that they fall on, several where one
+// would be too large. Repeating an Append,
 // wholly or after a failure in the middle, stores nothing twice.
 //
 // Samples that are not valid are left out and named in an *InvalidError, alone
@@ -84,7 +85,7 @@ func (d *Dataset) Append(ctx context.Context, writer string, interval time.Time,
 		failed = append(failed, fmt.Errorf("append: %w", invalid))
 	}
 	for _, day := range days {
-		for chunk := range slices.Chunk(sortRows(day), maxPartRows) {
+		for chunk := range partsOf(sortRows(day)) {
 			prefix := partPrefix(chunk[0].Time, interval, name)
 			if err := d.appendPart(ctx, prefix, chunk, ingestedAt.UnixMicro()); err != nil {
 				failed = append(failed, fmt.Errorf("append: %w", err))

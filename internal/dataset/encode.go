@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -33,9 +34,29 @@ const (
 	schemaKey     = "forescale.schema"
 	schemaVersion = "1"
 
-	// maxPartRows bounds the rows of a part that is written; more are split.
-	maxPartRows = 1 << 20
+	// A part that is written has at most this many rows, and about as many bytes
+	// before compression: well below what a reader takes for honest.
+	maxPartRows       = 1 << 20
+	maxPartPlainBytes = maxPlainBytes / 4
 )
+
+// partsOf yields rows, in order, in pieces that each make a part.
+func partsOf(rows []api.Sample) iter.Seq[[]api.Sample] {
+	return func(yield func([]api.Sample) bool) {
+		for len(rows) > 0 {
+			n, size := 0, 0
+			for n < len(rows) && n < maxPartRows && size < maxPartPlainBytes {
+				// Plain encoding: a length of 4 bytes before each name, 8 bytes a number.
+				size += 3*4 + len(rows[n].Group) + len(rows[n].Metric) + len(rows[n].Stat) + 3*8
+				n++
+			}
+			if !yield(rows[:n:n]) {
+				return
+			}
+			rows = rows[n:]
+		}
+	}
+}
 
 // encodePart returns rows, sorted as by sortRows, as a Parquet file. The same
 // rows and time give the same bytes.

@@ -19,7 +19,7 @@ func partPrefix(day, interval time.Time, escapedWriter string) string {
 }
 
 // partKey matches the keys of parts: the day, and the hash of the rows.
-var partKey = regexp.MustCompile(`^open/date=(\d{4}-\d\d-\d\d)/[^/]+/[^/]+-([0-9a-f]{64})(?:-\d+)?\.parquet$`)
+var partKey = regexp.MustCompile(`^open/date=(\d{4}-\d\d-\d\d)/[^/]+/[^/]+-([0-9a-f]{64})(?:--?\d+)?\.parquet$`)
 
 // parseKey returns what the key of a part says of it; ok is false for any other
 // key.

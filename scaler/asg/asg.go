@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/obs"
 	"github.com/forescale/forescale/scaler"
 )
 
@@ -56,9 +58,10 @@ var _ scaler.Target = (*Target)(nil)
 func New(client Client) *Target { return &Target{client: client} }
 
 // Open returns a target with credentials from the SDK's default chain. The
-// region and the endpoint may be empty: the SDK's own are used then.
-func Open(ctx context.Context, region, endpoint string) (*Target, error) {
-	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithRetryer(func() aws.Retryer {
+// region and the endpoint may be empty: the SDK's own are used then. What the SDK
+// has to say goes to log, at debug level.
+func Open(ctx context.Context, region, endpoint string, log *slog.Logger) (*Target, error) {
+	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithLogger(obs.AWS(log)), awsconfig.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff })
 	})}
 	if region != "" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -31,8 +32,8 @@ func Validate(cfg scaler.Config) error {
 }
 
 // Open returns one target for all groups of the configuration, by the names
-// under which the lake knows them.
-func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS) (scaler.Target, error) {
+// under which the lake knows them. Drivers log to log.
+func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS, log *slog.Logger) (scaler.Target, error) {
 	if err := Validate(cfg); err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS) (scaler.Target, 
 		}
 		switch driver {
 		case "asg":
-			t, err := asg.Open(ctx, aws.Region, aws.AutoScalingEndpoint)
+			t, err := asg.Open(ctx, aws.Region, aws.AutoScalingEndpoint, log)
 			if err != nil {
 				return nil, err
 			}

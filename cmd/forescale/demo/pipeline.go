@@ -186,7 +186,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 		g.Cooldown = scaler.Cooldown{Out: d.load.demand.Step, In: d.load.demand.Step}
 		cfg.Groups = append(cfg.Groups, g)
 	}
-	target, err := targets.Open(ctx, cfg, aws)
+	target, err := targets.Open(ctx, cfg, aws, d.log)
 	if err != nil {
 		return err
 	}
