@@ -25,8 +25,7 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
 	if m.Name == "" {
 		m.Name = p.group
 	}
-	err := p.write(r, m)
-	if err != nil {
+	if err := p.write(r, m); err != nil {
 		return err
 	}
 	if p.common.Models != "" {
