@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/journal"
+	"github.com/forescale/forescale/scaler/plan"
 )
 
 // The crash test runs the real programs against the simulated cloud and ends each
@@ -49,6 +53,7 @@ func TestKilledAtAnyMomentNothingIsLostOrDoubled(t *testing.T) {
 			abandoned[tick] = true
 		} else {
 			s.untilDone("scaler", args...)
+			s.checkCooldowns(begin, tick)
 		}
 		s.startServer()
 	}
@@ -91,6 +96,30 @@ func (s *system) checkLake(from, to time.Time) {
 	}
 	if slots := int(to.Sub(from) / crashStep); len(want) < 4*slots {
 		s.t.Errorf("the comparison holds only %d samples for %d slots", len(want), slots)
+	}
+}
+
+// checkCooldowns compares the cooldowns in the scaler's state with the actions in
+// the audit log up to a tick.
+func (s *system) checkCooldowns(first, tick time.Time) {
+	s.t.Helper()
+	records, err := journal.New(s.store("data")).Scan(context.Background(), first, tick.Add(time.Second))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var want plan.State
+	for _, r := range records {
+		for _, d := range r.Decisions {
+			want = want.After(d)
+		}
+	}
+	var got struct{ Groups map[string]plan.State }
+	raw, err := os.ReadFile(filepath.Join(s.dir, "data", "scaler", "state.json"))
+	if err == nil {
+		err = json.Unmarshal(raw, &got)
+	}
+	if g := got.Groups["web"]; err != nil || !g.LastOut.Equal(want.LastOut) || !g.LastIn.Equal(want.LastIn) {
+		s.t.Errorf("%s: the cooldowns are %+v, the audit log says %+v: %v", tick, g, want, err)
 	}
 }
 
