@@ -42,6 +42,7 @@
 //	 5. For each group that shall change, the group and the lease are read again. If
 //	    either is not as it was, the intent is skipped. Otherwise the provider is
 //	    called, with a deadline shorter than what is left of the lease.
+//	    All of it ends with the tick, however many groups a hanging provider has.
 //	 6. The record is written. A record that another scaler wrote first stands.
 //	 7. Cooldowns of what was accepted enter the state, the intents leave it.
 //

@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/journal"
+	"github.com/forescale/forescale/scaler/plan"
 )
 
 // checkLake compares the lake with one that an undisturbed collector fills.
@@ -35,6 +39,30 @@ func (s *system) checkLake(from, to time.Time) {
 	}
 	if slots := int(to.Sub(from) / systemStep); len(want) < 4*slots {
 		s.t.Errorf("the comparison holds only %d samples for %d slots", len(want), slots)
+	}
+}
+
+// checkCooldowns compares the cooldowns in the scaler's state with the actions in
+// the audit log up to a tick.
+func (s *system) checkCooldowns(first, tick time.Time) {
+	s.t.Helper()
+	records, err := journal.New(s.store(s.places.data)).Scan(context.Background(), first, tick.Add(time.Second))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var want plan.State
+	for _, r := range records {
+		for _, d := range r.Decisions {
+			want = want.After(d)
+		}
+	}
+	var got struct{ Groups map[string]plan.State }
+	raw, err := os.ReadFile(filepath.Join(s.places.dataDir(), "scaler", "state.json"))
+	if err == nil {
+		err = json.Unmarshal(raw, &got)
+	}
+	if g := got.Groups["web"]; err != nil || !g.LastOut.Equal(want.LastOut) || !g.LastIn.Equal(want.LastIn) {
+		s.t.Errorf("%s: the cooldowns are %+v, the audit log says %+v: %v", tick, g, want, err)
 	}
 }
 

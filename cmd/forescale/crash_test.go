@@ -39,6 +39,7 @@ func TestKilledAtAnyMomentNothingIsLostOrDoubled(t *testing.T) {
 			abandoned[tick] = true
 		} else {
 			s.untilDone("scaler", args...)
+			s.checkCooldowns(begin, tick)
 		}
 		s.startServer()
 	}
