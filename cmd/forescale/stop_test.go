@@ -18,7 +18,7 @@ import (
 )
 
 // soon bounds every wait for something that must happen soon.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // show is a running demo.
 type show struct {
