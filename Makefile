@@ -71,7 +71,7 @@ test: setup ## all tests that need no root and no Debian packages
 
 deb-packages:
 	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus; do \
-	  dpkg -s $$p >/dev/null 2>&1 || missing="$${missing:-} $$p"; done; \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed$$' || missing="$${missing:-} $$p"; done; \
 	if [ -n "$${missing:-}" ]; then \
 	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
