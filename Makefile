@@ -74,7 +74,7 @@ deb-packages:
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed$$' || missing="$${missing:-} $$p"; done; \
 	if [ -n "$${missing:-}" ]; then \
 	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
 test-system: setup deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
