@@ -167,8 +167,11 @@ func TestARequestAtFaultIsAProblemThatNamesTheField(t *testing.T) {
 			}
 		})
 	}
-	if got := r.do(http.MethodPost, api.RoutePredict, []byte(`{"model":"foreign","instances":[[1,2,4]]}`), http.Header{"Content-Type": {"application/json; charset=utf-8"}}, false); string(got.body) != `{"predictions":[[7.25,14]]}` {
-		t.Errorf("the server answers %s", got.body)
+	for kind, described := range map[string]bool{"application/json; charset=utf-8": true, "application/x-www-form-urlencoded": false} {
+		got := r.do(http.MethodPost, api.RoutePredict, []byte(`{"model":"foreign","instances":[[1,2,4]]}`), http.Header{"Content-Type": {kind}}, !described)
+		if string(got.body) != `{"predictions":[[7.25,14]]}` {
+			t.Errorf("%s: the server answers %s", kind, got.body)
+		}
 	}
 }
 
