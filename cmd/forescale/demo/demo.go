@@ -22,9 +22,11 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/collector"
+	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/fleet"
 	"github.com/forescale/forescale/internal/journal"
 	"github.com/forescale/forescale/scaler"
+	"github.com/forescale/forescale/scaler/plan"
 )
 
 // Config says what to replay and how.
@@ -64,11 +66,12 @@ type demo struct {
 	log        *slog.Logger
 	report     Report
 	cloud      *fleet.Cloud
-	endpoint   string // of the cloud
 	stores     stores
 	collector  *collector.Collector
 	server     *child
 	scaler     *scaler.Scaler
+	aws        conf.AWS    // of the cloud
+	files      []io.Closer // logs, closed at the end
 }
 
 // Run replays the workload and returns what came of it. When ctx ends early it
@@ -86,7 +89,10 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		stopCloud()
 		return Report{}, err
 	}
-	d.endpoint = "http://" + l.Addr().String()
+	if d.aws, err = useCloud("http://" + l.Addr().String()); err != nil {
+		stopCloud()
+		return Report{}, errors.Join(err, l.Close())
+	}
 	g.Go(func() error { return fleet.Serve(serving, l, d.cloud) })
 	g.Go(func() error {
 		defer stopCloud()
@@ -126,6 +132,7 @@ func (d *demo) prepare() (err error) {
 	if err != nil {
 		return err
 	}
+	d.files = append(d.files, logs)
 	d.log = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	d.cloud, err = d.newCloud()
 	return err
@@ -188,6 +195,9 @@ func (d *demo) close() {
 	if d.server != nil {
 		d.server.Stop()
 	}
+	for _, f := range d.files {
+		f.Close()
+	}
 	if d.Dir == "" && d.dir != "" {
 		os.RemoveAll(d.dir)
 	}
@@ -247,15 +257,28 @@ func (d *demo) failedDecisions(r api.TickRecord) {
 		if x.Outcome.Status == api.OutcomeFailed {
 			d.failed("decision "+x.Group, errors.New(x.Outcome.Detail))
 		}
-		if x.Group != groupPredictive || x.Forecast == nil || x.Forecast.Error == nil {
-			continue
-		}
-		if x.Forecast.Error.Type == scaler.ProblemGap {
+		switch {
+		case x.Group != groupPredictive || x.Basis == api.BasisPredictive:
+		case x.Forecast == nil:
+			d.failed("forecast "+x.Group, errors.New("there is none"))
+		case x.Forecast.Error == nil: // there was one, and plan refused it
+			d.failed("forecast "+x.Group, errors.New(refusal(x)))
+		case x.Forecast.Error.Type == scaler.ProblemGap:
 			d.report.Gaps++
-		} else {
+		default:
 			d.failed("forecast "+x.Group, x.Forecast.Error)
 		}
 	}
+}
+
+// refusal returns why a decision did without the forecast that it had.
+func refusal(x api.Decision) string {
+	for _, r := range x.Reasons {
+		if r.Rule == plan.RuleForecast || r.Rule == plan.RuleStale {
+			return r.Detail
+		}
+	}
+	return fmt.Sprintf("not used, and the %s decision does not say why", x.Basis)
 }
 
 // summarise turns the audit log and the cloud's account into the report.

@@ -53,9 +53,9 @@ func (d *demo) openStores(ctx context.Context) error {
 	return nil
 }
 
-// aws points every AWS client of this process at the simulated cloud, with
+// useCloud points every AWS client of this process at the simulated cloud, with
 // credentials of its own, so that the user's are neither needed nor sent.
-func (d *demo) aws() (conf.AWS, error) {
+func useCloud(endpoint string) (conf.AWS, error) {
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "simulated", "AWS_SECRET_ACCESS_KEY": "simulated", "AWS_SESSION_TOKEN": "",
 		"AWS_PROFILE": "", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
@@ -65,16 +65,12 @@ func (d *demo) aws() (conf.AWS, error) {
 			return conf.AWS{}, err
 		}
 	}
-	return conf.AWS{Region: "eu-central-1", CloudWatchEndpoint: d.endpoint, AutoScalingEndpoint: d.endpoint}, nil
+	return conf.AWS{Region: "eu-central-1", CloudWatchEndpoint: endpoint, AutoScalingEndpoint: endpoint}, nil
 }
 
 // collect starts the collector and back-fills the history.
 func (d *demo) collect(ctx context.Context) error {
 	if err := d.openStores(ctx); err != nil {
-		return err
-	}
-	aws, err := d.aws()
-	if err != nil {
 		return err
 	}
 	cfg := sources.DefaultConfig()
@@ -88,7 +84,7 @@ func (d *demo) collect(ctx context.Context) error {
 	if err := cfg.Validate(step); err != nil {
 		return err
 	}
-	opened, err := sources.Open(ctx, cfg, sources.Deps{AWS: aws, Step: step, Log: d.log})
+	opened, err := sources.Open(ctx, cfg, sources.Deps{AWS: d.aws, Step: step, Log: d.log})
 	if err != nil {
 		return err
 	}
@@ -152,6 +148,7 @@ func (d *demo) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.files = append(d.files, logs)
 	if d.server, err = startChild(ctx, d.Server, []string{"-config", config}, logs); err != nil {
 		return fmt.Errorf("%w%s", err, lastLine(logs.Name()))
 	}
@@ -171,10 +168,6 @@ func lastLine(path string) string {
 
 // newScaler configures both groups alike but for the signal that steers them.
 func (d *demo) newScaler(ctx context.Context) (err error) {
-	aws, err := d.aws()
-	if err != nil {
-		return err
-	}
 	cfg := scaler.DefaultConfig()
 	cfg.Server, cfg.ID = d.server.URL(), "demo"
 	for _, of := range []struct { // in an order of their own, as the records list them
@@ -187,7 +180,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 		g.Cooldown = scaler.Cooldown{Out: d.load.demand.Step, In: d.load.demand.Step}
 		cfg.Groups = append(cfg.Groups, g)
 	}
-	target, err := targets.Open(ctx, cfg, aws, d.log)
+	target, err := targets.Open(ctx, cfg, d.aws, d.log)
 	if err != nil {
 		return err
 	}
