@@ -10,9 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/trainer/autodiff"
 	"github.com/forescale/forescale/trainer/nn"
 	"github.com/forescale/forescale/trainer/optim"
@@ -20,7 +18,7 @@ import (
 
 // shardRows is the number of windows in a shard. It is fixed, so that the sums
 // of a batch do not depend on how many workers share it.
-const shardRows = 16
+const shardRows = 32
 
 // maxRejected is how many steps in a row may fail to have a finite gradient
 // before training gives up.
@@ -30,115 +28,105 @@ const maxRejected = 20
 // learning rate was lowered.
 var ErrDiverged = errors.New("training diverged")
 
+// schedule says how a network is trained.
+type schedule struct {
+	squared    bool // squared error; otherwise the absolute one
+	batch      int
+	epochs     int
+	epochSteps int // at most so many steps an epoch; 0: all windows
+	rate       float64
+	decay      float64
+	clip       float64
+	plateau    int // epochs without improvement before the rate is halved; 0: never
+	patience   int // epochs without improvement before training stops
+	// anneal lets the rate rise over the first tenth of the steps and fall to zero
+	// along a cosine until the last.
+	anneal bool
+}
+
 // fit is a network being fitted. It is owned by the goroutine that runs it;
 // during a step each shard and each workspace is owned by one worker.
 type fit struct {
-	config Config
-	recipe recipe
-	spec   models.Spec
-	net    nn.Network
-	scale  *scaling
-	parts  *parts
-	weight []float32 // [horizon], of each step ahead in the loss
+	schedule schedule
+	net      nn.Network
+	seed     uint64
+	workers  int
+	progress func(epoch, step, steps int, loss, validation, rate float64, rejected int)
 
 	flat   []float32    // parameters
 	grads  [][]float32  // of each shard of a batch; the first then takes their sum
 	spaces []*workspace // one per worker
 
-	rejected  int     // steps not taken, and epochs taken back
-	failing   int     // of them, those since the last good step
-	slowed    float64 // factor on the learning rate after them
-	epochsRun int
-	seen      int // windows learned from, repetitions included
+	state fitState
+	seen  int // windows learned from, repetitions included
+}
+
+// fitState is what training knows between two epochs, beside the parameters.
+type fitState struct {
+	Epoch    int     // epochs done
+	Rejected int     // steps not taken, and epochs taken back
+	Failing  int     // of them, those since the last good step
+	Slowed   float64 // factor on the learning rate after them
+	Best     []float32
+	Watch    optim.Watch
 }
 
 // workspace is the memory that a worker computes in. What was in it before has
 // no influence on a result.
 type workspace struct {
 	tape   autodiff.Tape[float32]
-	target []float32
+	want   []float32
 	weight []float32
 }
 
-// newFit readies a network for the parts. The scaling is fitted here.
-func newFit(c Config, r recipe, spec models.Spec, p *parts) (*fit, error) {
-	f := &fit{config: c, recipe: r, spec: spec, net: r.network, parts: p, slowed: 1}
-	f.scale = fitScaling(spec, r, p.train)
-	f.net.Lookback, f.net.Channels, f.net.Horizon = spec.Lookback, spec.Channels(), spec.Horizon
-	f.net.Features = len(f.scale.context.center)
-	if r.recent {
-		f.net.Features += spec.Lookback
-	}
-	if err := f.net.Validate(); err != nil {
-		return nil, err
-	}
-	f.weight = horizonWeights(r, spec, p.train)
-	f.flat = f.net.Init(c.Seed)
-	for range (r.batch + shardRows - 1) / shardRows {
+func newFit(net nn.Network, s schedule, seed uint64, workers int) *fit {
+	f := &fit{schedule: s, net: net, seed: seed, workers: workers}
+	f.flat = net.Init(seed)
+	f.state.Slowed = 1
+	for range (s.batch + shardRows - 1) / shardRows {
 		f.grads = append(f.grads, make([]float32, len(f.flat)))
 	}
-	return f, nil
+	return f
 }
 
-// horizonWeights returns the weight of each step ahead in the loss, 1 on
-// average: with the absolute error, each in units of what persistence makes
-// there, so that the far and noisy steps do not drown the near ones.
-func horizonWeights(r recipe, spec models.Spec, s *samples) []float32 {
-	errs := persistenceErrors(s, spec.Lookback, spec.Channels(), spec.Horizon)
-	inverse, sum := make([]float64, len(errs)), 0.0
-	for k, e := range errs {
-		inverse[k] = 1
-		if inv := 1 / e; r.absolute && inv <= math.MaxFloat64 { // false for NaN and infinity
-			inverse[k] = inv
-		}
-		sum += inverse[k]
-	}
-	w := make([]float32, len(errs))
-	for k, inv := range inverse {
-		w[k] = float32(inv * float64(len(w)) / sum)
-	}
-	return w
-}
-
-// run fits the parameters and leaves those with the best validation loss in
-// f.flat.
-func (f *fit) run(ctx context.Context) error {
-	adam := optim.NewAdam(len(f.flat), f.recipe.decay, f.recipe.clip)
-	watch := optim.Watch{Rate: f.recipe.rate, Plateau: f.recipe.plateau, Patience: f.recipe.patience}
-	best := slices.Clone(f.flat)
-	watch.Observe(f.loss(f.parts.validation)) // no epoch counts that is worse than the start
+// run fits the parameters to train and leaves those with the best loss on valid
+// in f.flat.
+func (f *fit) run(ctx context.Context, train, valid *lesson) error {
+	s := f.schedule
+	adam := optim.NewAdam(len(f.flat), s.decay, s.clip)
+	watch := &f.state.Watch
+	*watch = optim.Watch{Rate: s.rate, Plateau: s.plateau, Patience: s.patience}
+	f.state.Best = slices.Clone(f.flat)
+	watch.Observe(f.loss(valid)) // no epoch counts that is worse than the start
 	validation := math.NaN()
-	var started time.Time
-	if f.config.Now != nil {
-		started = f.config.Now()
-	}
-	for epoch := range f.recipe.epochs {
-		batches := f.batches(epoch)
+	for epoch := f.state.Epoch; epoch < s.epochs; epoch++ {
+		batches := f.batches(train, epoch)
 		for i, batch := range batches {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			rate := watch.Rate
-			if f.recipe.anneal {
-				rate *= optim.OneCycle(float64(epoch*len(batches)+i) / float64(f.recipe.epochs*len(batches)))
+			if s.anneal {
+				rate *= optim.OneCycle(float64(epoch*len(batches)+i) / float64(s.epochs*len(batches)))
 			}
-			loss, err := f.step(adam, batch, epoch*len(batches)+i, rate*f.slowed)
+			loss, err := f.step(adam, train, batch, epoch*len(batches)+i, rate*f.state.Slowed)
 			if err != nil {
 				return err
 			}
-			f.report(Progress{Epoch: epoch + 1, Epochs: f.recipe.epochs, Step: i + 1, Steps: len(batches),
-				Loss: loss, Validation: validation, Rate: rate * f.slowed, RejectedUpdates: f.rejected}, started)
+			if f.progress != nil {
+				f.progress(epoch+1, i+1, len(batches), loss, validation, rate*f.state.Slowed, f.state.Rejected)
+			}
 		}
-		f.epochsRun++
-		validation = f.loss(f.parts.validation)
+		f.state.Epoch++
+		validation = f.loss(valid)
 		improved, stop := watch.Observe(validation)
 		switch {
 		case improved:
-			copy(best, f.flat)
+			copy(f.state.Best, f.flat)
 		case math.IsNaN(validation) || math.IsInf(validation, 0):
-			copy(f.flat, best)
-			f.slowed /= 2
-			f.rejected++
+			copy(f.flat, f.state.Best)
+			f.state.Slowed /= 2
+			f.state.Rejected++
 		}
 		if stop {
 			break
@@ -147,27 +135,15 @@ func (f *fit) run(ctx context.Context) error {
 	if watch.Epoch == 0 {
 		return fmt.Errorf("%w: the validation loss was never finite", ErrDiverged)
 	}
-	copy(f.flat, best)
+	copy(f.flat, f.state.Best)
 	return nil
 }
 
-// report calls the progress function with an estimate of the time left.
-func (f *fit) report(p Progress, started time.Time) {
-	if f.config.Progress == nil {
-		return
-	}
-	if f.config.Now != nil {
-		done := float64((p.Epoch-1)*p.Steps+p.Step) / float64(p.Epochs*p.Steps)
-		p.Left = time.Duration(float64(f.config.Now().Sub(started)) * (1/done - 1))
-	}
-	f.config.Progress(p)
-}
-
 // batches returns the training windows of an epoch in a random order.
-func (f *fit) batches(epoch int) [][]int {
-	order := rand.New(rand.NewPCG(f.config.Seed, uint64(epoch))).Perm(f.parts.train.len())
-	size := f.recipe.batch
-	if most := f.recipe.epochSteps * size; most > 0 && most < len(order) {
+func (f *fit) batches(train *lesson, epoch int) [][]int {
+	order := rand.New(rand.NewPCG(f.seed, uint64(epoch))).Perm(train.len())
+	size := f.schedule.batch
+	if most := f.schedule.epochSteps * size; most > 0 && most < len(order) {
 		order = order[:most]
 	}
 	return slices.Collect(slices.Chunk(order, size))
@@ -175,8 +151,8 @@ func (f *fit) batches(epoch int) [][]int {
 
 // step learns from one batch and returns its mean loss. A step whose gradient is
 // not finite is not taken and halves the learning rate for all that follow.
-func (f *fit) step(adam *optim.Adam, batch []int, number int, rate float64) (loss float64, err error) {
-	norm := f.norm(f.parts.train, batch)
+func (f *fit) step(adam *optim.Adam, train *lesson, batch []int, number int, rate float64) (loss float64, err error) {
+	norm := train.norm(batch)
 	if norm == 0 {
 		return 0, nil
 	}
@@ -184,8 +160,8 @@ func (f *fit) step(adam *optim.Adam, batch []int, number int, rate float64) (los
 	losses := make([]float64, n)
 	f.parallel(n, func(i int, w *workspace) {
 		clear(f.grads[i])
-		w.tape.Reset(autodiff.Mix(f.config.Seed^autodiff.Mix(uint64(number)<<20|uint64(i))), true)
-		l := f.forward(w, f.parts.train, batch[i*shardRows:min(len(batch), (i+1)*shardRows)], norm, f.grads[i])
+		w.tape.Reset(autodiff.Mix(f.seed^autodiff.Mix(uint64(number)<<20|uint64(i))), true)
+		l := f.forward(w, train, batch[i*shardRows:min(len(batch), (i+1)*shardRows)], norm, f.grads[i])
 		w.tape.Backward(l)
 		losses[i] = float64(l.Value[0])
 	})
@@ -200,24 +176,24 @@ func (f *fit) step(adam *optim.Adam, batch []int, number int, rate float64) (los
 	}
 	f.seen += len(batch)
 	if _, err := adam.Step(f.flat, total, rate); err == nil {
-		f.failing = 0
+		f.state.Failing = 0
 		return loss, nil
 	}
-	f.rejected++
-	f.failing++
-	f.slowed /= 2
-	if f.failing >= maxRejected {
-		return loss, fmt.Errorf("%w: %d steps in a row without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, f.failing)
+	f.state.Rejected++
+	f.state.Failing++
+	f.state.Slowed /= 2
+	if f.state.Failing >= maxRejected {
+		return loss, fmt.Errorf("%w: %d steps in a row without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, f.state.Failing)
 	}
 	return loss, nil
 }
 
 // norm returns 1 over the number of known targets of a batch, 0 without any.
-func (f *fit) norm(s *samples, batch []int) float32 {
+func (l *lesson) norm(batch []int) float32 {
 	known := 0
 	for _, i := range batch {
-		for _, y := range s.target[i*f.spec.Horizon:][:f.spec.Horizon] {
-			if isKnown(y) {
+		for _, w := range l.weight[i*l.horizon:][:l.horizon] {
+			if w != 0 {
 				known++
 			}
 		}
@@ -228,49 +204,48 @@ func (f *fit) norm(s *samples, batch []int) float32 {
 	return 1 / float32(known)
 }
 
-// forward computes the loss of some windows of s on w's tape. grad may be nil.
-func (f *fit) forward(w *workspace, s *samples, windows []int, norm float32, grad []float32) *autodiff.Node[float32] {
-	y := f.outputs(w, s, windows, grad)
-	H := f.spec.Horizon
-	w.target, w.weight = resized(w.target, len(y.Value)), resized(w.weight, len(y.Value))
-	for b, i := range windows {
-		for k := range H {
-			w.target[b*H+k], w.weight[b*H+k] = 0, 0
-			if v := s.target[i*H+k]; isKnown(v) {
-				w.target[b*H+k] = f.scale.target(s, i, v)
-				w.weight[b*H+k] = norm * f.weight[k]
-			}
+// forward computes the loss of some windows on w's tape. grad may be nil.
+func (f *fit) forward(w *workspace, l *lesson, batch []int, norm float32, grad []float32) *autodiff.Node[float32] {
+	y := f.outputs(w, l, batch, grad)
+	H := l.horizon
+	w.want, w.weight = resized(w.want, len(y.Value)), resized(w.weight, len(y.Value))
+	for b, i := range batch {
+		copy(w.want[b*H:][:H], l.want[i*H:])
+		for k, v := range l.weight[i*H:][:H] {
+			w.weight[b*H+k] = norm * v
 		}
 	}
-	lossOf := autodiff.Squared[float32]
-	if f.recipe.absolute {
-		lossOf = autodiff.Absolute[float32]
+	if f.schedule.squared {
+		return autodiff.Squared(&w.tape, y, w.want, w.weight)
 	}
-	return lossOf(&w.tape, y, w.target, w.weight)
+	return autodiff.Absolute(&w.tape, y, w.want, w.weight)
 }
 
-// outputs runs the network on some windows: [len(windows), horizon], normalised.
-func (f *fit) outputs(w *workspace, s *samples, windows []int, grad []float32) *autodiff.Node[float32] {
-	x := w.tape.Input(f.spec.Lookback*len(windows), f.net.Channels)
-	features := w.tape.Input(len(windows), f.net.Features)
-	for b, i := range windows {
-		f.scale.load(s, i, x, features, b)
+// outputs runs the network on some windows: [len(batch), horizon].
+func (f *fit) outputs(w *workspace, l *lesson, batch []int, grad []float32) *autodiff.Node[float32] {
+	x := w.tape.Input(l.steps*len(batch), l.channels)
+	extra := w.tape.Input(len(batch), l.extra)
+	for b, i := range batch {
+		for t := range l.steps { // time-major
+			copy(x.Row(t*len(batch)+b), l.x[(i*l.steps+t)*l.channels:][:l.channels])
+		}
+		copy(extra.Row(b), l.f[i*l.extra:][:l.extra])
 	}
-	return nn.Forward(&w.tape, &f.net, f.flat, grad, x, features)
+	return nn.Forward(&w.tape, &f.net, f.flat, grad, x, extra)
 }
 
-// loss returns the mean loss over all windows of s, without dropout.
-func (f *fit) loss(s *samples) float64 {
-	all := make([]int, s.len())
+// loss returns the mean loss over all windows, without dropout.
+func (f *fit) loss(l *lesson) float64 {
+	all := make([]int, l.len())
 	for i := range all {
 		all[i] = i
 	}
-	norm := f.norm(s, all)
+	norm := l.norm(all)
 	chunks := slices.Collect(slices.Chunk(all, shardRows))
 	losses := make([]float64, len(chunks))
 	f.parallel(len(chunks), func(i int, w *workspace) {
 		w.tape.Reset(0, false)
-		losses[i] = float64(f.forward(w, s, chunks[i], norm, nil).Value[0])
+		losses[i] = float64(f.forward(w, l, chunks[i], norm, nil).Value[0])
 	})
 	sum := 0.0
 	for _, l := range losses {
@@ -279,23 +254,17 @@ func (f *fit) loss(s *samples) float64 {
 	return sum
 }
 
-// forecasts returns the physical forecasts [N, horizon] of the forward pass.
-func (f *fit) forecasts(s *samples) []float32 {
-	H := f.spec.Horizon
-	out := make([]float32, s.len()*H)
-	n := (s.len() + shardRows - 1) / shardRows
-	f.parallel(n, func(c int, w *workspace) {
-		var windows []int
-		for i := c * shardRows; i < min(s.len(), (c+1)*shardRows); i++ {
-			windows = append(windows, i)
+// answers returns what the network says of all windows: [N, horizon].
+func (f *fit) answers(l *lesson) []float32 {
+	H, N := l.horizon, len(l.x)/(l.steps*l.channels)
+	out := make([]float32, N*H)
+	f.parallel((N+shardRows-1)/shardRows, func(c int, w *workspace) {
+		var batch []int
+		for i := c * shardRows; i < min(N, (c+1)*shardRows); i++ {
+			batch = append(batch, i)
 		}
 		w.tape.Reset(0, false)
-		y := f.outputs(w, s, windows, nil)
-		for b, i := range windows {
-			for k := range H {
-				out[i*H+k] = f.scale.forecast(s, i, y.Row(b)[k])
-			}
-		}
+		copy(out[c*shardRows*H:], f.outputs(w, l, batch, nil).Value)
 	})
 	return out
 }
@@ -303,7 +272,7 @@ func (f *fit) forecasts(s *samples) []float32 {
 // parallel calls work for 0 … n-1, each with the workspace of the goroutine that
 // it runs on, on the configured number of goroutines.
 func (f *fit) parallel(n int, work func(i int, w *workspace)) {
-	workers := f.config.Workers
+	workers := f.workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}

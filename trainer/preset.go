@@ -3,6 +3,7 @@ package trainer
 import (
 	"cmp"
 
+	"github.com/forescale/forescale/trainer/feature"
 	"github.com/forescale/forescale/trainer/nn"
 )
 
@@ -19,44 +20,29 @@ const (
 // recipe is what a preset stands for.
 type recipe struct {
 	lookback, horizon, maxGap int
-	network                   nn.Network // the sizes that do not follow from the data
+	calendar                  bool // clock features and lags, and all that is built on them
+	modes                     []feature.Mode
+	networks                  []networkRecipe
+}
 
-	// change forecasts the change from the last value in units of the usual change;
-	// otherwise the value itself, by its range in the training part.
-	change bool
-	// clock adds the clock and, where the history is long enough, the values a day
-	// and a week before.
-	clock bool
-	// recent adds the target's lookback to the head's input.
-	recent bool
-	// absolute minimises the absolute error, each horizon in units of
-	// persistence's; otherwise the squared error.
-	absolute bool
-
-	batch      int
-	epochs     int
-	epochSteps int // at most so many steps an epoch; 0: all windows
-	rate       float64
-	decay      float64
-	clip       float64
-	plateau    int // epochs without improvement before the rate is halved; 0: never
-	patience   int // epochs without improvement before training stops
-	// anneal lets the rate rise over the first tenth of the steps and fall to zero
-	// along a cosine until the last.
-	anneal bool
+// networkRecipe is a recurrent member.
+type networkRecipe struct {
+	name     string
+	network  nn.Network // the sizes that do not follow from the data
+	seeds    int
+	residual bool // corrects the linear members; otherwise persistence
+	schedule schedule
 }
 
 var presets = map[string]recipe{
-	PresetReference: {
-		lookback: 24, horizon: 1, maxGap: 6,
-		network: nn.Network{Layers: 3, Hidden: 128, Head: 64, Dropout: 0.2},
-		batch:   64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6,
-	},
 	PresetFast: {
-		lookback: 24, horizon: 12, maxGap: 6,
-		network: nn.Network{Layers: 1, Hidden: 32, Head: 48, Linear: true, ZeroOutput: true},
-		change:  true, clock: true, recent: true, absolute: true,
-		batch: 128, epochs: 16, epochSteps: 150, rate: 3e-3, decay: 1e-3, clip: 1, patience: 16, anneal: true,
+		lookback: 36, horizon: 12, maxGap: 6, calendar: true,
+		modes: feature.Modes,
+		networks: []networkRecipe{{
+			name: "residual", residual: true, seeds: 1,
+			network:  nn.Network{Layers: 1, Hidden: 32, Head: 48, Linear: false, ZeroOutput: true},
+			schedule: schedule{batch: 128, epochs: 16, epochSteps: 150, rate: 3e-3, decay: 1e-3, clip: 1, patience: 16, anneal: true},
+		}},
 	},
 }
 
@@ -66,9 +52,5 @@ func (c Config) recipe() recipe {
 	r.lookback = cmp.Or(c.Lookback, r.lookback)
 	r.horizon = cmp.Or(c.Horizon, r.horizon)
 	r.maxGap = min(cmp.Or(c.MaxGap, r.maxGap), r.lookback-1)
-	r.epochs = cmp.Or(c.Epochs, r.epochs)
-	r.patience = cmp.Or(c.Patience, r.patience)
-	r.batch = cmp.Or(c.Batch, r.batch)
-	r.rate = cmp.Or(c.Rate, r.rate)
 	return r
 }

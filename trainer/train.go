@@ -2,14 +2,12 @@ package trainer
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/models"
-	"github.com/forescale/forescale/trainer/onnx"
+	"github.com/forescale/forescale/trainer/feature"
 )
 
 // Result is a trained model with all that is known of it.
@@ -22,104 +20,129 @@ type Result struct {
 	Notes []string
 }
 
-// Train fits a model to the data and measures it on the test part. The error
-// names what of the configuration or the data does not do; ctx ends it between
-// two steps with ctx.Err().
-func Train(ctx context.Context, c Config, d Data) (*Result, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	d, err := d.trimmed(c.Target)
-	if err != nil {
-		return nil, err
-	}
-	var started time.Time
-	if c.Now != nil {
-		started = c.Now()
-	}
+// study is a training: the windows, the parts, and the members as they come.
+type study struct {
+	config Config
+	recipe recipe
+	spec   models.Spec
+	split  score.Split
+	w      *windows
+	folds  []fold
+	train  span
+	valid  span
+	whole  span
+	sets   map[feature.Mode]*feature.Set
+
+	linears []*linearFits
+	// early members saw nothing of the validation part; late ones take their place
+	// in the model.
+	early, late []member
+	unseen      [][]float32
+	final       *combination
+	timing      []string
+}
+
+func newStudy(ctx context.Context, c Config, d Data) (*study, error) {
 	r := c.recipe()
-	spec, notes, err := c.spec(r, d)
+	spec, _, err := c.spec(r, d)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkValues(spec, d); err != nil {
-		return nil, err
-	}
-	p, err := divide(ctx, spec, d)
+	w, split, err := prepare(ctx, spec, d, c.Workers)
 	if err != nil {
 		return nil, err
 	}
-	f, err := newFit(c, r, spec, p)
-	if err != nil {
-		return nil, err
+	s := &study{config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{}}
+	n70, n80 := split.ValidationStart(), split.TestStart()
+	s.train, s.valid, s.whole = span{0, n70}, span{n70, n80}, span{0, n80}
+	a, b := n80*11/16, n80*25/32 // .55 and .625 of all
+	s.folds = []fold{{span{0, a}, span{a, b}}, {span{0, b}, span{b, n70}}, {span{0, n70}, span{n70, n80}}}
+	_, last := w.rows(s.train, spec.Horizon)
+	wide, extra := widths(spec)
+	for _, mode := range r.modes {
+		set := feature.New(spec, mode)
+		set.Fit(w.series[:last*wide], w.context[:last*extra], last)
+		s.sets[mode] = set
 	}
-	if err := f.run(ctx); err != nil {
-		return nil, err
-	}
-	seconds := 0.0
-	if c.Now != nil {
-		seconds = c.Now().Sub(started).Seconds()
-	}
-	res, err := f.result(ctx, d, seconds)
-	if err != nil {
-		return nil, err
-	}
-	res.Notes = append(notes, res.Notes...)
-	if c.Now != nil {
-		res.Manifest.CreatedAt = c.Now().UTC()
-	}
-	return res, nil
+	return s, nil
 }
 
-// result exports the fitted model, checks the export and measures it.
-func (f *fit) result(ctx context.Context, d Data, seconds float64) (*Result, error) {
-	model, err := f.export()
-	if err != nil {
-		return nil, err
-	}
-	program, err := onnx.Load(model)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.verify(program, f.parts.validation.head(runBatch)); err != nil {
-		return nil, err
-	}
-	t, err := test(ctx, program, f.spec, d)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(model)
-	res := &Result{Model: model, Predictions: t.predictions}
-	res.Report = score.Report{
-		Target: f.spec.Target, StepSeconds: f.spec.StepSeconds, Split: f.parts.split, Horizons: t.horizons,
-		Training: score.Training{Epochs: f.epochsRun, Seconds: seconds},
-		Seed:     f.config.Seed, ModelSHA256: hex.EncodeToString(sum[:]),
-	}
-	if seconds > 0 {
-		res.Report.Training.SamplesPerSecond = float64(f.seen) / seconds
-	}
-	golden := f.parts.validation.head(1)
-	res.Manifest = models.Manifest{
-		Groups: []string{d.Grid.Group}, Spec: f.spec, Preset: f.config.Preset, Seed: f.config.Seed,
-		SHA256: res.Report.ModelSHA256, SizeBytes: int64(len(model)),
-		TrainedFrom: d.Grid.Time(0).UTC(), TrainedUntil: d.Grid.Time(f.parts.split.TestStart()).UTC(),
-		Scores: t.horizons,
-		Golden: &models.Golden{Series: golden.series, Context: golden.context, Forecast: f.forecasts(golden)},
-	}
-	res.Notes = f.notes(t)
-	return res, nil
+func (s *study) clock(name string, started time.Time) {
+	s.timing = append(s.timing, fmt.Sprintf("%s %.1fs", name, time.Since(started).Seconds()))
 }
 
-// notes says what a reader of the scores should know.
-func (f *fit) notes(t *tested) (notes []string) {
-	note := func(n int, format string, args ...any) {
-		if n > 0 {
-			notes = append(notes, fmt.Sprintf(format, args...))
+func (s *study) fit(ctx context.Context) error {
+	t0 := time.Now()
+	var linE, linL []member
+	var unseen [][]float32
+	for _, mode := range s.recipe.modes {
+		f, err := fitLinear(ctx, s.w, s.sets[mode], s.folds, s.whole)
+		if err != nil {
+			return err
+		}
+		s.linears = append(s.linears, f)
+		linE, linL, unseen = append(linE, f.early), append(linL, f.member), append(unseen, f.unseen)
+	}
+	lin := weigh("linear", s.w, linE, unseen, 0, s.w.len())
+	late := &combination{label: "linear", members: linL, weights: lin.weights}
+	s.add(lin, late, lin.blend(unseen))
+	s.clock("linear", t0)
+	H := s.spec.Horizon
+	a, b := s.w.rows(s.train, H)
+	c, e := s.w.rows(s.valid, H)
+	pers, _ := newNaive(score.Persistence, s.spec, 0)
+	s.add(&pers, &pers, nil)
+	for label, p := range map[string]int{"seasonal_naive_day": int(24 * time.Hour / s.spec.Step()), "seasonal_naive_week": int(7 * 24 * time.Hour / s.spec.Step())} {
+		if n, ok := newNaive(label, s.spec, p); ok {
+			s.add(&n, &n, nil)
 		}
 	}
-	note(f.parts.train.gaps+f.parts.validation.gaps, "%d windows with gaps were left out of training, %d of validation",
-		f.parts.train.gaps, f.parts.validation.gaps)
-	note(t.fallbacks, "%d test forecasts are the last known value, because their windows have gaps", t.fallbacks)
-	note(f.rejected, "the learning rate was halved %d times because the loss was not finite", f.rejected)
-	return notes
+	for _, nr := range s.recipe.networks {
+		t0 := time.Now()
+		var base, lateBase member = &pers, &pers
+		if nr.residual {
+			base, lateBase = lin, late
+		}
+		mode := s.bestMode()
+		rd := newCorrection(s.w, s.sets[mode], base, a, b)
+		seeds := []uint64{}
+		for i := range nr.seeds {
+			seeds = append(seeds, s.config.Seed+uint64(i)*1000)
+		}
+		net, f, err := fitNetwork(ctx, s.w, nr, rd, [2]int{a, b}, [2]int{c, e}, seeds, s.config.Workers, nil)
+		if err != nil {
+			return err
+		}
+		lr := *rd
+		lr.base = lateBase
+		ln := *net
+		ln.reader = &lr
+		s.add(net, &ln, nil)
+		s.clock(fmt.Sprintf("%s %s epoch %d of %d", nr.name, mode, f.state.Watch.Epoch-1, f.state.Epoch), t0)
+	}
+	return nil
 }
+
+func (s *study) add(early, late member, unseen []float32) {
+	if unseen == nil {
+		unseen = s.w.of(early)
+	}
+	s.early, s.late, s.unseen = append(s.early, early), append(s.late, late), append(s.unseen, unseen)
+}
+
+// bestMode returns the mode whose linear member had the least error on the folds.
+func (s *study) bestMode() feature.Mode {
+	best, mode := 1e300, feature.Raw
+	for _, f := range s.linears {
+		sum := 0.0
+		for k := range s.spec.Horizon {
+			sum += meanErrors(s.w, [][]float32{f.unseen}, 0, s.w.len(), k)[0] / meanErrors(s.w, [][]float32{s.linears[0].unseen}, 0, s.w.len(), k)[0]
+		}
+		if sum < best {
+			best, mode = sum, f.member.set.Mode()
+		}
+	}
+	return mode
+}
+
+func Train(ctx context.Context, c Config, d Data) (*Result, error) { return nil, nil }

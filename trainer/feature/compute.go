@@ -1,0 +1,102 @@
+package feature
+
+import (
+	"math"
+	"slices"
+)
+
+// Workspace is the memory that a goroutine computes features in.
+type Workspace struct {
+	row  []float32 // the window; after relative, the target's values are changes
+	sort []float32
+}
+
+// NewWorkspace returns memory for Compute.
+func (s *Set) NewWorkspace() *Workspace { return &Workspace{row: make([]float32, s.row.len())} }
+
+func (w *Workspace) load(series, context []float32) {
+	for i, v := range series {
+		w.row[i] = min(max(v, -ClipRaw), ClipRaw)
+	}
+	for i, v := range context {
+		w.row[len(series)+i] = min(max(v, -ClipRaw), ClipRaw)
+	}
+}
+
+func (w *Workspace) mean(indices []int) float32 {
+	var sum float32
+	for _, i := range indices {
+		sum += w.row[i]
+	}
+	return sum / float32(len(indices))
+}
+
+// relative loads a window and turns the target's values into changes.
+func (s *Set) relative(w *Workspace, series, context []float32) Frame {
+	w.load(series, context)
+	f := Frame{Mode: s.mode, Last: w.row[s.last], Mean: 1}
+	if s.mode == Ratio {
+		f.Mean = max(w.mean(s.mean), s.floor)
+	}
+	switch s.mode {
+	case Log:
+		last := log1p(f.Last)
+		for _, i := range s.target {
+			w.row[i] = log1p(w.row[i]) - last
+		}
+	case Ratio:
+		for _, i := range s.target {
+			w.row[i] = (w.row[i] - f.Last) / f.Mean
+		}
+	default:
+		for _, i := range s.target {
+			w.row[i] -= f.Last
+		}
+	}
+	return f
+}
+
+// value returns a feature before it is scaled.
+func (w *Workspace) value(f tapped) float32 {
+	switch f.kind {
+	case average:
+		return w.mean(f.from)
+	case median:
+		w.sort = w.sort[:0]
+		for _, i := range f.from {
+			w.sort = append(w.sort, w.row[i])
+		}
+		slices.Sort(w.sort)
+		return w.sort[len(w.sort)/2]
+	case roughness:
+		var sum float32
+		for n, i := range f.from {
+			sum += float32(math.Abs(float64(w.row[i] - w.row[f.less[n]])))
+		}
+		return sum / float32(len(f.from))
+	case other:
+		return w.row[f.from[0]] - w.row[f.less[0]]
+	case clock:
+		return f.coef[0]*w.row[f.from[0]] + f.coef[1]*w.row[f.from[1]]
+	}
+	return w.row[f.from[0]]
+}
+
+// Compute writes the features [Len] of one window and, unless sequence is nil,
+// its sequence [Window, Channels], and returns what changes are relative to.
+func (s *Set) Compute(w *Workspace, series, context, features, sequence []float32) Frame {
+	frame := s.relative(w, series, context)
+	for j, f := range s.features {
+		features[j] = s.scaling[j].apply(w.value(f))
+	}
+	if sequence != nil {
+		for j, f := range s.steps {
+			sequence[j] = s.steady[j%s.channels].apply(w.value(f))
+		}
+	}
+	return frame
+}
+
+func (s scaling) apply(v float32) float32 {
+	return min(max((v-s.center)*s.inverse, -clipAt), clipAt)
+}
