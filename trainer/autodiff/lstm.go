@@ -131,7 +131,7 @@ func (l *lstm[T]) weightGradients(from, to int) {
 		kernel.GemmPacked(H, kernel.TransposeOf(l.states[at*H:], H), &l.packedDZ, l.r.Grad, G, l.r.begin())
 	}
 	if l.b.Grad != nil {
-		addRows(l.b.gradient(), dz)
+		kernel.AddRows(l.b.gradient(), dz)
 	}
 }
 

@@ -33,9 +33,7 @@ func newDense[T Float](t *Tape[T], x, w, b *Node[T], relu bool) *Node[T] {
 	}
 	kernel.Gemm(n, d, c, kernel.Of(x.Value, c), kernel.Of(w.Value, d), o.y.Value, d, b != nil)
 	if relu {
-		for i, v := range o.y.Value {
-			o.y.Value[i] = max(v, 0)
-		}
+		kernel.ReLU(o.y.Value, o.y.Value)
 	}
 	t.record(o.y, o)
 	return o.y
@@ -45,11 +43,7 @@ func (o *dense[T]) backward() {
 	n, c, d := o.x.Rows, o.x.Cols, o.w.Cols
 	dz := o.y.Grad
 	if o.relu {
-		for i, v := range o.y.Value {
-			if !(v > 0) {
-				dz[i] = 0
-			}
-		}
+		kernel.ReLUBackward(dz, o.y.Value)
 	}
 	if o.x.Grad != nil {
 		kernel.Gemm(n, c, d, kernel.Of(dz, d), kernel.TransposeOf(o.w.Value, d), o.x.Grad, c, o.x.begin())
@@ -58,7 +52,7 @@ func (o *dense[T]) backward() {
 		kernel.Gemm(c, d, n, kernel.TransposeOf(o.x.Value, c), kernel.Of(dz, d), o.w.Grad, d, o.w.begin())
 	}
 	if o.b != nil && o.b.Grad != nil {
-		addRows(o.b.gradient(), dz)
+		kernel.AddRows(o.b.gradient(), dz)
 	}
 }
 
@@ -68,9 +62,7 @@ func (o *dense[T]) backward() {
 func ReLU[T Float](t *Tape[T], x *Node[T]) *Node[T] {
 	o := operationOf[relu[T]](t)
 	*o = relu[T]{x: x, y: t.result(x.Rows, x.Cols, x)}
-	for i, v := range x.Value {
-		o.y.Value[i] = max(v, 0)
-	}
+	kernel.ReLU(o.y.Value, x.Value)
 	t.record(o.y, o)
 	return o.y
 }
@@ -107,7 +99,7 @@ type sum[T Float] struct{ a, b, y *Node[T] }
 func (o *sum[T]) backward() {
 	for _, operand := range [...]*Node[T]{o.a, o.b} {
 		if operand.Grad != nil {
-			add(operand.gradient(), o.y.Grad)
+			kernel.AddTo(operand.gradient(), o.y.Grad)
 		}
 	}
 }
@@ -147,7 +139,7 @@ func (o *concat[T]) backward() {
 		if x.Grad != nil {
 			dx := x.gradient()
 			for row := range x.Rows {
-				add(dx[row*x.Cols:][:x.Cols], o.y.Grad[row*o.y.Cols+from:])
+				kernel.AddTo(dx[row*x.Cols:], o.y.Grad[row*o.y.Cols+from:][:x.Cols])
 			}
 		}
 		from += x.Cols
@@ -168,20 +160,5 @@ func Rows[T Float](t *Tape[T], x *Node[T], from, to int) *Node[T] {
 func fillRows[T Float](m, row []T) {
 	for ; len(m) > 0; m = m[len(row):] {
 		copy(m, row)
-	}
-}
-
-// addRows adds the column sums of m to sum.
-func addRows[T Float](sum, m []T) {
-	for ; len(m) > 0; m = m[len(sum):] {
-		add(sum, m)
-	}
-}
-
-// add adds the head of src to dst.
-func add[T Float](dst, src []T) {
-	src = src[:len(dst)]
-	for i, v := range src {
-		dst[i] += v
 	}
 }

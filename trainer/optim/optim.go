@@ -33,13 +33,6 @@ type Adam struct {
 	steps    int
 }
 
-// The constants of Adam, at the values that its paper recommends; kernel.Adam has
-// them too.
-const (
-	beta1 = 0.9
-	beta2 = 0.999
-)
-
 // NewAdam returns an optimiser for n parameters.
 func NewAdam(n int, decay, clipNorm float64) *Adam {
 	return &Adam{Decay: decay, ClipNorm: clipNorm, m: make([]float32, n), v: make([]float32, n)}
@@ -75,8 +68,8 @@ func (a *Adam) Begin(squares, rate float64) (Update, error) {
 		u.clip = float32(a.ClipNorm / u.Norm)
 	}
 	a.steps++
-	u.scale = float32(rate / (1 - math.Pow(beta1, float64(a.steps))))
-	u.root = float32(1 / math.Sqrt(1-math.Pow(beta2, float64(a.steps))))
+	u.scale = float32(rate / (1 - math.Pow(kernel.Beta1, float64(a.steps))))
+	u.root = float32(1 / math.Sqrt(1-math.Pow(kernel.Beta2, float64(a.steps))))
 	u.shrink = float32(rate * a.Decay)
 	return u, nil
 }
