@@ -64,6 +64,11 @@ func Gemm[T Float](m, n, k int, a, b Operand[T], c []T, ldc int, accumulate bool
 		}
 		return
 	}
+	if a32, ok := any(a.Data).([]float32); ok && active != portable {
+		gemm32(m, n, k, Operand[float32]{a32, a.Stride, a.Trans},
+			Operand[float32]{any(b.Data).([]float32), b.Stride, b.Trans}, any(c).([]float32), ldc, accumulate)
+		return
+	}
 	gemmPortable(m, n, k, a, b, c, ldc, accumulate)
 }
 
@@ -80,21 +85,33 @@ func clearMatrix[T Float](m, n int, c []T, ldc int) {
 // training step, multiply by them at every time step. It may be read from many
 // goroutines at once, but not while it is packed. The zero value is ready to use.
 type Packed[T Float] struct {
-	k, n int
-	data []T
+	k, n  int
+	panel int // columns of a panel; 0: the rows of B lie one after the other
+	data  []T // panel after panel, each k rows, the last one filled up with zeros
 }
 
 // Pack takes b [k, n] in, copying it. It allocates only when p has never held
 // as many elements.
 func (p *Packed[T]) Pack(k, n int, b Operand[T]) {
 	b.check(k, n)
-	p.k, p.n = k, n
-	if size := k * n; cap(p.data) < size {
-		p.data = make([]T, size)
-	} else {
-		p.data = p.data[:size]
+	p.k, p.n, p.panel = k, n, 0
+	b32, single := any(b.Data).([]float32)
+	if single {
+		p.panel = active.panel()
 	}
-	packRows(p.data, n, k, n, b)
+	size := k * n
+	if p.panel > 0 {
+		size = k * ((n + p.panel - 1) / p.panel * p.panel)
+	}
+	if cap(p.data) < size {
+		p.data = make([]T, size)
+	}
+	p.data = p.data[:size]
+	if p.panel > 0 {
+		packPanels(any(p.data).([]float32), p.panel, k, n, Operand[float32]{b32, b.Stride, b.Trans})
+	} else {
+		packRows(p.data, n, k, n, b)
+	}
 }
 
 // packRows copies b [k, n] to dst, whose rows are width elements apart.
@@ -125,6 +142,10 @@ func GemmPacked[T Float](m int, a Operand[T], b *Packed[T], c []T, ldc int, accu
 		if !accumulate {
 			clearMatrix(m, b.n, c, ldc)
 		}
+		return
+	}
+	if b.panel > 0 {
+		gemmPacked32(m, Operand[float32]{any(a.Data).([]float32), a.Stride, a.Trans}, any(b).(*Packed[float32]), any(c).([]float32), ldc, accumulate)
 		return
 	}
 	gemmPortable(m, b.n, b.k, a, Of(b.data, b.n), c, ldc, accumulate)

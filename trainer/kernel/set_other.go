@@ -1,3 +1,5 @@
+//go:build !amd64
+
 package kernel
 
 // supported returns the kernel sets that work here, worst first.
