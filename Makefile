@@ -31,7 +31,7 @@ SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-sh
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup build demo test test-system race bench fuzz lint clean deb-packages
+.PHONY: help setup build demo test test-system race bench bench-trainer fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -85,6 +85,10 @@ race: setup ## all tests under the race detector
 
 bench: setup ## every benchmark
 	$(TEST_ENV) go test -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./...
+
+bench-trainer: ## training speed beside PyTorch's (FORESCALE_PEERS; python3-torch and libopenblas0-pthread)
+	mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/bench-trainer ./cmd/bench-trainer
+	bin/bench-trainer $(BENCHFLAGS)
 
 FUZZTIME ?= 30s
 fuzz: setup ## run every fuzz target for FUZZTIME

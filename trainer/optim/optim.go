@@ -8,6 +8,8 @@ package optim
 import (
 	"errors"
 	"math"
+
+	"github.com/forescale/forescale/trainer/kernel"
 )
 
 // ErrNotFinite says that a gradient held NaN or infinity. The parameters were
@@ -31,13 +33,6 @@ type Adam struct {
 	steps    int
 }
 
-// The constants of Adam, at the values that its paper recommends.
-const (
-	beta1   = 0.9
-	beta2   = 0.999
-	epsilon = 1e-8
-)
-
 // NewAdam returns an optimiser for n parameters.
 func NewAdam(n int, decay, clipNorm float64) *Adam {
 	return &Adam{Decay: decay, ClipNorm: clipNorm, m: make([]float32, n), v: make([]float32, n)}
@@ -46,30 +41,43 @@ func NewAdam(n int, decay, clipNorm float64) *Adam {
 // Step moves x against the gradient. It returns the gradient's norm before
 // clipping, or ErrNotFinite, having changed nothing.
 func (a *Adam) Step(x, gradient []float32, rate float64) (norm float64, err error) {
-	sum := 0.0
-	for _, g := range gradient {
-		sum += float64(g) * float64(g)
+	u, err := a.Begin(kernel.SumSquares(gradient), rate)
+	if err == nil {
+		u.Apply(x, gradient, 0, len(x))
 	}
-	if norm = math.Sqrt(sum); math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return norm, ErrNotFinite
+	return u.Norm, err
+}
+
+// Update is a step that has begun: all that depends on the whole gradient is
+// known, and each part of the parameters may now be moved on its own.
+type Update struct {
+	Norm                      float64 // of the gradient before clipping
+	adam                      *Adam
+	clip, scale, root, shrink float32
+}
+
+// Begin counts a step with a gradient of which the sum of the squares is given.
+// With ErrNotFinite nothing has changed; otherwise the caller applies the update
+// to all parameters, in parts that do not overlap, before the next step begins.
+func (a *Adam) Begin(squares, rate float64) (Update, error) {
+	u := Update{Norm: math.Sqrt(squares), adam: a, clip: 1}
+	if math.IsNaN(u.Norm) || math.IsInf(u.Norm, 0) {
+		return u, ErrNotFinite
 	}
-	clip := float32(1)
-	if a.ClipNorm > 0 && norm > a.ClipNorm {
-		clip = float32(a.ClipNorm / norm)
+	if a.ClipNorm > 0 && u.Norm > a.ClipNorm {
+		u.clip = float32(a.ClipNorm / u.Norm)
 	}
 	a.steps++
-	correct1 := 1 - math.Pow(beta1, float64(a.steps))
-	correct2 := 1 - math.Pow(beta2, float64(a.steps))
-	scale, root := float32(rate/correct1), float32(1/math.Sqrt(correct2))
-	shrink := float32(rate * a.Decay)
-	m, v := a.m[:len(x)], a.v[:len(x)]
-	for i, g := range gradient[:len(x)] {
-		g *= clip
-		m[i] = beta1*m[i] + (1-beta1)*g
-		v[i] = beta2*v[i] + (1-beta2)*g*g
-		x[i] -= scale*m[i]/(float32(math.Sqrt(float64(v[i])))*root+epsilon) + shrink*x[i]
-	}
-	return norm, nil
+	u.scale = float32(rate / (1 - math.Pow(kernel.Beta1, float64(a.steps))))
+	u.root = float32(1 / math.Sqrt(1-math.Pow(kernel.Beta2, float64(a.steps))))
+	u.shrink = float32(rate * a.Decay)
+	return u, nil
+}
+
+// Apply moves the parameters [from, to) of x. Parts that do not overlap may be
+// applied at the same time.
+func (u Update) Apply(x, gradient []float32, from, to int) {
+	kernel.Adam(x[from:to], u.adam.m[from:to], u.adam.v[from:to], gradient[from:to], u.clip, u.scale, u.root, u.shrink)
 }
 
 // Watch follows the validation loss over the epochs: it keeps the best, halves

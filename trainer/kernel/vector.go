@@ -1,0 +1,119 @@
+package kernel
+
+// CellForward turns one row of an LSTM step, of H = len(h) units, from
+// pre-activations into gates and states. z [4H] holds the pre-activations of the
+// gates in the order i, o, f, g and becomes the gates; before [H] is the cell
+// state of the step before, or nil for zeros:
+//
+//	i, o, f = sigmoid(z_i, z_o, z_f),  g = tanh(z_g)
+//	c = f before + i g
+//	tanhC = tanh(c)
+//	h = o tanhC
+//
+// c, tanhC and h [H] are overwritten; no two of the slices may overlap. It panics
+// when a slice is too short.
+func CellForward[T Float](z, before, c, tanhC, h []T) {
+	H := len(h)
+	z, c, tanhC = z[:4*H], c[:H], tanhC[:H]
+	if before != nil {
+		before = before[:H]
+	}
+	cellForwardPortable(z, before, c, tanhC, h)
+}
+
+// CellBackward goes back through [CellForward] for one row of H = len(dh) units.
+// dh [H] is the gradient of h, dc [H] that of c as the following step left it.
+// z [4H] holds the gates and becomes the gradients dz of their pre-activations;
+// dc becomes what the step before receives:
+//
+//	dc' = dh o (1 - tanhC²) + dc
+//	dz_i = dc' g i (1-i),  dz_o = dh tanhC o (1-o)
+//	dz_f = dc' before f (1-f),  dz_g = dc' i (1-g²)
+//	dc = dc' f
+//
+// A nil before is zeros. No two of the slices may overlap. It panics when a slice
+// is too short.
+func CellBackward[T Float](z, before, tanhC, dh, dc []T) {
+	H := len(dh)
+	z, tanhC, dc = z[:4*H], tanhC[:H], dc[:H]
+	if before != nil {
+		before = before[:H]
+	}
+	cellBackwardPortable(z, before, tanhC, dh, dc)
+}
+
+// ReLU computes dst = max(src, 0). NaN stays NaN. dst may be src. It panics when
+// dst is shorter than src, as all functions below do.
+func ReLU[T Float](dst, src []T) {
+	reluPortable(dst[:len(src)], src)
+}
+
+// ReLUBackward zeroes dst where src is not positive: with src what [ReLU] took in
+// or returned, it turns the gradient of the output, in place, into that of the input.
+func ReLUBackward[T Float](dst, src []T) {
+	reluBackwardPortable(dst[:len(src)], src)
+}
+
+// AddTo computes dst += src.
+func AddTo[T Float](dst, src []T) {
+	addPortable(dst[:len(src)], src)
+}
+
+// Axpy computes dst += alpha src.
+func Axpy[T Float](dst []T, alpha T, src []T) {
+	axpyPortable(dst[:len(src)], alpha, src)
+}
+
+// MulTo computes dst *= src: a dropout mask on the way forward.
+func MulTo[T Float](dst, src []T) {
+	mulPortable(dst[:len(src)], src)
+}
+
+// MulAdd computes dst += a b: a dropout mask on the way back.
+func MulAdd[T Float](dst, a, b []T) {
+	mulAddPortable(dst[:len(a)], a, b[:len(a)])
+}
+
+// AddRows adds the column sums of m [rows, len(sum)], whose rows lie one after
+// the other, to sum, row by row in order: the gradient of a bias. It panics when
+// m is not made of whole rows.
+func AddRows[T Float](sum, m []T) {
+	n := len(sum)
+	if len(m) > 0 && (n == 0 || len(m)%n != 0) {
+		panic("kernel: AddRows: m is not made of whole rows")
+	}
+	for ; len(m) > 0; m = m[n:] {
+		AddTo(sum, m[:n])
+	}
+}
+
+// The constants of Adam, at the values that its paper recommends.
+// Source: Kingma and Ba 2015.
+const (
+	Beta1   = 0.9
+	Beta2   = 0.999
+	Epsilon = 1e-8
+)
+
+// Adam moves parameters x against their gradient g, element by element, and
+// keeps the moments m and v:
+//
+//	g' = clip g
+//	m = β1 m + (1-β1) g'
+//	v = β2 v + (1-β2) g'²
+//	x = x - (scale m / (root √v + ε) + shrink x)
+//
+// With the rate and the step number t, scale is rate/(1-β1^t), root is
+// 1/√(1-β2^t) and shrink is the rate times the decoupled weight decay. It panics
+// when a slice is shorter than g.
+func Adam(x, m, v, g []float32, clip, scale, root, shrink float32) {
+	n := len(g)
+	adamPortable(x[:n], m[:n], v[:n], g, clip, scale, root, shrink)
+}
+
+// SumSquares returns Σ x², summed in float64. Element i adds to partial sum i mod
+// 16 and the partial sums are added pairwise, so that the result is the same
+// for every kernel set.
+func SumSquares(x []float32) float64 {
+	return sumSquaresPortable(x)
+}
