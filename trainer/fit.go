@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/forescale/forescale/trainer/autodiff"
+	"github.com/forescale/forescale/trainer/engine"
 	"github.com/forescale/forescale/trainer/nn"
 	"github.com/forescale/forescale/trainer/optim"
 )
@@ -44,98 +42,116 @@ type schedule struct {
 	anneal bool
 }
 
-// fit is a network being fitted. It is owned by the goroutine that runs it;
-// during a step each shard and each workspace is owned by one worker.
+// fit is a network being fitted, or one that answers. It is owned by the
+// goroutine that uses it.
 type fit struct {
 	schedule schedule
 	net      nn.Network
 	seed     uint64
-	workers  int
-	progress func(epoch, step, steps int, loss, validation, rate float64, rejected int)
-
-	flat   []float32    // parameters
-	grads  [][]float32  // of each shard of a batch; the first then takes their sum
-	spaces []*workspace // one per worker
+	runner   *engine.Runner
+	adam     *optim.Adam
+	// each, when set, is called after every step.
+	each func(p Progress)
+	// keep, when set, is called with the state after every epoch.
+	keep func(fitState) error
 
 	state fitState
 	seen  int // windows learned from, repetitions included
 }
 
-// fitState is what training knows between two epochs, beside the parameters.
+// fitState is all that training knows between two epochs.
 type fitState struct {
+	Params   []float32
+	Best     []float32 // those with the best validation loss
+	Adam     optim.State
+	Watch    optim.Watch
 	Epoch    int     // epochs done
+	Stopped  bool    // no epoch is to follow
 	Rejected int     // steps not taken, and epochs taken back
 	Failing  int     // of them, those since the last good step
 	Slowed   float64 // factor on the learning rate after them
-	Best     []float32
-	Watch    optim.Watch
-}
-
-// workspace is the memory that a worker computes in. What was in it before has
-// no influence on a result.
-type workspace struct {
-	tape   autodiff.Tape[float32]
-	want   []float32
-	weight []float32
+	Loss     float64 // on the validation part after the last epoch
 }
 
 func newFit(net nn.Network, s schedule, seed uint64, workers int) *fit {
-	f := &fit{schedule: s, net: net, seed: seed, workers: workers}
-	f.flat = net.Init(seed)
-	f.state.Slowed = 1
-	for range (s.batch + shardRows - 1) / shardRows {
-		f.grads = append(f.grads, make([]float32, len(f.flat)))
-	}
+	f := &fit{schedule: s, net: net, seed: seed}
+	f.state.Params = net.Init(seed)
+	f.state.Slowed, f.state.Loss = 1, math.NaN()
+	f.state.Watch = optim.Watch{Rate: s.rate, Plateau: s.plateau, Patience: s.patience}
+	f.adam = optim.NewAdam(len(f.state.Params), s.decay, s.clip)
+	f.runner = engine.New(len(f.state.Params), shardRows, workers)
 	return f
 }
 
+// resume goes on from a state that keep was given by a fit of the same network.
+func (f *fit) resume(s fitState) error {
+	if len(s.Params) != len(f.state.Params) || len(s.Best) != len(s.Params) {
+		return fmt.Errorf("the checkpoint is of a network with %d parameters, this one has %d", len(s.Params), len(f.state.Params))
+	}
+	f.state = s
+	return f.adam.Restore(s.Adam)
+}
+
 // run fits the parameters to train and leaves those with the best loss on valid
-// in f.flat.
+// in f.state.Params.
 func (f *fit) run(ctx context.Context, train, valid *lesson) error {
 	s := f.schedule
-	adam := optim.NewAdam(len(f.flat), s.decay, s.clip)
-	watch := &f.state.Watch
-	*watch = optim.Watch{Rate: s.rate, Plateau: s.plateau, Patience: s.patience}
-	f.state.Best = slices.Clone(f.flat)
-	watch.Observe(f.loss(valid)) // no epoch counts that is worse than the start
-	validation := math.NaN()
-	for epoch := f.state.Epoch; epoch < s.epochs; epoch++ {
-		batches := f.batches(train, epoch)
-		for i, batch := range batches {
-			if err := ctx.Err(); err != nil {
+	if f.state.Best == nil {
+		f.state.Best = slices.Clone(f.state.Params)
+		f.state.Watch.Observe(f.loss(valid)) // no epoch counts that is worse than the start
+	}
+	for epoch := f.state.Epoch; epoch < s.epochs && !f.state.Stopped; epoch++ {
+		if err := f.epoch(ctx, train, valid, epoch); err != nil {
+			return err
+		}
+		if f.keep != nil {
+			f.state.Adam = f.adam.State()
+			if err := f.keep(f.state); err != nil {
 				return err
 			}
-			rate := watch.Rate
-			if s.anneal {
-				rate *= optim.OneCycle(float64(epoch*len(batches)+i) / float64(s.epochs*len(batches)))
-			}
-			loss, err := f.step(adam, train, batch, epoch*len(batches)+i, rate*f.state.Slowed)
-			if err != nil {
-				return err
-			}
-			if f.progress != nil {
-				f.progress(epoch+1, i+1, len(batches), loss, validation, rate*f.state.Slowed, f.state.Rejected)
-			}
-		}
-		f.state.Epoch++
-		validation = f.loss(valid)
-		improved, stop := watch.Observe(validation)
-		switch {
-		case improved:
-			copy(f.state.Best, f.flat)
-		case math.IsNaN(validation) || math.IsInf(validation, 0):
-			copy(f.flat, f.state.Best)
-			f.state.Slowed /= 2
-			f.state.Rejected++
-		}
-		if stop {
-			break
 		}
 	}
-	if watch.Epoch == 0 {
+	if f.state.Watch.Epoch == 0 {
 		return fmt.Errorf("%w: the validation loss was never finite", ErrDiverged)
 	}
-	copy(f.flat, f.state.Best)
+	copy(f.state.Params, f.state.Best)
+	return nil
+}
+
+// epoch learns from every batch once and judges the result.
+func (f *fit) epoch(ctx context.Context, train, valid *lesson, epoch int) error {
+	s, st := f.schedule, &f.state
+	batches := f.batches(train, epoch)
+	for i, batch := range batches {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		number := epoch*len(batches) + i
+		rate := st.Watch.Rate * st.Slowed
+		if s.anneal {
+			rate *= optim.OneCycle(float64(number) / float64(s.epochs*len(batches)))
+		}
+		loss, err := f.step(train, batch, number, rate)
+		if err != nil {
+			return err
+		}
+		if f.each != nil {
+			f.each(Progress{Epoch: epoch + 1, Epochs: s.epochs, Step: i + 1, Steps: len(batches),
+				Loss: loss, Validation: st.Loss, Rate: rate, RejectedUpdates: st.Rejected})
+		}
+	}
+	st.Epoch++
+	st.Loss = f.loss(valid)
+	improved, stop := st.Watch.Observe(st.Loss)
+	switch {
+	case improved:
+		copy(st.Best, st.Params)
+	case math.IsNaN(st.Loss) || math.IsInf(st.Loss, 0):
+		copy(st.Params, st.Best)
+		st.Slowed /= 2
+		st.Rejected++
+	}
+	st.Stopped = stop
 	return nil
 }
 
@@ -151,39 +167,26 @@ func (f *fit) batches(train *lesson, epoch int) [][]int {
 
 // step learns from one batch and returns its mean loss. A step whose gradient is
 // not finite is not taken and halves the learning rate for all that follow.
-func (f *fit) step(adam *optim.Adam, train *lesson, batch []int, number int, rate float64) (loss float64, err error) {
+func (f *fit) step(train *lesson, batch []int, number int, rate float64) (loss float64, err error) {
 	norm := train.norm(batch)
 	if norm == 0 {
 		return 0, nil
 	}
-	n := (len(batch) + shardRows - 1) / shardRows
-	losses := make([]float64, n)
-	f.parallel(n, func(i int, w *workspace) {
-		clear(f.grads[i])
-		w.tape.Reset(autodiff.Mix(f.seed^autodiff.Mix(uint64(number)<<20|uint64(i))), true)
-		l := f.forward(w, train, batch[i*shardRows:min(len(batch), (i+1)*shardRows)], norm, f.grads[i])
-		w.tape.Backward(l)
-		losses[i] = float64(l.Value[0])
+	key := autodiff.Mix(f.seed ^ autodiff.Mix(uint64(number)))
+	st := &f.state
+	loss, err = f.runner.Step(f.adam, st.Params, rate, len(batch), key, func(s *engine.Shard) *autodiff.Node[float32] {
+		return f.lossOf(s, train, batch[s.From:s.To], norm)
 	})
-	total := f.grads[0]
-	for i := range n { // in this order, always
-		loss += losses[i]
-		if i > 0 {
-			for j, g := range f.grads[i] {
-				total[j] += g
-			}
-		}
-	}
 	f.seen += len(batch)
-	if _, err := adam.Step(f.flat, total, rate); err == nil {
-		f.state.Failing = 0
+	if err == nil {
+		st.Failing = 0
 		return loss, nil
 	}
-	f.state.Rejected++
-	f.state.Failing++
-	f.state.Slowed /= 2
-	if f.state.Failing >= maxRejected {
-		return loss, fmt.Errorf("%w: %d steps in a row without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, f.state.Failing)
+	st.Rejected++
+	st.Failing++
+	st.Slowed /= 2
+	if st.Failing >= maxRejected {
+		return loss, fmt.Errorf("%w: %d steps in a row without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, st.Failing)
 	}
 	return loss, nil
 }
@@ -204,103 +207,63 @@ func (l *lesson) norm(batch []int) float32 {
 	return 1 / float32(known)
 }
 
-// forward computes the loss of some windows on w's tape. grad may be nil.
-func (f *fit) forward(w *workspace, l *lesson, batch []int, norm float32, grad []float32) *autodiff.Node[float32] {
-	y := f.outputs(w, l, batch, grad)
+// lossOf computes the loss of some windows on a shard's tape.
+func (f *fit) lossOf(s *engine.Shard, l *lesson, batch []int, norm float32) *autodiff.Node[float32] {
+	y := f.outputs(s, l, batch)
 	H := l.horizon
-	w.want, w.weight = resized(w.want, len(y.Value)), resized(w.weight, len(y.Value))
+	want, weight := s.Tape.Input(y.Rows, H).Value, s.Tape.Input(y.Rows, H).Value
 	for b, i := range batch {
-		copy(w.want[b*H:][:H], l.want[i*H:])
+		copy(want[b*H:][:H], l.want[i*H:])
 		for k, v := range l.weight[i*H:][:H] {
-			w.weight[b*H+k] = norm * v
+			weight[b*H+k] = norm * v
 		}
 	}
 	if f.schedule.squared {
-		return autodiff.Squared(&w.tape, y, w.want, w.weight)
+		return autodiff.Squared(s.Tape, y, want, weight)
 	}
-	return autodiff.Absolute(&w.tape, y, w.want, w.weight)
+	return autodiff.Absolute(s.Tape, y, want, weight)
 }
 
 // outputs runs the network on some windows: [len(batch), horizon].
-func (f *fit) outputs(w *workspace, l *lesson, batch []int, grad []float32) *autodiff.Node[float32] {
-	x := w.tape.Input(l.steps*len(batch), l.channels)
-	extra := w.tape.Input(len(batch), l.extra)
+func (f *fit) outputs(s *engine.Shard, l *lesson, batch []int) *autodiff.Node[float32] {
+	x := s.Tape.Input(l.steps*len(batch), l.channels)
+	extra := s.Tape.Input(len(batch), l.extra)
 	for b, i := range batch {
 		for t := range l.steps { // time-major
 			copy(x.Row(t*len(batch)+b), l.x[(i*l.steps+t)*l.channels:][:l.channels])
 		}
 		copy(extra.Row(b), l.f[i*l.extra:][:l.extra])
 	}
-	return nn.Forward(&w.tape, &f.net, f.flat, grad, x, extra)
+	return nn.Forward(s.Tape, &f.net, f.state.Params, s.Grad, x, extra)
 }
 
 // loss returns the mean loss over all windows, without dropout.
 func (f *fit) loss(l *lesson) float64 {
-	all := make([]int, l.len())
-	for i := range all {
-		all[i] = i
-	}
+	all := iota(l.len())
 	norm := l.norm(all)
-	chunks := slices.Collect(slices.Chunk(all, shardRows))
-	losses := make([]float64, len(chunks))
-	f.parallel(len(chunks), func(i int, w *workspace) {
-		w.tape.Reset(0, false)
-		losses[i] = float64(f.forward(w, l, chunks[i], norm, nil).Value[0])
+	return f.runner.Loss(len(all), func(s *engine.Shard) *autodiff.Node[float32] {
+		return f.lossOf(s, l, all[s.From:s.To], norm)
 	})
-	sum := 0.0
-	for _, l := range losses {
-		sum += l
-	}
-	return sum
 }
 
-// answers returns what the network says of all windows: [N, horizon].
-func (f *fit) answers(l *lesson) []float32 {
-	H, N := l.horizon, len(l.x)/(l.steps*l.channels)
-	out := make([]float32, N*H)
-	f.parallel((N+shardRows-1)/shardRows, func(c int, w *workspace) {
-		var batch []int
-		for i := c * shardRows; i < min(N, (c+1)*shardRows); i++ {
-			batch = append(batch, i)
-		}
-		w.tape.Reset(0, false)
-		copy(out[c*shardRows*H:], f.outputs(w, l, batch, nil).Value)
+// answers returns what a network with these parameters says of all windows:
+// [N, horizon].
+func answers(net nn.Network, params []float32, l *lesson, workers int) []float32 {
+	N := len(l.x) / (l.steps * l.channels)
+	f := fit{net: net, state: fitState{Params: params}}
+	out, all := make([]float32, N*l.horizon), iota(N)
+	parallel(workers, (N+shardRows-1)/shardRows, func(c int) {
+		from, to := c*shardRows, min(N, (c+1)*shardRows)
+		shard := engine.Shard{From: from, To: to, Tape: &autodiff.Tape[float32]{}}
+		copy(out[from*l.horizon:], f.outputs(&shard, l, all[from:to]).Value)
 	})
 	return out
 }
 
-// parallel calls work for 0 … n-1, each with the workspace of the goroutine that
-// it runs on, on the configured number of goroutines.
-func (f *fit) parallel(n int, work func(i int, w *workspace)) {
-	workers := f.workers
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
+func iota(n int) []int {
+	s := make([]int, n)
+	for i := range s {
+		s[i] = i
 	}
-	workers = max(1, min(workers, n))
-	for len(f.spaces) < workers {
-		f.spaces = append(f.spaces, &workspace{})
-	}
-	var next atomic.Int64
-	drain := func(w *workspace) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			work(i, w)
-		}
-	}
-	var wg sync.WaitGroup
-	for _, w := range f.spaces[1:workers] {
-		wg.Go(func() { drain(w) })
-	}
-	drain(f.spaces[0])
-	wg.Wait()
-}
-
-func resized(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
-	}
-	return s[:n]
+	return s
 }

@@ -1,7 +1,6 @@
 package trainer
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -15,8 +14,7 @@ type network struct {
 	label  string
 	reader reader
 	net    nn.Network
-	flats  [][]float32 // parameters by seed
-	worker int
+	params [][]float32 // by seed
 }
 
 func (n *network) name() string { return n.label }
@@ -24,9 +22,8 @@ func (n *network) name() string { return n.label }
 func (n *network) predict(w *windows) []float32 {
 	l := n.reader.inputs(w)
 	var all [][]float32
-	for _, flat := range n.flats {
-		f := fit{net: n.net, flat: flat, workers: n.worker}
-		all = append(all, f.answers(l))
+	for _, params := range n.params {
+		all = append(all, answers(n.net, params, l, w.workers))
 	}
 	return n.reader.forecasts(w, middle(all))
 }
@@ -49,36 +46,11 @@ func middle(all [][]float32) []float32 {
 	return out
 }
 
-// fitNetwork trains a network for each of seeds on the windows [0, train) and
-// stops each by the windows [from, to).
-func fitNetwork(ctx context.Context, w *windows, r networkRecipe, rd reader, train, valid [2]int, seeds []uint64, workers int, each func(seed int) func(int, int, int, float64, float64, float64, int)) (*network, *fit, error) {
-	l := rd.inputs(w)
-	rd.wants(w, l)
-	n := &network{label: r.name, reader: rd, net: r.network, worker: workers}
-	n.net.Lookback, n.net.Channels, n.net.Features, n.net.Horizon = l.steps, l.channels, l.extra, l.horizon
-	if err := n.net.Validate(); err != nil {
-		return nil, nil, err
-	}
-	var last *fit
-	for i, seed := range seeds {
-		f := newFit(n.net, r.schedule, seed, workers)
-		if each != nil {
-			f.progress = each(i)
-		}
-		if err := f.run(ctx, l.slice(train[0], train[1]), l.slice(valid[0], valid[1])); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", r.name, err)
-		}
-		n.flats = append(n.flats, f.flat)
-		last = f
-	}
-	return n, last, nil
-}
-
 func (n *network) export(e *exporter) string {
 	x, f := n.reader.exportInputs(e)
 	var answers []string
-	for i, flat := range n.flats {
-		answers = append(answers, nn.Export(e.graph, fmt.Sprintf("%s%d.", n.label, i), &n.net, flat, x, f))
+	for i, params := range n.params {
+		answers = append(answers, nn.Export(e.graph, fmt.Sprintf("%s%d.", n.label, i), &n.net, params, x, f))
 	}
 	return n.reader.exportForecasts(e, n.label, exportMiddle(e, n.label, answers))
 }
