@@ -1,8 +1,10 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Trees is an ensemble of regression trees that share their inputs. Target k is
@@ -54,13 +56,21 @@ var treeAttributes = []attr{
 }
 
 // TreeEnsembleRegressor returns the targets [batch, len(e.Base)] of an ensemble
-// over x [batch, features]. It needs at least one target and one tree, and panics
-// on a tree that is none, which is a programmer's mistake.
+// over x [batch, features]. It panics on a tree that is none, which is a
+// programmer's mistake.
 //
 // Source: TreeEnsembleRegressor of ai.onnx.ml, opset 3.
 func (g *Graph) TreeEnsembleRegressor(name, x string, e Trees) string {
 	if err := e.check(); err != nil {
 		panic("onnx: " + err.Error())
+	}
+	// ONNX Runtime 1.24 answers 0 and not the base for a target without a tree, so
+	// that each gets one.
+	e.Trees = slices.Clone(e.Trees)
+	for k := range e.Base {
+		if !slices.ContainsFunc(e.Trees, func(t Tree) bool { return t.Target == k }) {
+			e.Trees = append(e.Trees, Tree{Target: k, Nodes: []TreeNode{{}}})
+		}
 	}
 	attrs := make([]attr, len(treeAttributes))
 	copy(attrs, treeAttributes)
@@ -93,8 +103,8 @@ func (g *Graph) TreeEnsembleRegressor(name, x string, e Trees) string {
 
 // check says what is wrong with an ensemble.
 func (e Trees) check() error {
-	if len(e.Base) == 0 || len(e.Trees) == 0 {
-		return fmt.Errorf("%d targets and %d trees, at least one of each is needed", len(e.Base), len(e.Trees))
+	if len(e.Base) == 0 {
+		return errors.New("trees without a target")
 	}
 	for t, tree := range e.Trees {
 		if tree.Target < 0 || tree.Target >= len(e.Base) || len(tree.Nodes) == 0 {
