@@ -27,8 +27,10 @@ import (
 //
 // The row of context is, in order: for each Lag and each of its Offsets, the
 // 1+Horizon lagged values; for each Future flag, its 1+Horizon values; for each
-// Calendar feature, its components at the origin (see internal/window). A
-// missing lagged value is replaced by the newest value of the same series.
+// Calendar feature, its components at the newest slot or, for a feature whose
+// name ends in _ahead, at each of the 1+Horizon slots from it on, slot by slot
+// (see internal/window). A missing lagged value is replaced by the newest value
+// of the same series.
 type Spec struct {
 	Target      string `json:"target"` // name of the series that is forecast
 	StepSeconds int    `json:"step_seconds"`
