@@ -34,12 +34,13 @@ type HorizonScore struct {
 	N           int              `json:"n"`            // slots scored
 	MAPESkipped int              `json:"mape_skipped"` // slots left out of MAPE because the actual value is 0
 	Model       Score            `json:"model"`
-	Baselines   map[string]Score `json:"baselines"` // persistence, seasonal_naive_day, …
+	Baselines   map[string]Score `json:"baselines,omitempty"` // persistence, seasonal_naive_day, …; by the names that internal/score gives
 }
 
 // Score holds the errors of one forecaster over n slots. Accuracy is 100 - MAPE.
-// MASE divides by the one-step naive error of the training part. Pinball and the
-// coverages are set for quantile models only. A measure that is not defined, such
+// MASE divides by the one-step naive error of the training part. Skill is
+// 1 - MAE/MAE of the persistence on the same slots: 0 is no better, 1 is perfect,
+// below 0 is worse. Pinball and the coverages are set for quantile models only. A measure that is not defined, such
 // as MAPE where every actual value is 0, is NaN here and null in JSON.
 type Score struct {
 	MAE        float64  `json:"mae"`
@@ -49,6 +50,7 @@ type Score struct {
 	Accuracy   float64  `json:"accuracy"` // percent
 	WAPE       float64  `json:"wape"`     // sum of |error| over sum of |actual|
 	MASE       float64  `json:"mase"`
+	Skill      float64  `json:"skill"` // over the persistence
 	Pinball    *float64 `json:"pinball,omitempty"`
 	Coverage80 *float64 `json:"coverage80,omitempty"` // share of actuals inside the 10-90 % interval
 	Coverage90 *float64 `json:"coverage90,omitempty"`
