@@ -181,6 +181,9 @@ func (m Manifest) check() error {
 	if err := m.Spec.Validate(); err != nil {
 		return fmt.Errorf("manifest of %q: %w", m.Name, err)
 	}
+	if err := m.checkCalibration(); err != nil {
+		return fmt.Errorf("manifest of %q: %w", m.Name, err)
+	}
 	return nil
 }
 

@@ -161,10 +161,34 @@ func Spec(lookback, horizon int, quantiles ...float64) models.Spec {
 
 // Persistence returns one of our own models for a spec without context: every
 // step forecasts factor times the newest value of the target, and quantile j lies
-// j-1 above it. Factor tells versions apart; NaN makes every answer NaN.
+// j-1 above it, the peak of step k another k-1 above that. Factor tells versions
+// apart; NaN makes every answer NaN.
 func Persistence(spec models.Spec, factor float32) (models.Manifest, []byte) {
+	a := Answer{Forecast: make([]float32, spec.Horizon)}
+	for k := range spec.Horizon {
+		for j := range spec.Quantiles {
+			a.Quantiles = append(a.Quantiles, float32(j-1))
+			if spec.Peaks {
+				a.Peaks = append(a.Peaks, float32(j-1+k))
+			}
+		}
+	}
+	return Affine(spec, factor, a)
+}
+
+// Answer holds one value for each value that a model answers for a row: Forecast
+// is [Horizon], Quantiles and Peaks are [Horizon*len(Quantiles)] or nil.
+type Answer struct{ Forecast, Quantiles, Peaks []float32 }
+
+// Affine returns one of our own models for a spec without context that answers
+//
+//	factor·newest + offsets
+//
+// with newest the newest value of the target: any answer that a test needs, also
+// quantiles that cross and values that are not finite.
+func Affine(spec models.Spec, factor float32, offsets Answer) (models.Manifest, []byte) {
 	if window.ContextLen(spec) > 0 {
-		panic("onnxtest: Persistence reads no context")
+		panic("onnxtest: Affine reads no context")
 	}
 	text, err := json.Marshal(spec)
 	if err != nil {
@@ -172,37 +196,48 @@ func Persistence(spec models.Spec, factor float32) (models.Manifest, []byte) {
 	}
 	h, q := int64(spec.Horizon), int64(len(spec.Quantiles))
 	fields := []Message{
-		Node("Gather", "", []string{"series", "last"}, []string{"newest"}, IntAttribute("axis", 1)),     // [batch, channels]
-		Node("Gather", "", []string{"newest", "target"}, []string{"repeated"}, IntAttribute("axis", 1)), // [batch, horizon]
-		Node("Mul", "", []string{"repeated", "factor"}, []string{"forecast"}),                           // [batch, horizon]
-		Ints("last", nil, -1), Ints("target", []int64{h}, make([]int64, h)...), Floats("factor", nil, factor), // channel 0 is the target
+		Node("Gather", "", []string{"series", "last"}, []string{"latest"}, IntAttribute("axis", 1)),   // [batch, channels]
+		Node("Gather", "", []string{"latest", "target"}, []string{"newest"}, IntAttribute("axis", 1)), // [batch, 1]
+		Node("Mul", "", []string{"newest", "factor"}, []string{"scaled"}),                             // [batch, 1]
+		Node("Unsqueeze", "", []string{"scaled", "axis"}, []string{"column"}),                         // [batch, 1, 1]
+		Node("Add", "", []string{"scaled", "steps"}, []string{"forecast"}),                            // [batch, horizon]
+		Ints("last", nil, -1), Ints("target", []int64{1}, 0), Ints("axis", []int64{1}, 2), // channel 0 is the target
+		Floats("factor", nil, factor), Floats("steps", []int64{1, h}, offsets.Forecast...),
 		Input("series", -1, int64(spec.Lookback), int64(spec.Channels())), Output("forecast", -1, h),
 	}
-	if q > 0 {
-		above := make([]float32, q)
-		for j := range above {
-			above[j] = float32(j - 1)
+	for _, out := range []struct {
+		name   string
+		values []float32
+	}{{"quantiles", offsets.Quantiles}, {"peaks", offsets.Peaks}} {
+		if out.values != nil {
+			fields = append(fields, Node("Add", "", []string{"column", out.name + " above"}, []string{out.name}),
+				Floats(out.name+" above", []int64{1, h, q}, out.values...), Output(out.name, -1, h, q))
 		}
-		fields = append(fields,
-			Node("Unsqueeze", "", []string{"forecast", "axis"}, []string{"column"}),
-			Node("Add", "", []string{"column", "above"}, []string{"quantiles"}),
-			Ints("axis", []int64{1}, 2), Floats("above", []int64{q}, above...), Output("quantiles", -1, h, q))
 	}
-	m := models.Manifest{Groups: []string{models.AnyGroup}, Spec: spec, Golden: golden(spec, factor)}
+	m := models.Manifest{Groups: []string{models.AnyGroup}, Spec: spec, Golden: golden(spec, factor, offsets)}
 	return m, Model(Graph(fields...), map[string]string{models.MetadataKey: string(text)})
 }
 
-// golden returns the answer of Persistence to a ramp, worked out here.
-func golden(spec models.Spec, factor float32) *models.Golden {
-	if factor != factor { // JSON has no NaN
-		return nil
-	}
-	g := &models.Golden{Series: make([]float32, spec.Lookback*spec.Channels()), Forecast: make([]float32, spec.Horizon)}
+// golden returns the answer of Affine to a ramp, worked out here; nil when JSON
+// cannot hold it.
+func golden(spec models.Spec, factor float32, offsets Answer) *models.Golden {
+	g := &models.Golden{Series: make([]float32, spec.Lookback*spec.Channels())}
 	for i := range spec.Lookback {
 		g.Series[i*spec.Channels()] = float32(i + 1)
 	}
-	for k := range g.Forecast {
-		g.Forecast[k] = factor * float32(spec.Lookback)
+	finite := true
+	above := func(offsets []float32) []float32 {
+		var values []float32
+		for _, o := range offsets {
+			v := factor*float32(spec.Lookback) + o
+			finite = finite && v-v == 0
+			values = append(values, v)
+		}
+		return values
+	}
+	g.Forecast, g.Quantiles, g.Peaks = above(offsets.Forecast), above(offsets.Quantiles), above(offsets.Peaks)
+	if !finite {
+		return nil
 	}
 	return g
 }
