@@ -104,6 +104,9 @@ func (r *Registry) putVersion(ctx context.Context, m Manifest, model []byte) err
 	if err != nil {
 		return fmt.Errorf("model %q: %w", m.Name, err)
 	}
+	if len(raw) > maxManifestSize { // what nobody would read again
+		return fmt.Errorf("manifest of %q: is %d bytes long, at most %d are read", m.Name, len(raw), maxManifestSize)
+	}
 	if _, err := r.store.Put(ctx, versionKey(m.Name, m.Version, modelFile), model, blob.IfAbsent()); err != nil {
 		return err
 	}

@@ -229,6 +229,22 @@ func TestCalibrationIsKeptAndCheckedByGroup(t *testing.T) {
 	}
 }
 
+func TestAManifestTooLongToBeReadAgainIsNotStored(t *testing.T) {
+	r := NewRegistry(blob.NewMemory())
+	m := manifest("fleet", AnyGroup)
+	m.Spec.Horizon, m.Spec.Quantiles, m.Calibration = MaxHorizon, []float64{0.5}, map[string][]float64{}
+	m.Spec.Lags = nil
+	for i := range 100 {
+		m.Calibration[fmt.Sprint("group ", i)] = slices.Repeat([]float64{1.0 / 3}, MaxHorizon)
+	}
+	if _, err := r.Put(ctx, m, []byte("x")); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.Champion(ctx, "fleet"); !errors.Is(err, ErrNoModel) {
+		t.Errorf("something was left behind: %v", err)
+	}
+}
+
 // dying fails every operation from the n-th on, as if the process had ended.
 type dying struct {
 	blob.Store
