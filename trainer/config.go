@@ -39,7 +39,9 @@ type Config struct {
 	Batch    int     `yaml:"batch"`    // windows a step
 	Rate     float64 `yaml:"rate"`     // learning rate at the start
 
-	// Progress, when set, is called from Train's goroutine after every step.
+	// Checkpoint, when set, lets an interrupted training go on.
+	Checkpoint Checkpoint `yaml:"-"`
+	// Progress, when set, is called after every step, never twice at a time.
 	Progress func(Progress) `yaml:"-"`
 	// Now, when set, is the clock of the reported duration and of Manifest.CreatedAt;
 	// without it both stay zero. Nothing else depends on the time.

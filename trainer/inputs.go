@@ -66,6 +66,7 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		Series:      []string{c.Target},
 		TimeZone:    c.TimeZone,
 		MaxGap:      r.maxGap,
+		Quantiles:   r.quantiles,
 	}
 	inputs, notes, err := c.inputs(g)
 	if err != nil {

@@ -161,3 +161,32 @@ func (t *interval) quantiles(w *windows, forecasts []float32) []float32 {
 	}
 	return out
 }
+
+// export adds the quantiles [batch, horizon, levels] of the point forecasts.
+func (t *interval) export(e *exporter, point string) string {
+	g, H, F, Q := e.graph, e.spec.Horizon, t.set.Len(), len(t.levels)
+	change, size, bias := make([]float32, F*H), make([]float32, F*H), make([]float32, H)
+	low, high := make([]float32, H), make([]float32, H)
+	var offsets []float32
+	for k, m := range t.models {
+		columns := t.set.Columns(k + 1)
+		for j, c := range columns {
+			change[c*H+k], size[c*H+k] = float32(m.Coef[j]), float32(m.Coef[len(columns)+j])
+		}
+		bias[k], low[k], high[k] = float32(m.Intercept), t.limits[k][0], t.limits[k][1]
+		offsets = append(offsets, t.offsets[k]...)
+	}
+	in := e.set(t.set)
+	l := g.Add("spread.of_features", g.MatMul("spread.of_changes", in.Features, g.Constant("spread.change_weights", change, F, H)),
+		g.MatMul("spread.of_sizes", g.Abs("spread.sizes", in.Features), g.Constant("spread.size_weights", size, F, H)))
+	l = g.Add("spread.log", l, g.Constant("spread.bias", bias, H))
+	l = g.Min("spread.bounded", g.Max("spread.above", l, g.Constant("spread.low", low, H)), g.Constant("spread.high", high, H))
+	spread := g.Unsqueeze("spread.column", e.slope(t.set, "spread", g.Exp("spread.change", l)), 2)
+	return g.Add("quantiles_raw", g.Unsqueeze("point_column", point, 2),
+		g.Mul("quantile_distances", spread, g.Constant("quantile.offsets", offsets, H, Q)))
+}
+
+// slope adds a change of the set's mode in physical units, at the newest value.
+func (e *exporter) slope(s *feature.Set, name, change string) string {
+	return s.ExportSlope(e.graph, name, e.set(s), change)
+}

@@ -28,14 +28,15 @@ func (l *lesson) slice(from, to int) *lesson {
 
 // reader says what a network reads of a window and what its answers mean.
 type reader interface {
-	// label distinguishes what the network forecasts, for people.
-	label() string
 	// inputs returns the inputs of the windows; want and weight stay nil.
 	inputs(w *windows) *lesson
 	// wants fills in want and weight.
 	wants(w *windows, l *lesson)
 	// forecasts returns the physical forecasts [N, horizon] that answers mean.
 	forecasts(w *windows, answers []float32) []float32
+	// late returns the reader that takes this one's place once the base's late
+	// member has taken the early one's.
+	late(base candidate) reader
 	// exportInputs adds the inputs to a graph: x [batch, steps, channels] and f
 	// [batch, extra], "" where extra is 0.
 	exportInputs(e *exporter) (x, f string)
@@ -93,8 +94,12 @@ func at(f feature.Frame, y float32) feature.Frame {
 	return f
 }
 
-func (c *correction) label() string {
-	return "of_" + c.base.name() + "_" + c.set.Mode().String()
+func (c *correction) late(base candidate) reader {
+	late := *c
+	if c.base == base.early {
+		late.base = base.late
+	}
+	return &late
 }
 
 func (c *correction) inputs(w *windows) *lesson {

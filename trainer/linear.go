@@ -98,7 +98,7 @@ func (w *windows) problem(v *view, s span, k int) linear.Problem {
 
 // linearFits are linear members with what they said of slots they had not seen.
 type linearFits struct {
-	member *linearMember // fitted on the whole
+	late   *linearMember // fitted on the whole
 	early  *linearMember // fitted on what the last fold came after
 	lambda []float64     // by step ahead, chosen on the folds
 	// unseen holds forecasts [N, Horizon] by models fitted on earlier slots only;
@@ -111,7 +111,7 @@ type linearFits struct {
 func fitLinear(ctx context.Context, w *windows, set *feature.Set, folds []fold, whole span) (*linearFits, error) {
 	H, v := w.spec.Horizon, w.view(set)
 	f := &linearFits{
-		member: &linearMember{set: set, models: make([]linear.Model, H)},
+		late:   &linearMember{set: set, models: make([]linear.Model, H)},
 		early:  &linearMember{set: set, models: make([]linear.Model, H)},
 		lambda: make([]float64, H), unseen: filled(w.len()*H, nan32),
 	}
@@ -119,7 +119,7 @@ func fitLinear(ctx context.Context, w *windows, set *feature.Set, folds []fold, 
 	parallel(w.workers, H, func(k int) { errs[k] = f.fitStep(ctx, w, v, folds, whole, k+1) })
 	for k, err := range errs {
 		if err != nil {
-			return nil, fmt.Errorf("%s, %d steps ahead: %w", f.member.name(), k+1, err)
+			return nil, fmt.Errorf("%s, %d steps ahead: %w", f.late.name(), k+1, err)
 		}
 	}
 	return f, nil
@@ -169,7 +169,7 @@ func (f *linearFits) fitStep(ctx context.Context, w *windows, v *view, folds []f
 	if err != nil {
 		return err
 	}
-	f.member.models[k-1] = models[0]
+	f.late.models[k-1] = models[0]
 	return nil
 }
 

@@ -112,8 +112,8 @@ type naive struct {
 
 // newNaive returns the naive of a period in slots; 0 is persistence. Not ok when
 // the spec has not all of its values.
-func newNaive(label string, spec models.Spec, period int) (naive, bool) {
-	n := naive{label: label}
+func newNaive(label string, spec models.Spec, period int) (*naive, bool) {
+	n := &naive{label: label}
 	for k := 1; k <= spec.Horizon; k++ {
 		age := 0
 		if period > 0 {

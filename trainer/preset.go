@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/forescale/forescale/trainer/feature"
 	"github.com/forescale/forescale/trainer/nn"
@@ -12,17 +13,27 @@ const (
 	// PresetReference is the network of the reference project: three LSTM layers
 	// of 128 over 24 slots, min-max scaling, squared error. Minutes.
 	PresetReference = "reference"
-	// PresetFast is a small network that forecasts the change from the last value,
-	// with the day before and the clock as features. Seconds.
+	// PresetAdvanced is the reference project's larger network: two LSTM layers of
+	// 64 with attention over 36 slots and all features, five of them. Minutes.
+	PresetAdvanced = "advanced"
+	// PresetDefault combines linear models, residual networks and boosted trees on
+	// the same features. Minutes.
+	PresetDefault = "default"
+	// PresetFast is a linear model with a small network for what it leaves. Seconds.
 	PresetFast = "fast"
 )
 
 // recipe is what a preset stands for.
 type recipe struct {
 	lookback, horizon, maxGap int
-	calendar                  bool // clock features and lags, and all that is built on them
-	modes                     []feature.Mode
+	window                    int            // slots that a network reads
+	calendar                  bool           // clock features and lags, and all that is built on them
+	modes                     []feature.Mode // of linear members
+	naive                     bool           // the naives are members
 	networks                  []networkRecipe
+	trees                     int          // boosted trees a step ahead, at most
+	spread                    feature.Mode // of the quantiles
+	quantiles                 []float64
 }
 
 // networkRecipe is a recurrent member.
@@ -30,27 +41,78 @@ type networkRecipe struct {
 	name     string
 	network  nn.Network // the sizes that do not follow from the data
 	seeds    int
+	ranged   bool // reads and answers values by their range; see ranged
 	residual bool // corrects the linear members; otherwise persistence
 	schedule schedule
 }
 
+// defaultQuantiles are the levels of a quantile forecast. 0.05 is there beside
+// those that a scaler asks for, so that the interval of 90 % can be scored.
+var defaultQuantiles = []float64{0.05, 0.1, 0.5, 0.9, 0.95, 0.99}
+
+var annealed = schedule{batch: 128, epochs: 16, epochSteps: 150, rate: 3e-3, decay: 1e-3, clip: 1, anneal: true}
+
 var presets = map[string]recipe{
-	PresetFast: {
-		lookback: 36, horizon: 12, maxGap: 6, calendar: true,
-		modes: feature.Modes,
+	PresetReference: {
+		lookback: 24, horizon: 1, maxGap: 6, window: 24, quantiles: defaultQuantiles,
 		networks: []networkRecipe{{
-			name: "residual", residual: true, seeds: 1,
-			network:  nn.Network{Layers: 1, Hidden: 32, Head: 48, Linear: false, ZeroOutput: true},
-			schedule: schedule{batch: 128, epochs: 16, epochSteps: 150, rate: 3e-3, decay: 1e-3, clip: 1, patience: 16, anneal: true},
+			name: "lstm", ranged: true, seeds: 1,
+			network:  nn.Network{Layers: 3, Hidden: 128, Head: 64, Dropout: 0.2},
+			schedule: schedule{squared: true, batch: 64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6},
 		}},
 	},
+	PresetAdvanced: {
+		lookback: 36, horizon: 1, maxGap: 6, window: 36, calendar: true, quantiles: defaultQuantiles,
+		networks: []networkRecipe{{
+			name: "lstm", seeds: 5,
+			network:  nn.Network{Layers: 2, Hidden: 64, Head: 64, Dropout: 0.2, Attention: true},
+			schedule: schedule{squared: true, batch: 64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6},
+		}},
+	},
+	PresetDefault: {
+		lookback: 36, horizon: 12, maxGap: 6, window: 24, calendar: true, quantiles: defaultQuantiles,
+		modes: feature.Modes, naive: true,
+		networks: []networkRecipe{
+			{name: "residual", residual: true, seeds: 3,
+				network: nn.Network{Layers: 1, Hidden: 32, Head: 48, Dropout: 0.2, ZeroOutput: true}, schedule: annealed},
+			{name: "change", seeds: 3,
+				network: nn.Network{Layers: 1, Hidden: 32, Head: 48, Dropout: 0.2, Linear: true, ZeroOutput: true}, schedule: annealed},
+		},
+	},
+	PresetFast: {
+		lookback: 36, horizon: 12, maxGap: 6, window: 24, calendar: true, quantiles: defaultQuantiles,
+		modes: []feature.Mode{feature.Raw, feature.Log}, naive: true,
+		networks: []networkRecipe{{name: "residual", residual: true, seeds: 1,
+			network:  nn.Network{Layers: 1, Hidden: 16, Head: 32, Dropout: 0.2, ZeroOutput: true},
+			schedule: schedule{batch: 128, epochs: 6, epochSteps: 100, rate: 3e-3, decay: 1e-3, clip: 1, anneal: true}}},
+	},
+}
+
+// allModes returns the modes of every feature set that the recipe needs.
+func (r recipe) allModes() []feature.Mode {
+	modes := slices.Clone(r.modes)
+	for _, m := range []feature.Mode{feature.Raw, r.spread} {
+		if !slices.Contains(modes, m) {
+			modes = append(modes, m)
+		}
+	}
+	return modes
 }
 
 // recipe returns the preset with the configuration's own values put over it.
 func (c Config) recipe() recipe {
 	r := presets[c.Preset]
 	r.lookback = cmp.Or(c.Lookback, r.lookback)
+	r.window = min(r.window, r.lookback)
 	r.horizon = cmp.Or(c.Horizon, r.horizon)
 	r.maxGap = min(cmp.Or(c.MaxGap, r.maxGap), r.lookback-1)
+	r.networks = slices.Clone(r.networks)
+	for i := range r.networks {
+		s := &r.networks[i].schedule
+		s.epochs = cmp.Or(c.Epochs, s.epochs)
+		s.patience = cmp.Or(c.Patience, s.patience)
+		s.batch = cmp.Or(c.Batch, s.batch)
+		s.rate = cmp.Or(c.Rate, s.rate)
+	}
 	return r
 }

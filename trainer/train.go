@@ -2,12 +2,15 @@ package trainer
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/models"
-	"github.com/forescale/forescale/trainer/feature"
+	"github.com/forescale/forescale/trainer/onnx"
 )
 
 // Result is a trained model with all that is known of it.
@@ -20,129 +23,168 @@ type Result struct {
 	Notes []string
 }
 
-// study is a training: the windows, the parts, and the members as they come.
-type study struct {
-	config Config
-	recipe recipe
-	spec   models.Spec
-	split  score.Split
-	w      *windows
-	folds  []fold
-	train  span
-	valid  span
-	whole  span
-	sets   map[feature.Mode]*feature.Set
-
-	linears []*linearFits
-	// early members saw nothing of the validation part; late ones take their place
-	// in the model.
-	early, late []member
-	unseen      [][]float32
-	final       *combination
-	timing      []string
-}
-
-func newStudy(ctx context.Context, c Config, d Data) (*study, error) {
+// Train fits a model to the data and measures it on the test part. The error
+// names what of the configuration or the data does not do; ctx ends it between
+// two steps with ctx.Err().
+func Train(ctx context.Context, c Config, d Data) (*Result, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := d.trimmed(c.Target)
+	if err != nil {
+		return nil, err
+	}
+	started := c.now()
 	r := c.recipe()
-	spec, _, err := c.spec(r, d)
+	spec, notes, err := c.spec(r, d)
 	if err != nil {
 		return nil, err
 	}
-	w, split, err := prepare(ctx, spec, d, c.Workers)
+	if err := checkValues(spec, d); err != nil {
+		return nil, err
+	}
+	if n, need := d.Grid.Len(), needed(spec); n < need {
+		return nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
+			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
+	}
+	s, err := newStudy(ctx, c, r, spec, d)
 	if err != nil {
 		return nil, err
 	}
-	s := &study{config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{}}
-	n70, n80 := split.ValidationStart(), split.TestStart()
-	s.train, s.valid, s.whole = span{0, n70}, span{n70, n80}, span{0, n80}
-	a, b := n80*11/16, n80*25/32 // .55 and .625 of all
-	s.folds = []fold{{span{0, a}, span{a, b}}, {span{0, b}, span{b, n70}}, {span{0, n70}, span{n70, n80}}}
-	_, last := w.rows(s.train, spec.Horizon)
-	wide, extra := widths(spec)
-	for _, mode := range r.modes {
-		set := feature.New(spec, mode)
-		set.Fit(w.series[:last*wide], w.context[:last*extra], last)
-		s.sets[mode] = set
+	if err := s.fit(ctx); err != nil {
+		return nil, err
 	}
-	return s, nil
+	res, err := s.result(ctx, d, c.now().Sub(started).Seconds())
+	if err != nil {
+		return nil, err
+	}
+	res.Notes = append(notes, res.Notes...)
+	if c.Now != nil {
+		res.Manifest.CreatedAt = c.Now().UTC()
+	}
+	return res, nil
 }
 
-func (s *study) clock(name string, started time.Time) {
-	s.timing = append(s.timing, fmt.Sprintf("%s %.1fs", name, time.Since(started).Seconds()))
+// now is the configured clock; without one, time stands still.
+func (c Config) now() time.Time {
+	if c.Now == nil {
+		return time.Time{}
+	}
+	return c.Now()
 }
 
-func (s *study) fit(ctx context.Context) error {
-	t0 := time.Now()
-	var linE, linL []member
-	var unseen [][]float32
-	for _, mode := range s.recipe.modes {
-		f, err := fitLinear(ctx, s.w, s.sets[mode], s.folds, s.whole)
-		if err != nil {
-			return err
-		}
-		s.linears = append(s.linears, f)
-		linE, linL, unseen = append(linE, f.early), append(linL, f.member), append(unseen, f.unseen)
+// result exports the fitted model, checks the export and measures it.
+func (s *study) result(ctx context.Context, d Data, seconds float64) (*Result, error) {
+	model, err := s.export()
+	if err != nil {
+		return nil, err
 	}
-	lin := weigh("linear", s.w, linE, unseen, 0, s.w.len())
-	late := &combination{label: "linear", members: linL, weights: lin.weights}
-	s.add(lin, late, lin.blend(unseen))
-	s.clock("linear", t0)
-	H := s.spec.Horizon
-	a, b := s.w.rows(s.train, H)
-	c, e := s.w.rows(s.valid, H)
-	pers, _ := newNaive(score.Persistence, s.spec, 0)
-	s.add(&pers, &pers, nil)
-	for label, p := range map[string]int{"seasonal_naive_day": int(24 * time.Hour / s.spec.Step()), "seasonal_naive_week": int(7 * 24 * time.Hour / s.spec.Step())} {
-		if n, ok := newNaive(label, s.spec, p); ok {
-			s.add(&n, &n, nil)
+	program, err := onnx.Load(model)
+	if err != nil {
+		return nil, err
+	}
+	golden := s.w.head(s.judgeRows[0], runBatch)
+	if err := s.verify(program, golden); err != nil {
+		return nil, err
+	}
+	t, err := s.test(ctx, program, d)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(model)
+	res := &Result{Model: model, Predictions: t.predictions, Notes: s.notes(t)}
+	res.Report = score.Report{
+		Target: s.spec.Target, StepSeconds: s.spec.StepSeconds, Split: s.split, Horizons: t.horizons, Members: t.members,
+		Training: score.Training{Epochs: s.tally.epochs, Seconds: seconds},
+		Seed:     s.config.Seed, ModelSHA256: hex.EncodeToString(sum[:]),
+	}
+	if seconds > 0 {
+		res.Report.Training.SamplesPerSecond = float64(s.tally.seen) / seconds
+	}
+	first := s.w.head(s.judgeRows[0], 1)
+	points, quantiles := s.forecasts(first)
+	res.Manifest = models.Manifest{
+		Groups: []string{d.Grid.Group}, Spec: s.spec, Preset: s.config.Preset, Seed: s.config.Seed,
+		SHA256: res.Report.ModelSHA256, SizeBytes: int64(len(model)),
+		TrainedFrom: d.Grid.Time(0).UTC(), TrainedUntil: d.Grid.Time(s.split.TestStart()).UTC(),
+		Scores: t.horizons,
+		Golden: &models.Golden{Series: first.series, Context: first.context, Forecast: points, Quantiles: quantiles},
+	}
+	return res, nil
+}
+
+// notes says what a reader of the scores should know.
+func (s *study) notes(t *tested) (notes []string) {
+	note := func(n int, format string, args ...any) {
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf(format, args...))
 		}
 	}
-	for _, nr := range s.recipe.networks {
-		t0 := time.Now()
-		var base, lateBase member = &pers, &pers
-		if nr.residual {
-			base, lateBase = lin, late
+	note(s.w.gaps, "%d windows with gaps were left out of training and validation", s.w.gaps)
+	note(t.fallbacks, "%d test forecasts are the last known value, because their windows have gaps", t.fallbacks)
+	note(s.tally.rejected, "the learning rate was halved %d times because the loss was not finite", s.tally.rejected)
+	return notes
+}
+
+// head returns n windows from first on, or as many as there are.
+func (w *windows) head(first, n int) *windows {
+	wide, extra := widths(w.spec)
+	last := min(w.len(), first+n)
+	return newWindows(w.spec, &samples{
+		origins: w.origins[first:last], series: w.series[first*wide : last*wide],
+		context: w.context[first*extra : last*extra], target: w.target[first*w.spec.Horizon : last*w.spec.Horizon],
+	}, w.workers)
+}
+
+// verify compares what the exported model says of windows, run in pure Go, with
+// what the members say.
+func (s *study) verify(p *onnx.Program, w *windows) error {
+	points, quantiles := s.forecasts(w)
+	got, err := p.Answer(w.series, w.context, w.len())
+	if err != nil {
+		return err
+	}
+	scale := float32(0)
+	for _, y := range w.target {
+		if isKnown(y) {
+			scale = max(scale, float32(math.Abs(float64(y))))
 		}
-		mode := s.bestMode()
-		rd := newCorrection(s.w, s.sets[mode], base, a, b)
-		seeds := []uint64{}
-		for i := range nr.seeds {
-			seeds = append(seeds, s.config.Seed+uint64(i)*1000)
+	}
+	if len(got.Forecast) != len(points) || len(got.Quantiles) != len(quantiles) {
+		return fmt.Errorf("the exported model answers %d points and %d quantiles, must be %d and %d",
+			len(got.Forecast), len(got.Quantiles), len(points), len(quantiles))
+	}
+	for i := range points {
+		if !near(got.Forecast[i], points[i], scale) {
+			return fmt.Errorf("the exported model answers %v where the trained one answers %v", got.Forecast[i], points[i])
 		}
-		net, f, err := fitNetwork(ctx, s.w, nr, rd, [2]int{a, b}, [2]int{c, e}, seeds, s.config.Workers, nil)
-		if err != nil {
-			return err
+	}
+	for i := range quantiles {
+		if !near(got.Quantiles[i], quantiles[i], scale) {
+			return fmt.Errorf("the exported model has a quantile of %v where the trained one has %v", got.Quantiles[i], quantiles[i])
 		}
-		lr := *rd
-		lr.base = lateBase
-		ln := *net
-		ln.reader = &lr
-		s.add(net, &ln, nil)
-		s.clock(fmt.Sprintf("%s %s epoch %d of %d", nr.name, mode, f.state.Watch.Epoch-1, f.state.Epoch), t0)
 	}
 	return nil
 }
 
-func (s *study) add(early, late member, unseen []float32) {
-	if unseen == nil {
-		unseen = s.w.of(early)
-	}
-	s.early, s.late, s.unseen = append(s.early, early), append(s.late, late), append(s.unseen, unseen)
+// near is the agreement that every implementation of a model must keep:
+// |a-b| <= 1e-5 x max(1, |a|, the scale of the output).
+func near(a, b, scale float32) bool {
+	limit := 1e-5 * max(1, math.Abs(float64(a)), float64(scale))
+	return math.Abs(float64(a)-float64(b)) <= limit // false for NaN
 }
 
-// bestMode returns the mode whose linear member had the least error on the folds.
-func (s *study) bestMode() feature.Mode {
-	best, mode := 1e300, feature.Raw
-	for _, f := range s.linears {
-		sum := 0.0
-		for k := range s.spec.Horizon {
-			sum += meanErrors(s.w, [][]float32{f.unseen}, 0, s.w.len(), k)[0] / meanErrors(s.w, [][]float32{s.linears[0].unseen}, 0, s.w.len(), k)[0]
-		}
-		if sum < best {
-			best, mode = sum, f.member.set.Mode()
+// needed returns the least number of slots with minTrain training windows and a
+// validation window, if nothing is missing.
+func needed(spec models.Spec) int {
+	first := spec.Lookback
+	for _, lag := range spec.Lags {
+		first = max(first, lag.Offsets[len(lag.Offsets)-1]+1)
+	}
+	for n := 0; ; n++ {
+		s := score.NewSplit(n)
+		if s.Train-spec.Horizon-first+1 >= minTrain && s.Validation >= spec.Horizon {
+			return n
 		}
 	}
-	return mode
 }
-
-func Train(ctx context.Context, c Config, d Data) (*Result, error) { return nil, nil }

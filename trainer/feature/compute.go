@@ -2,13 +2,11 @@ package feature
 
 import (
 	"math"
-	"slices"
 )
 
 // Workspace is the memory that a goroutine computes features in.
 type Workspace struct {
-	row  []float32 // the window; after relative, the target's values are changes
-	sort []float32
+	row []float32 // the window; after relative, the target's values are changes
 }
 
 // NewWorkspace returns memory for Compute.
@@ -61,13 +59,6 @@ func (w *Workspace) value(f tapped) float32 {
 	switch f.kind {
 	case average:
 		return w.mean(f.from)
-	case median:
-		w.sort = w.sort[:0]
-		for _, i := range f.from {
-			w.sort = append(w.sort, w.row[i])
-		}
-		slices.Sort(w.sort)
-		return w.sort[len(w.sort)/2]
 	case roughness:
 		var sum float32
 		for n, i := range f.from {

@@ -14,7 +14,6 @@ type kind uint8
 const (
 	change    kind = iota // T(y_a) - T(y_0) of one age
 	average               // mean over the ages of T(y_a), - T(y_0)
-	median                // median over the ages of T(y_a), - T(y_0); an odd number of them
 	roughness             // mean over the ages of |T(y_a) - T(y_(a+1))|
 	other                 // x_a - x_0 of another series
 	plain                 // a value as it is
@@ -142,7 +141,6 @@ func (d *definer) seasonal(k int) {
 			}
 			if n == 3 || n == profileDays {
 				d.add(average, k, y, fmt.Sprintf("mean of %d days%s", n, suffix), days...)
-				d.add(median, k, y, fmt.Sprintf("median of %d days%s", n, suffix), days...)
 			}
 		}
 	}

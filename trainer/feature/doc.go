@@ -10,7 +10,7 @@
 //
 //	lags            T(y_a) - T(y_0), a < Lookback, and whole days and weeks ago
 //	                at the origin and, by the horizon, at the slot forecast
-//	profiles        mean and median of T over the same slot of several days, weeks
+//	profiles        mean of T over the same slot of several days, weeks
 //	rolling means   of T over the last hour, the lookback, the day
 //	roughness       mean |T(y_a) - T(y_(a+1))|
 //	other series    x_a - x_0, and x_0

@@ -181,3 +181,15 @@ func int64s(v []int) []int64 {
 	}
 	return out
 }
+
+// ExportSlope adds Frame.Slope at the newest value, times v [batch, …].
+func (s *Set) ExportSlope(g *onnx.Graph, name string, in Exported, v string) string {
+	switch s.mode {
+	case Log:
+		one, zero := g.Constant(name+".one", []float32{1}, 1), g.Constant(name+".zero", []float32{0}, 1)
+		return g.Mul(name, v, g.Add(name+".level", g.Max(name+".positive", in.Last, zero), one))
+	case Ratio:
+		return g.Mul(name, v, in.mean)
+	}
+	return v
+}

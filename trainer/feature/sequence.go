@@ -14,11 +14,11 @@ import (
 //	cos(θ-aδ) = cos θ cos aδ + sin θ sin aδ
 const clock = kinds
 
-// SequenceSteps is the most slots that a recurrent member reads.
-const SequenceSteps = 24
+// maxWindow is the most slots of a sequence.
+const maxWindow = 36
 
 // Window returns the number of slots of the sequence.
-func (s *Set) Window() int { return min(SequenceSteps, s.spec.Lookback) }
+func (s *Set) Window() int { return s.window }
 
 // Channels returns the number of channels of the sequence.
 func (s *Set) Channels() int { return s.channels }
@@ -30,7 +30,7 @@ func sequences(spec models.Spec) []definition {
 	if p.day == 0 {
 		return nil
 	}
-	n := min(SequenceSteps, spec.Lookback)
+	n := min(maxWindow, spec.Lookback)
 	return []definition{{name: "seasonal change", kind: change, series: spec.Target, ages: span(p.day, p.day+n), column: -1}}
 }
 

@@ -25,6 +25,7 @@ type Set struct {
 	row  row
 
 	features []tapped
+	window   int      // slots of the sequence
 	steps    []tapped // of the sequence, step by step, channel by channel
 	channels int      // of the sequence
 
@@ -48,9 +49,10 @@ type tapped struct {
 
 type scaling struct{ center, inverse float32 }
 
-// New returns the set of all features that the spec has the values for.
-func New(spec models.Spec, mode Mode) *Set {
-	s := &Set{spec: spec, mode: mode, row: newRow(spec)}
+// New returns the set of all features that the spec has the values for, with a
+// sequence of the newest steps slots, or of the lookback when that is shorter.
+func New(spec models.Spec, mode Mode, steps int) *Set {
+	s := &Set{spec: spec, mode: mode, row: newRow(spec), window: min(steps, spec.Lookback)}
 	s.last, _ = s.row.find(spec.Target, 0)
 	for t := range spec.Lookback {
 		s.target = append(s.target, t*spec.Channels())
