@@ -109,7 +109,7 @@ func (c *correction) inputs(w *windows) *lesson {
 }
 
 func (c *correction) wants(w *windows, l *lesson) {
-	H, v, b := l.horizon, w.view(c.set), w.of(c.base)
+	H, v, b := w.spec.Horizon, w.view(c.set), w.of(c.base)
 	l.want, l.weight = make([]float32, len(w.target)), make([]float32, len(w.target))
 	for i := range w.len() {
 		for k := range H {

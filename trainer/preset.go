@@ -6,6 +6,7 @@ import (
 
 	"github.com/forescale/forescale/trainer/feature"
 	"github.com/forescale/forescale/trainer/nn"
+	"github.com/forescale/forescale/trainer/tree"
 )
 
 // The presets.
@@ -31,7 +32,7 @@ type recipe struct {
 	modes                     []feature.Mode // of linear members
 	naive                     bool           // the naives are members
 	networks                  []networkRecipe
-	trees                     int          // boosted trees a step ahead, at most
+	trees                     []treesRecipe
 	spread                    feature.Mode // of the quantiles
 	quantiles                 []float64
 }
@@ -78,6 +79,7 @@ var presets = map[string]recipe{
 			{name: "change", seeds: 3,
 				network: nn.Network{Layers: 1, Hidden: 32, Head: 48, Dropout: 0.2, Linear: true, ZeroOutput: true}, schedule: annealed},
 		},
+		trees: []treesRecipe{{name: "trees", config: tree.Defaults()}, {name: "residual_trees", residual: true, config: tree.Defaults()}},
 	},
 	PresetFast: {
 		lookback: 36, horizon: 12, maxGap: 6, window: 24, calendar: true, quantiles: defaultQuantiles,
