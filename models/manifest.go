@@ -54,8 +54,9 @@ type HorizonScore struct {
 // Score holds the errors of one forecaster over n slots. Accuracy is 100 - MAPE.
 // MASE divides by the one-step naive error of the training part. Skill is
 // 1 - MAE/MAE of the persistence on the same slots: 0 is no better, 1 is perfect,
-// below 0 is worse. Pinball and the coverages are set for quantile models only. A measure that is not defined, such
-// as MAPE where every actual value is 0, is NaN here and null in JSON.
+// below 0 is worse. Pinball and the coverages are set for quantile models only. A
+// measure that is not defined, such as MAPE where every actual value is 0, is NaN
+// here and null in JSON.
 type Score struct {
 	MAE        float64  `json:"mae"`
 	RMSE       float64  `json:"rmse"`
@@ -91,8 +92,12 @@ func (m Manifest) checkCalibration() error {
 	if len(m.Calibration) > 0 && len(m.Spec.Quantiles) == 0 {
 		return fmt.Errorf("calibration: the model has no quantiles to calibrate")
 	}
+	served := make(map[string]bool, len(m.Groups)) // there may be thousands
+	for _, group := range m.Groups {
+		served[group] = true
+	}
 	for _, group := range slices.Sorted(maps.Keys(m.Calibration)) {
-		if group == "" || group == AnyGroup || !slices.Contains(m.Groups, group) && !slices.Contains(m.Groups, AnyGroup) {
+		if group == "" || group == AnyGroup || !served[group] && !served[AnyGroup] {
 			return fmt.Errorf("calibration[%.40q]: is no group that the model serves", group)
 		}
 		factors := m.Calibration[group]

@@ -33,7 +33,7 @@ var bands = onnxtest.Answer{
 func TestQuantilesAndPeaksComeInOrderAndCalibratedForTheirGroup(t *testing.T) {
 	registry := newShelf()
 	m, model := onnxtest.Affine(bandSpec(), 1, bands)
-	m.Calibration = map[string][]float64{"web": {0.5, 2, 1}, "db": {10, 1, 1}}
+	m.Calibration = map[string][]float64{"web": {0.5, 2, 3}, "db": {10, 1, 1}}
 	registry.put("everyone", m, model)
 	r := start(t, registry, nil)
 
@@ -48,8 +48,8 @@ func TestQuantilesAndPeaksComeInOrderAndCalibratedForTheirGroup(t *testing.T) {
 		peaks  [][]float64
 	}{
 		{"other", 10, plain, plainPeaks},
-		// Distances from the point 0, 2, 1 by 0.5, 2, 1; those of the peaks from 0, 2, 2.
-		{"web", 100, [][]float64{{-0.5, 0, 1}, {-6, 2, 14}, {0, 1, 3}}, [][]float64{{-0.5, 0.5, 2}, {-0.5, 2, 4}, {1, 2, 5}}},
+		// Distances from the point 0, 2, 1 by 0.5, 2, 3; those of the peaks from 0, 2, 2.
+		{"web", 100, [][]float64{{-0.5, 0, 1}, {-6, 2, 14}, {-2, 1, 7}}, [][]float64{{-0.5, 0.5, 2}, {-0.5, 2, 4}, {-0.5, 2, 11}}},
 		{"db", 0, [][]float64{{-10, 0, 20}, {-2, 2, 8}, {0, 1, 3}}, [][]float64{{-10, 10, 40}, {0, 10, 40}, {1, 10, 40}}},
 		{"other", 0, plain, plainPeaks},
 	} {

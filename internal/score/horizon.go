@@ -2,6 +2,7 @@ package score
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/models"
@@ -21,18 +22,13 @@ type Case struct {
 // which a baseline knows nothing, before the first value of the series, are left
 // out for all.
 //
-// The seasonal naive of an hour is there when the step divides an hour, that of a
-// week when it divides a week and the history reaches a week back from every
-// slot scored.
+// The seasonal naives of an hour and of a week are there when the step divides the
+// period and the history reaches one back from every slot scored.
 func Horizon(cases []Case, levels []float64, steps int, step time.Duration, b Baselines, naive float64) models.HorizonScore {
+	cases = slices.DeleteFunc(slices.Clone(cases), func(c Case) bool { return math.IsNaN(b.Persistence(c.Origin)) })
 	var actual, forecast []float64
 	var quantiles [][]float64
-	var known []Case
 	for _, c := range cases {
-		if math.IsNaN(b.Persistence(c.Origin)) {
-			continue
-		}
-		known = append(known, c)
 		actual = append(actual, c.Actual)
 		forecast = append(forecast, c.Forecast)
 		quantiles = append(quantiles, c.Quantiles)
@@ -50,26 +46,21 @@ func Horizon(cases []Case, levels []float64, steps int, step time.Duration, b Ba
 		Baselines:   make(map[string]models.Score),
 	}
 	for _, rule := range []struct {
-		name     string
-		of       func(Case) (float64, bool)
-		there    bool
-		reaching bool // left out when it is not known for every case
+		name   string
+		of     func(Case) (v float64, known bool)
+		always bool // also where it is not known, and the persistence stands in
 	}{
-		{Persistence, persistence, true, false},
-		{SeasonalNaiveHour, naiveOf(b.hour), b.hour > 0, false},
-		{SeasonalNaiveDay, naiveOf(b.day), true, false},
-		{SeasonalNaiveWeek, naiveOf(b.week), b.week > 0 && len(known) > 0, true},
+		{Persistence, persistence, true},
+		{SeasonalNaiveHour, naiveOf(b.hour), false},
+		{SeasonalNaiveDay, naiveOf(b.day), true},
+		{SeasonalNaiveWeek, naiveOf(b.week), false},
 	} {
-		if !rule.there {
-			continue
+		values, known := make([]float64, len(cases)), len(cases) > 0
+		for i, c := range cases {
+			v, ok := rule.of(c)
+			values[i], known = v, known && ok
 		}
-		values, reaches := make([]float64, len(known)), true
-		for i, c := range known {
-			var ok bool
-			values[i], ok = rule.of(c)
-			reaches = reaches && ok
-		}
-		if reaches || !rule.reaching {
+		if known || rule.always {
 			score.Baselines[rule.name] = Evaluate(actual, values, naive)
 		}
 	}

@@ -145,6 +145,29 @@ func TestClocksAgreeWithTheStandardLibrary(t *testing.T) {
 	}
 }
 
+func TestTheHourThatIsSkippedAndTheOneThatComesTwice(t *testing.T) {
+	zone, err := loadZone("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		origin time.Time
+		hours  []int
+	}{
+		"clocks put forward at two": {time.Date(2026, 3, 28, 23, 0, 0, 0, time.UTC), []int{0, 1, 3, 4}},
+		"clocks put back at three":  {time.Date(2026, 10, 24, 22, 0, 0, 0, time.UTC), []int{0, 1, 2, 2, 3}},
+	} {
+		for _, first := range []int{0, 2} { // the origin on either side of the change
+			slots := newClocks(zone, c.origin.Add(time.Duration(first)*time.Hour), time.Hour)
+			for k, hour := range c.hours {
+				if got := slots.at(k - first); got.hour != hour || got.weekday != 6 {
+					t.Errorf("%s, origin %d, slot %d: got %+v, want hour %d of Sunday", name, first, k, got, hour)
+				}
+			}
+		}
+	}
+}
+
 func TestCheckKnowsEveryFeatureOfTheTable(t *testing.T) {
 	spec := plainSpec()
 	err := Check(func() models.Spec { s := spec; s.Calendar = []string{"weekend_before"}; return s }())
