@@ -146,7 +146,7 @@ func Decode(raw []byte, into any) error {
 // The decoder's messages speak of Go types, which no operator knows.
 var (
 	unknownKey = regexp.MustCompile(`field (.*) not found in type \S+$`)
-	notMapping = regexp.MustCompile(`cannot unmarshal (.*) into (conf\.file|.*\.Config)$`)
+	notMapping = regexp.MustCompile(`cannot unmarshal (.*) into (conf\.file|.*\.Config|.*\.plain)$`)
 )
 
 // plain rewrites the messages of a *yaml.TypeError; each begins with its line.
