@@ -1,7 +1,5 @@
 package search
 
-import "slices"
-
 // plan says which trials are evaluated with which budget.
 type plan struct {
 	budgets  []int // by rung, ascending
@@ -74,13 +72,4 @@ func (p plan) evaluations() int {
 		}
 	}
 	return n
-}
-
-// bracketOf returns the bracket of a trial.
-func (p plan) bracketOf(id int) int {
-	after, found := slices.BinarySearchFunc(p.brackets, id, func(b bracket, id int) int { return b.first - id })
-	if found {
-		return after
-	}
-	return after - 1
 }
