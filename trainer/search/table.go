@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/csv"
 	"fmt"
@@ -24,8 +25,13 @@ func (r Result) table(digits string) (head []string, rows [][]string) {
 		}
 	}
 	params := slices.Sorted(maps.Keys(names))
-	head = append([]string{"rung", "budget", "bracket", "trial", "state", "loss", "seconds"}, params...)
-	head = append(head, "error")
+	head = []string{"rung", "budget", "bracket", "trial", "state", "loss", "seconds", "error"}
+	for _, name := range params {
+		if slices.Contains(head, name) { // loss is a likely name of a parameter
+			name = "parameter " + name
+		}
+		head = slices.Insert(head, len(head)-1, name)
+	}
 	for _, t := range trials {
 		loss := ""
 		if t.State == Done {
@@ -57,13 +63,18 @@ const (
 // WriteText writes the table of trials for a terminal.
 func (r Result) WriteText(w io.Writer) error {
 	head, rows := r.table(shortDigits)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b bytes.Buffer
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{head}, rows...) {
-		if _, err := fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t")); err != nil {
+		fmt.Fprintln(tw, strings.Join(row, "\t")) // a buffer has no errors
+	}
+	tw.Flush()
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
 	}
-	return tw.Flush()
+	return nil
 }
 
 // WriteCSV writes the table of trials as CSV, with all digits.
