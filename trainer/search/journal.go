@@ -109,16 +109,23 @@ func (j *Journal) read() error {
 	if err != nil {
 		return err
 	}
-	whole := raw[:bytes.LastIndexByte(raw, '\n')+1]
+	whole := wholeLines(raw)
 	if len(whole) < len(raw) { // else the next line would be glued to the torn one
 		if err := j.file.Truncate(int64(len(whole))); err != nil {
 			return err
 		}
 	}
+	return j.parse(whole)
+}
+
+// wholeLines returns what a crash did not cut short: a line counts with its end.
+func wholeLines(raw []byte) []byte { return raw[:bytes.LastIndexByte(raw, '\n')+1] }
+
+// parse reads the lines of a journal. The error names the first that cannot be read.
+func (j *Journal) parse(whole []byte) (err error) {
 	n := 0
 	for text := range bytes.Lines(whole) {
-		n++
-		if n == 1 {
+		if n++; n == 1 {
 			err = j.readHeader(text)
 		} else {
 			var e entry

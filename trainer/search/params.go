@@ -3,6 +3,7 @@ package search
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -129,6 +130,15 @@ func (p Params) YAML() string {
 		panic(err) // texts, numbers and truth values can be written
 	}
 	return b.String()
+}
+
+// json returns the parameters as JSON, where 32 and 32.0 are written alike.
+func (p Params) json() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // texts, finite numbers and truth values can be written
+	}
+	return string(text)
 }
 
 // Apply puts the parameters over the configuration that into points to, as the

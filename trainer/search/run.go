@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"runtime"
@@ -106,8 +107,7 @@ func (r *run) recall() error {
 	}
 	for i, e := range entries {
 		t, at := e.Trial, place{e.Rung, e.ID}
-		_, twice := r.recalled[at]
-		if t.ID < 0 || t.ID >= len(r.params) || t.Rung < 0 || t.Rung >= len(r.plan.budgets) || t.Budget != r.plan.budgets[t.Rung] || twice {
+		if _, twice := r.recalled[at]; twice || !r.belongs(t) {
 			return fmt.Errorf("search journal %s, line %d: trial %d with budget %d in rung %d is no part of this search; remove the file to begin anew",
 				r.journal.path, i+2, t.ID, t.Budget, t.Rung)
 		}
@@ -117,6 +117,13 @@ func (r *run) recall() error {
 	}
 	r.elapsed = r.earlier
 	return nil
+}
+
+// belongs reports whether a trial of the journal is one that this search may hold:
+// a program that draws in another way must not go on with what it finds.
+func (r *run) belongs(t Trial) bool {
+	return t.ID >= 0 && t.ID < len(r.params) && t.Rung >= 0 && t.Rung < len(r.plan.budgets) &&
+		t.Budget == r.plan.budgets[t.Rung] && t.Params.json() == r.params[t.ID].json()
 }
 
 func (r *run) now() time.Time {
@@ -241,7 +248,8 @@ func call(ctx context.Context, objective Objective, t Trial) (loss float64, err 
 			err = fmt.Errorf("panic: %v%s", p, panicPlace())
 		}
 	}()
-	return objective(ctx, t.Params, t.Budget)
+	// A copy, so that an objective that changes its parameters changes no table.
+	return objective(ctx, maps.Clone(t.Params), t.Budget)
 }
 
 // panicPlace says where the panic that is being recovered happened, as

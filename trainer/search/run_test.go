@@ -392,6 +392,17 @@ func TestProgressCountsEveryEvaluation(t *testing.T) {
 	}
 }
 
+func TestAnObjectiveThatChangesItsParametersChangesNoOthers(t *testing.T) {
+	got := mustRun(t, bowl(), func(ctx context.Context, p Params, budget int) (float64, error) {
+		loss, err := bowlLoss(ctx, p, budget)
+		clear(p)
+		return loss, err
+	}, nil)
+	if !equal(got, mustRun(t, bowl(), bowlLoss, nil)) {
+		t.Errorf("best %+v", got.Best)
+	}
+}
+
 func TestRunRefusesAFaultyConfiguration(t *testing.T) {
 	if _, err := Run(context.Background(), Config{}, bowlLoss, nil); err == nil || !strings.Contains(err.Error(), "trials: 0") {
 		t.Errorf("got %v", err)
