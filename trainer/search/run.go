@@ -111,7 +111,6 @@ func (r *run) recall() error {
 			return fmt.Errorf("search journal %s, line %d: trial %d with budget %d in rung %d is no part of this search; remove the file to begin anew",
 				r.journal.path, i+2, t.ID, t.Budget, t.Rung)
 		}
-		t.Params = r.params[t.ID] // JSON has forgotten which numbers were whole
 		r.recalled[at] = t
 		r.earlier = max(r.earlier, e.Elapsed)
 	}
@@ -139,6 +138,8 @@ func (r *run) climb(ctx context.Context, rung int) (whole bool, err error) {
 	for b, bracket := range r.plan.brackets {
 		for _, id := range r.entrants(bracket, rung) {
 			if t, ok := r.recalled[place{rung, id}]; ok {
+				// JSON has forgotten which numbers were whole.
+				t.Bracket, t.Params = b, r.params[id]
 				r.keep(t, true)
 				continue
 			}
