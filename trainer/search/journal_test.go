@@ -205,7 +205,15 @@ func TestASearchEndsWhenTheJournalCannotBeWritten(t *testing.T) {
 	if !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), journalName) || len(res.Trials) != 5 {
 		t.Errorf("%v after %d trials", err, len(res.Trials))
 	}
-	if _, err := Run(context.Background(), bowl(), bowlLoss, j); !errors.Is(err, os.ErrClosed) {
+	before, err := os.ReadFile(j.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j.file, err = os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0); err != nil { // as if there were room again
+		t.Fatal(err)
+	}
+	_, err = Run(context.Background(), bowl(), bowlLoss, j)
+	if after, _ := os.ReadFile(j.path); !errors.Is(err, os.ErrClosed) || !bytes.Equal(after, before) {
 		t.Errorf("a journal with a line cut short was written on: %v", err)
 	}
 	if _, err := Open(filepath.Join(j.path, "below a file")); err == nil {

@@ -149,8 +149,8 @@ func (r *run) climb(ctx context.Context, rung int) (whole bool, err error) {
 	return r.evaluate(ctx, jobs)
 }
 
-// entrants returns the trials of a bracket that take part in a rung, in order of
-// their numbers.
+// entrants returns the trials of a bracket that take part in a rung, in the order
+// in which they begin: by number in its first rung, the best first in a later one.
 func (r *run) entrants(b bracket, rung int) []int {
 	if rung < b.start {
 		return nil
@@ -172,7 +172,6 @@ func (r *run) entrants(b bracket, rung int) []int {
 	for _, t := range ranked[:min(len(ranked), b.sizes[rung-b.start])] {
 		ids = append(ids, t.ID)
 	}
-	slices.Sort(ids)
 	return ids
 }
 

@@ -376,6 +376,25 @@ func TestTheTimeBudget(t *testing.T) {
 	}
 }
 
+func TestTheTimeBudgetIsThatOfAllRunsTogether(t *testing.T) {
+	c, now, j := bowl(), &clock{now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)}, open(t, t.TempDir())
+	c.TimeBudget, c.Now = 40*time.Second, now.Now
+	want := mustRun(t, c, now.spend(bowlLoss), nil)
+	for _, stop := range []int{5, 20, 30, 100} {
+		ctx, cancel := context.WithCancel(context.Background())
+		c.Progress = func(p Progress) {
+			if p.Done == stop {
+				cancel()
+			}
+		}
+		res, err := Run(ctx, c, now.spend(bowlLoss), j)
+		if cancel(); stop < 100 && !errors.Is(err, context.Canceled) || stop == 100 && (err != nil || !equal(res, want)) {
+			t.Errorf("stopped after %d: %v, %s; want %s", stop, err, res.Summary(), want.Summary())
+		}
+		now.now = now.now.Add(time.Hour)
+	}
+}
+
 func TestProgressCountsEveryEvaluation(t *testing.T) {
 	c, j := bowl(), open(t, t.TempDir())
 	var got []Progress
