@@ -65,8 +65,8 @@ func (t Trial) MarshalJSON() ([]byte, error) { return json.Marshal(t.json()) }
 
 // Result is what a search found.
 type Result struct {
-	// Best is the trial with the least loss in the last complete rung with any; its
-	// State is not Done when there is none.
+	// Best is the trial with the least loss in the last complete rung with any, or
+	// else in the one that was cut short; its State is not Done when there is none.
 	Best Trial
 	// Trials are all evaluations, by rung and then by number.
 	Trials  []Trial

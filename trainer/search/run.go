@@ -308,8 +308,8 @@ func (r *run) keep(t Trial, reused bool) {
 }
 
 // result gathers what is known. The best trial is that of the greatest budget
-// whose rung is complete; before the first rung is, the best so far, since all
-// had the same budget.
+// whose rung is complete. Where none of those has a loss, it is the best so far of
+// the rung that was cut short, since all in it had the same budget.
 func (r *run) result() Result {
 	res := Result{Budgets: r.plan.budgets, Complete: r.complete, TimedOut: r.timedOut}
 	for rung := range r.plan.budgets {
@@ -319,7 +319,7 @@ func (r *run) result() Result {
 		}
 		slices.SortFunc(trials, func(a, b Trial) int { return cmp.Compare(a.ID, b.ID) })
 		res.Trials = append(res.Trials, trials...)
-		if len(trials) == 0 || rung > 0 && rung >= r.complete {
+		if len(trials) == 0 || rung >= r.complete && res.Best.State == Done {
 			continue
 		}
 		if best := slices.MinFunc(trials, better); best.State == Done {
