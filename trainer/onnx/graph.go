@@ -48,9 +48,12 @@ type node struct {
 type attr struct {
 	name string
 	kind int64
-	int  int64
-	text string
-	ints []int64
+
+	int    int64
+	text   string
+	ints   []int64
+	floats []float32
+	texts  []string
 }
 
 // NewGraph returns an empty graph.
@@ -97,67 +100,22 @@ func (g *Graph) intConstant(name string, v ...int64) string {
 	return name
 }
 
-// Add returns a + b with broadcasting.
-func (g *Graph) Add(name, a, b string) string { return g.add("Add", name, []string{a, b}) }
-
-// Sub returns a - b with broadcasting.
-func (g *Graph) Sub(name, a, b string) string { return g.add("Sub", name, []string{a, b}) }
-
-// Mul returns a * b with broadcasting, element by element.
-func (g *Graph) Mul(name, a, b string) string { return g.add("Mul", name, []string{a, b}) }
-
-// MatMul returns the matrix product of two matrices.
-func (g *Graph) MatMul(name, a, b string) string { return g.add("MatMul", name, []string{a, b}) }
-
-// Relu returns max(x, 0).
-func (g *Graph) Relu(name, x string) string { return g.add("Relu", name, []string{x}) }
-
-// Clip returns x limited to [low, high]; an infinite x becomes a limit.
-func (g *Graph) Clip(name, x string, low, high float32) string {
-	l := g.Constant(name+".min", []float32{low})
-	h := g.Constant(name+".max", []float32{high})
-	return g.add("Clip", name, []string{x, l, h})
-}
-
-// Transpose returns x with its axes in the given order.
-func (g *Graph) Transpose(name, x string, perm ...int64) string {
-	return g.add("Transpose", name, []string{x}, attr{name: "perm", kind: attrInts, ints: perm})
-}
-
-// Squeeze returns x without the given axis, which has size 1.
-func (g *Graph) Squeeze(name, x string, axis int64) string {
-	return g.add("Squeeze", name, []string{x, g.intConstant(name+".axes", axis)})
-}
-
-// Slice returns elements [from, to) of x along the axis.
-func (g *Graph) Slice(name, x string, axis, from, to int64) string {
-	return g.add("Slice", name, []string{x,
-		g.intConstant(name+".starts", from), g.intConstant(name+".ends", to), g.intConstant(name+".axes", axis)})
-}
-
-// Concat returns the values one behind the other along the axis.
-func (g *Graph) Concat(name string, axis int64, xs ...string) string {
-	return g.add("Concat", name, xs, attr{name: "axis", kind: attrInt, int: axis})
-}
-
-// LSTM returns the hidden states [T, 1, B, H] of x [T, B, C], started from zero
-// states, for w [1, 4H, C], r [1, 4H, H] and b [1, 8H] with the gates in the
-// order i, o, f, c. The first half of b belongs to w, the second to r.
-func (g *Graph) LSTM(name, x, w, r, b string, hidden int) string {
-	return g.add("LSTM", name, []string{x, w, r, b},
-		attr{name: "direction", kind: attrString, text: "forward"},
-		attr{name: "hidden_size", kind: attrInt, int: int64(hidden)})
-}
-
 // Marshal returns the bytes of the model file. Equal graphs give equal bytes.
 func (g *Graph) Marshal() []byte {
-	var opset, model message
-	opset.text(opsetDomain, "")
-	opset.int(opsetNumber, opsetVersion)
+	var model message
 	model.int(modelIR, irVersion)
 	model.text(modelProducer, producer)
 	model.bytes(modelGraph, g.marshalGraph())
-	model.bytes(modelOpset, opset)
+	opset := func(domain string, version int64) {
+		var m message
+		m.text(opsetDomain, domain)
+		m.int(opsetNumber, version)
+		model.bytes(modelOpset, m)
+	}
+	opset("", opsetVersion)
+	if slices.ContainsFunc(g.nodes, func(n node) bool { return operators[n.op].domain == domainML }) {
+		opset(domainML, opsetVersionML)
+	}
 	for _, entry := range g.metadata {
 		var m message
 		m.text(entryKey, entry[0])
@@ -205,9 +163,18 @@ func (n node) marshal() message {
 			am.text(attrS, a.text)
 		case attrInts:
 			am.bytes(attrIntsField, packInts(a.ints))
+		case attrFloats:
+			am.bytes(attrFloatsField, packFloats(a.floats))
+		case attrStrings:
+			for _, text := range a.texts {
+				am.text(attrStringsField, text)
+			}
 		}
 		am.int(attrType, a.kind)
 		m.bytes(nodeAttr, am)
+	}
+	if domain := operators[n.op].domain; domain != "" {
+		m.text(nodeDomain, domain)
 	}
 	return m
 }

@@ -2,7 +2,7 @@ package onnx
 
 import (
 	"fmt"
-	"math"
+	"slices"
 )
 
 // The names of a forecasting model's inputs and output, as models.Spec says.
@@ -10,17 +10,41 @@ const (
 	SeriesInput    = "series"
 	ContextInput   = "context"
 	ForecastOutput = "forecast"
+
+	QuantilesOutput = "quantiles" // optional
 )
 
 // Program is a model of ours, read and ready to run. It is immutable and safe
 // for concurrent use.
 type Program struct {
-	graph     *Graph
-	constants map[string]tensor
-	lookback  int
-	channels  int
-	context   int // 0: no such input
-	horizon   int
+	graph    *Graph
+	lookback int
+	channels int
+	context  int // 0: no such input
+	horizon  int
+	levels   int // quantiles per step; 0: no such output
+
+	// Every value of a run has a slot: the inputs, the constants, the results.
+	slots []tensor // as a run finds them: constants filled in
+	steps []step
+
+	series, contextSlot, forecast, quantiles int
+}
+
+// step is a node, bound to the slots of its values.
+type step struct {
+	node
+	operator operator
+	in       []int
+	out      int
+	free     []int   // slots whose memory nobody needs after this step
+	forest   *forest // of a TreeEnsembleRegressor
+}
+
+// Answer is what a model says of a batch.
+type Answer struct {
+	Forecast  []float32 // [batch, horizon], in physical units
+	Quantiles []float32 // [batch, horizon, levels], or nil for a model without
 }
 
 // Load reads a model file that Graph.Marshal wrote. The error says what is not
@@ -30,7 +54,7 @@ func Load(model []byte) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("onnx model: %w", err)
 	}
-	p := &Program{graph: g, constants: map[string]tensor{}}
+	p := &Program{graph: g}
 	if err := p.bind(); err != nil {
 		return nil, fmt.Errorf("onnx model: %w", err)
 	}
@@ -50,23 +74,61 @@ func (p *Program) Metadata(key string) string {
 // Horizon returns the number of values that Run answers per batch element.
 func (p *Program) Horizon() int { return p.horizon }
 
+// Quantiles returns the number of quantiles per value of the forecast, or 0 for a
+// model without.
+func (p *Program) Quantiles() int { return p.levels }
+
 // bind checks what can be checked before shapes are known: inputs, outputs,
 // operators, their attributes, and that every value is made before it is used.
 func (p *Program) bind() error {
-	known := map[string]bool{"": true}
-	for _, in := range p.graph.inputs {
+	known := map[string]int{} // name to slot
+	add := func(name string, t tensor) bool {
+		if _, ok := known[name]; ok || name == "" {
+			return false
+		}
+		known[name] = len(p.slots)
+		p.slots = append(p.slots, t)
+		return true
+	}
+	if err := p.bindInputs(add); err != nil {
+		return err
+	}
+	for _, c := range p.graph.constants {
+		if !add(c.name, tensor{dims: c.dims, data: c.floats, ints: c.ints}) {
+			return fmt.Errorf("constant %.40q is declared twice or has no name", c.name)
+		}
+	}
+	for i, n := range p.graph.nodes {
+		s, err := n.bind(known)
+		if err == nil && !add(n.outputs[0], tensor{}) {
+			err = fmt.Errorf("results %.80q: must be one new name", n.outputs)
+		}
+		if err != nil {
+			return fmt.Errorf("node %d (%.40s): %w", i, n.op, err)
+		}
+		s.out = len(p.slots) - 1
+		p.steps = append(p.steps, s)
+	}
+	if err := p.bindOutputs(known); err != nil {
+		return err
+	}
+	p.bindMemory()
+	return nil
+}
+
+func (p *Program) bindInputs(add func(string, tensor) bool) error {
+	for i, in := range p.graph.inputs {
 		switch {
 		case in.name == SeriesInput && len(in.dims) == 3 && in.dims[0] == DynamicBatch && in.dims[1] > 0 && in.dims[2] > 0:
-			p.lookback, p.channels = in.dims[1], in.dims[2]
+			p.lookback, p.channels, p.series = in.dims[1], in.dims[2], i
 		case in.name == ContextInput && len(in.dims) == 2 && in.dims[0] == DynamicBatch && in.dims[1] > 0:
-			p.context = in.dims[1]
+			p.context, p.contextSlot = in.dims[1], i
 		default:
 			return fmt.Errorf("input %.40q with dimensions %v is not one that our models have", in.name, in.dims)
 		}
-		if known[in.name] {
+		if !add(in.name, tensor{}) {
 			return fmt.Errorf("input %q is declared twice", in.name)
 		}
-		known[in.name] = true
 	}
 	if p.lookback > maxElements/max(1, p.channels) {
 		return fmt.Errorf("input %q is too large", SeriesInput)
@@ -74,130 +136,160 @@ func (p *Program) bind() error {
 	if p.lookback == 0 {
 		return fmt.Errorf("there is no input %q", SeriesInput)
 	}
-	for _, c := range p.graph.constants {
-		if known[c.name] {
-			return fmt.Errorf("constant %.40q is declared twice or has no name", c.name)
-		}
-		known[c.name] = true
-		p.constants[c.name] = tensor{dims: c.dims, data: c.floats, ints: c.ints}
+	return nil
+}
+
+func (p *Program) bindOutputs(known map[string]int) error {
+	outputs, ok := p.graph.outputs, false
+	if len(outputs) == 0 || len(outputs) > 2 || outputs[0].name != ForecastOutput || len(outputs) == 2 && outputs[1].name != QuantilesOutput {
+		return fmt.Errorf("the outputs must be %q and, if there is a second, %q", ForecastOutput, QuantilesOutput)
 	}
-	for i, n := range p.graph.nodes {
-		if err := n.check(known); err != nil {
-			return fmt.Errorf("node %d (%.40s): %w", i, n.op, err)
-		}
-		known[n.outputs[0]] = true
+	if p.forecast, ok = known[ForecastOutput]; !ok {
+		return fmt.Errorf("output %q is made nowhere", ForecastOutput)
 	}
-	if len(p.graph.outputs) != 1 || p.graph.outputs[0].name != ForecastOutput || !known[ForecastOutput] {
-		return fmt.Errorf("the one output must be %q", ForecastOutput)
-	}
-	dims := p.graph.outputs[0].dims
+	dims := outputs[0].dims
 	if len(dims) != 2 || dims[0] != DynamicBatch || dims[1] <= 0 {
 		return fmt.Errorf("output %q has dimensions %v, must be [batch, horizon]", ForecastOutput, dims)
 	}
 	p.horizon = dims[1]
+	if len(outputs) == 1 {
+		return nil
+	}
+	if p.quantiles, ok = known[QuantilesOutput]; !ok {
+		return fmt.Errorf("output %q is made nowhere", QuantilesOutput)
+	}
+	if dims = outputs[1].dims; len(dims) != 3 || dims[0] != DynamicBatch || dims[1] != p.horizon || dims[2] <= 0 {
+		return fmt.Errorf("output %q has dimensions %v, must be [batch, %d, levels]", QuantilesOutput, dims, p.horizon)
+	}
+	p.levels = dims[2]
 	return nil
 }
 
-// check holds a node against the operator that it names.
-func (n node) check(known map[string]bool) error {
+// bind holds a node against the operator that it names and finds its inputs.
+func (n node) bind(known map[string]int) (step, error) {
 	op, ok := operators[n.op]
 	switch {
 	case !ok:
-		return fmt.Errorf("not an operator that our models use")
-	case len(n.outputs) != 1 || known[n.outputs[0]]:
-		return fmt.Errorf("results %.80q: must be one new name", n.outputs)
+		return step{}, fmt.Errorf("not an operator that our models use")
+	case len(n.outputs) != 1:
+		return step{}, fmt.Errorf("results %.80q: must be one new name", n.outputs)
 	case len(n.inputs) < op.inputs || !op.variadic && len(n.inputs) > op.inputs:
-		return fmt.Errorf("%d inputs, must be %d", len(n.inputs), op.inputs)
+		return step{}, fmt.Errorf("%d inputs, must be %d", len(n.inputs), op.inputs)
 	case len(n.attrs) != len(op.attrs):
-		return fmt.Errorf("%d attributes, must be %d", len(n.attrs), len(op.attrs))
+		return step{}, fmt.Errorf("%d attributes, must be %d", len(n.attrs), len(op.attrs))
 	}
 	for i, a := range n.attrs {
 		if a.name != op.attrs[i].name || a.kind != op.attrs[i].kind {
-			return fmt.Errorf("attribute %.40q is not what our models write", a.name)
+			return step{}, fmt.Errorf("attribute %.40q is not what our models write", a.name)
 		}
 	}
+	s := step{node: n, operator: op}
 	for _, in := range n.inputs {
-		if in == "" || !known[in] {
-			return fmt.Errorf("input %.40q is made nowhere before", in)
+		slot, ok := known[in]
+		if !ok {
+			return step{}, fmt.Errorf("input %.40q is made nowhere before", in)
 		}
+		s.in = append(s.in, slot)
 	}
-	return nil
+	if op.load != nil {
+		return s, op.load(&s)
+	}
+	return s, nil
 }
 
-// Run returns the forecasts [batch, horizon] for series [batch, lookback,
-// channels] and context [batch, width], all row-major and in physical units.
-// For a model without a context, context is empty.
-func (p *Program) Run(series, context []float32, batch int) (forecast []float32, err error) {
-	if batch < 1 || batch > maxElements {
-		return nil, fmt.Errorf("run model: batch of %d", batch)
+// bindMemory finds, for each slot that a step makes, the last step that needs its
+// memory. The result of a view is its input's memory under other dimensions. What
+// an output needs is never given back.
+func (p *Program) bindMemory() {
+	owner := make([]int, len(p.slots)) // whose memory a slot is
+	for i := range owner {
+		owner[i] = i
 	}
-	if want := batch * p.lookback * p.channels; len(series) != want {
-		return nil, fmt.Errorf("run model: series has %d values, a batch of %d needs %d", len(series), batch, want)
-	}
-	if want := batch * p.context; len(context) != want {
-		return nil, fmt.Errorf("run model: context has %d values, a batch of %d needs %d", len(context), batch, want)
-	}
-	values := map[string]tensor{SeriesInput: {dims: []int{batch, p.lookback, p.channels}, data: series}}
-	if p.context > 0 {
-		values[ContextInput] = tensor{dims: []int{batch, p.context}, data: context}
-	}
-	computed := 0
-	for i, n := range p.graph.nodes {
-		in := make([]tensor, len(n.inputs))
-		for j, name := range n.inputs {
-			if c, ok := p.constants[name]; ok {
-				in[j] = c
-			} else {
-				in[j] = values[name]
+	last := map[int]int{} // owner to step, for memory that a step made
+	for i, s := range p.steps {
+		for _, in := range s.in {
+			if _, made := last[owner[in]]; made {
+				last[owner[in]] = i
 			}
 		}
-		out, err := operators[n.op].run(n, in)
+		if s.operator.view {
+			owner[s.out] = owner[s.in[0]]
+		} else {
+			last[s.out] = i
+		}
+	}
+	delete(last, owner[p.forecast])
+	if p.levels > 0 {
+		delete(last, owner[p.quantiles])
+	}
+	for _, s := range p.steps {
+		if i, ok := last[s.out]; ok {
+			p.steps[i].free = append(p.steps[i].free, s.out)
+		}
+	}
+}
+
+// Run returns the forecasts [batch, horizon] alone of Answer.
+func (p *Program) Run(series, context []float32, batch int) (forecast []float32, err error) {
+	a, err := p.Answer(series, context, batch)
+	return a.Forecast, err
+}
+
+// Answer runs the model for series [batch, lookback, channels] and context
+// [batch, width], all row-major and in physical units. For a model without a
+// context, context is empty.
+func (p *Program) Answer(series, context []float32, batch int) (Answer, error) {
+	if batch < 1 || batch > maxElements {
+		return Answer{}, fmt.Errorf("run model: batch of %d", batch)
+	}
+	if want := batch * p.lookback * p.channels; len(series) != want {
+		return Answer{}, fmt.Errorf("run model: series has %d values, a batch of %d needs %d", len(series), batch, want)
+	}
+	if want := batch * p.context; len(context) != want {
+		return Answer{}, fmt.Errorf("run model: context has %d values, a batch of %d needs %d", len(context), batch, want)
+	}
+	slots := slices.Clone(p.slots)
+	slots[p.series] = tensor{dims: []int{batch, p.lookback, p.channels}, data: series}
+	if p.context > 0 {
+		slots[p.contextSlot] = tensor{dims: []int{batch, p.context}, data: context}
+	}
+	m := &memory{free: map[int][][]float32{}}
+	var in []tensor
+	for i := range p.steps {
+		s := &p.steps[i]
+		in = in[:0]
+		for _, slot := range s.in {
+			in = append(in, slots[slot])
+		}
+		out, err := s.operator.run(m, s, in)
 		if err != nil {
-			return nil, fmt.Errorf("run model: node %d (%s): %w", i, n.op, err)
+			return Answer{}, fmt.Errorf("run model: node %d (%s): %w", i, s.op, err)
 		}
-		if computed += len(out.data); computed > maxElements {
-			return nil, fmt.Errorf("run model: a batch of %d needs too much memory; run smaller ones", batch)
+		slots[s.out] = out
+		for _, slot := range s.free {
+			m.release(slots[slot].data)
+			slots[slot] = tensor{}
 		}
-		values[n.outputs[0]] = out
 	}
-	out := values[ForecastOutput]
-	if len(out.dims) != 2 || out.dims[0] != batch || out.dims[1] != p.horizon || out.data == nil {
-		return nil, fmt.Errorf("run model: the forecast has dimensions %v, must be [%d %d]", out.dims, batch, p.horizon)
-	}
-	return out.data, nil
+	return p.answer(slots, batch)
 }
 
-// tensor is a row-major array: of floats, or of ints for an operator's indices.
-type tensor struct {
-	dims []int
-	data []float32
-	ints []int64
-}
-
-// newTensor returns a zero float tensor, or an error when it would be absurd.
-func newTensor(dims ...int) (tensor, error) {
-	n := 1
-	for _, d := range dims {
-		if d < 0 || d > 0 && n > maxElements/d {
-			return tensor{}, fmt.Errorf("a result of dimensions %v is too large", dims)
+// answer returns copies of the outputs: they may be the caller's own memory.
+func (p *Program) answer(slots []tensor, batch int) (a Answer, err error) {
+	of := func(slot int, dims ...int) []float32 {
+		t := slots[slot]
+		if !slices.Equal(t.dims, dims) || t.ints != nil {
+			err = fmt.Errorf("run model: an output has dimensions %v, must be %v", t.dims, dims)
+			return nil
 		}
-		n *= d
+		return slices.Clone(t.data)
 	}
-	return tensor{dims: dims, data: make([]float32, n)}, nil
-}
-
-// scalar returns the one element of a float tensor.
-func (t tensor) scalar() (float32, error) {
-	if len(t.data) != 1 {
-		return float32(math.NaN()), fmt.Errorf("expected one number, got dimensions %v", t.dims)
+	a.Forecast = of(p.forecast, batch, p.horizon)
+	if p.levels > 0 {
+		a.Quantiles = of(p.quantiles, batch, p.horizon, p.levels)
 	}
-	return t.data[0], nil
-}
-
-// index returns the one element of an integer tensor.
-func (t tensor) index() (int64, error) {
-	if len(t.ints) != 1 {
-		return 0, fmt.Errorf("expected one integer, got dimensions %v", t.dims)
+	if err != nil {
+		return Answer{}, err
 	}
-	return t.ints[0], nil
+	return a, nil
 }

@@ -3,12 +3,15 @@ package onnx
 import (
 	"encoding/binary"
 	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Bounds on what is read, far above what we write.
 const (
 	maxFile     = 256 << 20 // bytes
-	maxElements = 64 << 20  // elements of one tensor
+	maxElements = 64 << 20  // elements of one tensor, and of all that live at once
+	maxComputed = 1 << 30   // elements that one run may compute
 	maxRank     = 8
 	maxValues   = 100_000 // nodes, constants, inputs and names in total
 )
@@ -19,7 +22,8 @@ func unmarshal(b []byte) (*Graph, error) {
 		return nil, fmt.Errorf("the file has %d bytes, at most %d are read", len(b), maxFile)
 	}
 	g := &Graph{}
-	var graphs, opsets int
+	var graphs int
+	opsets := map[string]bool{}
 	err := fields(b, func(v fieldValue) (err error) {
 		switch v.number {
 		case modelIR:
@@ -34,8 +38,9 @@ func unmarshal(b []byte) (*Graph, error) {
 			graphs++
 			err = g.unmarshalGraph(v.bytes)
 		case modelOpset:
-			opsets++
-			err = checkOpset(v.bytes)
+			var domain string
+			domain, err = unmarshalOpset(v.bytes)
+			opsets[domain] = true
 		case modelMetadata:
 			var key, text string
 			err = fields(v.bytes, func(v fieldValue) error {
@@ -58,22 +63,36 @@ func unmarshal(b []byte) (*Graph, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case graphs != 1 || opsets != 1:
+	case graphs != 1 || !opsets[""]:
 		return nil, errTruncated
+	}
+	for i, n := range g.nodes {
+		if domain := operators[n.op].domain; !opsets[domain] {
+			return nil, fmt.Errorf("node %d (%.40s): domain %s is not declared", i, n.op, domain)
+		}
 	}
 	return g, nil
 }
 
-func checkOpset(b []byte) error {
-	return fields(b, func(v fieldValue) error {
-		switch {
-		case v.number == opsetDomain && len(v.bytes) == 0:
-		case v.number == opsetNumber && v.int == opsetVersion:
+// unmarshalOpset returns the domain of an operator set that our models use.
+func unmarshalOpset(b []byte) (domain string, err error) {
+	var version int64
+	err = fields(b, func(v fieldValue) error {
+		switch v.number {
+		case opsetDomain:
+			domain = string(v.bytes)
+		case opsetNumber:
+			version = v.int
 		default:
-			return fmt.Errorf("operator set: only version %d of the default domain is read", opsetVersion)
+			return v.unknown("operator set")
 		}
 		return nil
 	})
+	if err == nil && !(domain == "" && version == opsetVersion || domain == domainML && version == opsetVersionML) {
+		err = fmt.Errorf("operator set: version %d of domain %.40q, only %d of the default domain and %d of %s are read",
+			version, domain, opsetVersion, opsetVersionML, domainML)
+	}
+	return domain, err
 }
 
 func (g *Graph) unmarshalGraph(b []byte) error {
@@ -115,6 +134,7 @@ func (g *Graph) unmarshalGraph(b []byte) error {
 }
 
 func unmarshalNode(b []byte) (n node, err error) {
+	var domain string
 	err = fields(b, func(v fieldValue) error {
 		switch v.number {
 		case nodeInput:
@@ -130,11 +150,16 @@ func unmarshalNode(b []byte) (n node, err error) {
 				return err
 			}
 			n.attrs = append(n.attrs, a)
+		case nodeDomain:
+			domain = string(v.bytes)
 		default:
 			return v.unknown("node")
 		}
 		return nil
 	})
+	if op, ok := operators[n.op]; err == nil && ok && domain != op.domain {
+		err = fmt.Errorf("%s of domain %.40q", n.op, domain)
+	}
 	return n, err
 }
 
@@ -149,6 +174,13 @@ func unmarshalAttr(b []byte) (a attr, err error) {
 			a.text = string(v.bytes)
 		case attrIntsField:
 			a.ints, err = v.ints(a.ints)
+		case attrFloatsField:
+			if v.wire != protowire.BytesType || len(v.bytes)%4 != 0 {
+				return errTruncated
+			}
+			a.floats = append(a.floats, unpackFloats(v.bytes)...)
+		case attrStringsField:
+			a.texts = append(a.texts, intern(v.bytes))
 		case attrType:
 			a.kind = v.int
 		default:
@@ -157,6 +189,17 @@ func unmarshalAttr(b []byte) (a attr, err error) {
 		return err
 	})
 	return a, err
+}
+
+// intern returns the text of a list without a copy of its own when it is one of
+// those that make up our lists.
+func intern(b []byte) string {
+	for _, known := range []string{modeBranch, modeLeaf} {
+		if string(b) == known {
+			return known
+		}
+	}
+	return string(b)
 }
 
 func unmarshalConstant(b []byte) (c constant, err error) {

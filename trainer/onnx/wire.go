@@ -11,9 +11,12 @@ import (
 
 // The versions that a model file declares.
 const (
-	irVersion    = 8
-	opsetVersion = 17
-	producer     = "forescale"
+	irVersion      = 8
+	opsetVersion   = 17
+	opsetVersionML = 3 // of domainML
+	producer       = "forescale"
+
+	domainML = "ai.onnx.ml" // the default domain is ""
 )
 
 // Element types of onnx.TensorProto and attribute types of onnx.AttributeProto.
@@ -21,9 +24,11 @@ const (
 	typeFloat = 1
 	typeInt64 = 7
 
-	attrInt    = 2
-	attrString = 3
-	attrInts   = 7
+	attrInt     = 2
+	attrString  = 3
+	attrFloats  = 6
+	attrInts    = 7
+	attrStrings = 8
 )
 
 // Field numbers of onnx.proto3, by message.
@@ -33,9 +38,9 @@ const (
 	entryKey, entryValue                                          = 1, 2
 	graphNode, graphName, graphInitializer                        = 1, 2, 5
 	graphInput, graphOutput                                       = 11, 12
-	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttr             = 1, 2, 3, 4, 5
+	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttr, nodeDomain = 1, 2, 3, 4, 5, 7
 	attrNameField, attrI, attrS                                   = 1, 3, 4
-	attrIntsField, attrType                                       = 8, 20
+	attrFloatsField, attrIntsField, attrStringsField, attrType    = 7, 8, 9, 20
 	tensorDims, tensorType, tensorName, tensorRaw                 = 1, 2, 8, 9
 	valueName, valueType                                          = 1, 2
 	typeTensor, tensorElem, tensorShape                           = 1, 1, 2
