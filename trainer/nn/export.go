@@ -35,7 +35,12 @@ func Export(g *onnx.Graph, n *Network, flat []float32, x, features string) strin
 			n.Hidden)
 		h = g.Squeeze(layer, states, 1)
 	}
-	v := g.Squeeze("last_state", g.Slice("last_step", h, 0, int64(n.Lookback-1), int64(n.Lookback)), 0)
+	var v string
+	if n.Attention {
+		v = pooled(g, n, h, constant())
+	} else {
+		v = g.Squeeze("last_state", g.Slice("last_step", h, 0, int64(n.Lookback-1), int64(n.Lookback)), 0)
+	}
 	if n.Features > 0 {
 		v = g.Concat("head_input", 1, v, features)
 	}
@@ -46,6 +51,15 @@ func Export(g *onnx.Graph, n *Network, flat []float32, x, features string) strin
 		y = g.Add("output_with_linear", y, dense("linear_path", v))
 	}
 	return y
+}
+
+// pooled adds the attention over the states h [T, B, H] with v [H, 1] and returns
+// the name of its result [B, H].
+func pooled(g *onnx.Graph, n *Network, h, v string) string {
+	rows := g.Reshape("attention.rows", h, -1, int64(n.Hidden))
+	scores := g.Reshape("attention.scores", g.MatMul("attention.products", rows, v), int64(n.Lookback), -1, 1)
+	weights := g.Softmax("attention.weights", scores, 0)
+	return g.ReduceSum("attention", g.Mul("attention.weighted", weights, h), 0)
 }
 
 // transposed returns the transpose of a row-major matrix.
