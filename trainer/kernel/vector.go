@@ -18,6 +18,10 @@ func CellForward[T Float](z, before, c, tanhC, h []T) {
 	if before != nil {
 		before = before[:H]
 	}
+	if h32, ok := any(h).([]float32); ok && active != portable {
+		cellForward32(any(z).([]float32), any(before).([]float32), any(c).([]float32), any(tanhC).([]float32), h32)
+		return
+	}
 	cellForwardPortable(z, before, c, tanhC, h)
 }
 
@@ -38,6 +42,10 @@ func CellBackward[T Float](z, before, tanhC, dh, dc []T) {
 	z, tanhC, dc = z[:4*H], tanhC[:H], dc[:H]
 	if before != nil {
 		before = before[:H]
+	}
+	if dh32, ok := any(dh).([]float32); ok && active != portable {
+		cellBackward32(any(z).([]float32), any(before).([]float32), any(tanhC).([]float32), dh32, any(dc).([]float32))
+		return
 	}
 	cellBackwardPortable(z, before, tanhC, dh, dc)
 }
