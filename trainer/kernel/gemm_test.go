@@ -87,26 +87,3 @@ func TestGemmDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations a call, want 0", n)
 	}
 }
-
-func BenchmarkGemm(b *testing.B) {
-	for _, s := range []struct {
-		name    string
-		m, n, k int
-		ta, tb  bool
-	}{
-		{"recurrent 16x512x128", 16, 512, 128, false, false},
-		{"back through time 16x128x512", 16, 128, 512, false, true},
-		{"weight gradient 128x512x384", 128, 512, 384, true, false},
-	} {
-		b.Run(s.name, func(b *testing.B) {
-			rng := rand.New(rand.NewPCG(1, 2))
-			x, y := operand(rng, s.m, s.k, s.ta), operand(rng, s.k, s.n, s.tb)
-			x32, y32 := Operand[float32]{narrow(x.Data), x.Stride, s.ta}, Operand[float32]{narrow(y.Data), y.Stride, s.tb}
-			c := make([]float32, s.m*s.n)
-			for b.Loop() {
-				Gemm(s.m, s.n, s.k, x32, y32, c, s.n, true)
-			}
-			b.ReportMetric(2*float64(s.m*s.n*s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-		})
-	}
-}
