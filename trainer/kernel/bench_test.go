@@ -73,3 +73,40 @@ func BenchmarkPack(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkVector measures each vector kernel beside its portable twin, on one
+// row of 128 units or as many parameters as a layer of 128 units has.
+func BenchmarkVector(b *testing.B) {
+	const H, params = 128, 131_584
+	rng := rand.New(rand.NewPCG(1, 2))
+	v := func(n int) []float32 { return narrow(normal(rng, n)) }
+	input, z, before, c, tanhC, h := v(4*H), v(4*H), v(H), v(H), v(H), v(H)
+	x, m, second, g := v(params), v(params), make([]float32, params), v(params)
+	dst, src, other := v(4*H), v(4*H), v(4*H)
+	for _, k := range []struct {
+		name string
+		n    int
+		run  func()
+	}{
+		{"CellForward", H, func() { copy(z, input); CellForward(z, before, c, tanhC, h) }},
+		{"CellBackward", H, func() { copy(z, input); CellBackward(z, before, tanhC, h, c) }},
+		{"ReLU", 4 * H, func() { ReLU(dst, src) }},
+		{"ReLUBackward", 4 * H, func() { ReLUBackward(dst, src) }},
+		{"AddTo", 4 * H, func() { AddTo(dst, src) }},
+		{"Axpy", 4 * H, func() { Axpy(dst, 1e-9, src) }},
+		{"MulTo", 4 * H, func() { copy(dst, other); MulTo(dst, src) }},
+		{"MulAdd", 4 * H, func() { copy(dst, other); MulAdd(dst, src, other) }},
+		{"Adam", params, func() { Adam(x, m, second, g, 1, 1e-3, 1, 0) }},
+		{"SumSquares", params, func() { _ = SumSquares(g) }},
+	} {
+		for _, set := range supported() {
+			b.Run(k.name+"/"+set.String(), func(b *testing.B) {
+				use(b, set)
+				for b.Loop() {
+					k.run()
+				}
+				b.ReportMetric(float64(k.n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gelement/s")
+			})
+		}
+	}
+}
