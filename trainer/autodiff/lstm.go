@@ -55,7 +55,6 @@ type lstm[T Float] struct {
 	dc                   []T // [B, H]
 
 	packedW, packedR kernel.Packed[T] // in the backward half: of their transposes
-	packedDZ         kernel.Packed[T]
 }
 
 // forward works through the steps one by one, the input's product included, so
@@ -118,17 +117,25 @@ func (l *lstm[T]) weightGradients(from, to int) {
 	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
 	at, rows := from*B, (to-from)*B
 	dz := l.z[at*G : (at+rows)*G]
-	if l.w.Grad != nil || l.r.Grad != nil {
-		l.packedDZ.Pack(rows, G, kernel.Of(dz, G))
-	}
 	if l.w.Grad != nil {
-		kernel.GemmPacked(C, kernel.TransposeOf(l.x.Value[at*C:], C), &l.packedDZ, l.w.Grad, G, l.w.begin())
+		productOfTransposed(l.w.Grad, l.x.Value[at*C:], C, dz, G, rows, l.w.begin())
 	}
 	if l.r.Grad != nil && from > 0 {
-		kernel.GemmPacked(H, kernel.TransposeOf(l.h.Value[(at-B)*H:], H), &l.packedDZ, l.r.Grad, G, l.r.begin())
+		productOfTransposed(l.r.Grad, l.h.Value[(at-B)*H:], H, dz, G, rows, l.r.begin())
 	}
 	if l.b.Grad != nil {
 		kernel.AddRows(l.b.gradient(), dz)
+	}
+}
+
+// productOfTransposed computes c = aᵀ b, or c += aᵀ b with accumulate, for a [k, m]
+// and b [k, n]. It takes so few columns of a at a time that kernel.Gemm reads b
+// where it lies: copying it into panels first costs more than they win, even for
+// all columns at once.
+func productOfTransposed[T Float](c, a []T, m int, b []T, n, k int, accumulate bool) {
+	const few = 16
+	for i := 0; i < m; i += few {
+		kernel.Gemm(min(few, m-i), n, k, kernel.TransposeOf(a[i:], m), kernel.Of(b, n), c[i*n:], n, accumulate)
 	}
 }
 
