@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/forescale/forescale/internal/cli"
@@ -111,6 +113,7 @@ func (b *bench) measureOurs(ctx context.Context, w io.Writer) error {
 		}
 	}
 	var times []float64
+	used := cpuSeconds()
 	for begin := time.Now(); len(times) == 0 || time.Since(begin).Seconds() < b.seconds; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -121,6 +124,15 @@ func (b *bench) measureOurs(ctx context.Context, w io.Writer) error {
 		}
 		times = append(times, time.Since(start).Seconds())
 	}
-	_, err := fmt.Fprintln(w, s.line(times))
+	_, err := fmt.Fprintln(w, s.line(times, cpuSeconds()-used))
 	return err
+}
+
+// cpuSeconds returns the processor time that this process has used.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return math.NaN()
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }

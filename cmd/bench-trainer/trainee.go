@@ -86,8 +86,10 @@ func (t *trainee) lossOf(s *engine.Shard) *autodiff.Node[float32] {
 	return autodiff.Squared(s.Tape, y, t.y[first:first+n], t.weight[s.From:s.To])
 }
 
-// line says what a run with these times of a step, s, came to.
-func (t *trainee) line(times []float64) string {
-	return fmt.Sprintf("forescale %s %s threads=%d steps=%d samples_per_s=%.0f best=%.0f",
-		kernel.Set(), t.shape, t.threads, len(times), batchRows/median(times), batchRows/slices.Min(times))
+// line says what a run with these times of a step and this processor time over
+// all of them came to, s.
+func (t *trainee) line(times []float64, cpu float64) string {
+	return fmt.Sprintf("forescale %s %s threads=%d steps=%d samples_per_s=%.0f best=%.0f per_cpu_s=%.0f",
+		kernel.Set(), t.shape, t.threads, len(times), batchRows/median(times), batchRows/slices.Min(times),
+		batchRows*float64(len(times))/cpu)
 }

@@ -45,7 +45,7 @@ type attention[T Float] struct {
 func (o *attention[T]) forward() {
 	s, a := o.a, o.a
 	for row := range s {
-		s[row] = dot(o.h.Row(row), o.v.Value)
+		s[row] = kernel.Dot(o.h.Row(row), o.v.Value)
 	}
 	clear(o.y.Value)
 	for b := range o.batch {
@@ -72,7 +72,7 @@ func (o *attention[T]) backward() {
 	H := o.h.Cols
 	a, da, ds := o.a, o.da, o.da
 	for row := range da {
-		da[row] = dot(o.y.Grad[row%o.batch*H:][:H], o.h.Row(row))
+		da[row] = kernel.Dot(o.y.Grad[row%o.batch*H:][:H], o.h.Row(row))
 	}
 	for b := range o.batch {
 		mean := T(0)
@@ -91,27 +91,6 @@ func (o *attention[T]) backward() {
 		}
 	}
 	if o.v.Grad != nil {
-		dv := o.v.gradient()
-		for row := range ds {
-			kernel.Axpy(dv, ds[row], o.h.Row(row))
-		}
+		kernel.Gemm(1, H, len(ds), kernel.Of(ds, len(ds)), kernel.Of(o.h.Value, H), o.v.Grad, H, o.v.begin())
 	}
-}
-
-// dot returns x · y. Four sums side by side keep the processor from waiting for
-// each addition.
-func dot[T Float](x, y []T) T {
-	y = y[:len(x)]
-	var s0, s1, s2, s3 T
-	i := 0
-	for ; i+4 <= len(x); i += 4 {
-		s0 += x[i] * y[i]
-		s1 += x[i+1] * y[i+1]
-		s2 += x[i+2] * y[i+2]
-		s3 += x[i+3] * y[i+3]
-	}
-	for ; i < len(x); i++ {
-		s0 += x[i] * y[i]
-	}
-	return (s0 + s1) + (s2 + s3)
 }

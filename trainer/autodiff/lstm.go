@@ -33,14 +33,12 @@ func LSTM[T Float](t *Tape[T], x, w, r, b *Node[T], steps int) *Node[T] {
 	l := operationOf[lstm[T]](t)
 	l.steps, l.batch, l.hidden = steps, x.Rows/steps, H
 	l.x, l.w, l.r, l.b = x, w, r, b
-	l.states = t.arena.alloc((steps + 1) * l.batch * H)
-	l.h = t.node(x.Rows, H, l.states[l.batch*H:], nil)
+	l.h = t.result(x.Rows, H, x, w, r, b)
 	l.z = t.arena.alloc(x.Rows * 4 * H)
 	l.c = t.arena.alloc(x.Rows * H)
 	l.tanhC = t.arena.alloc(x.Rows * H)
 	l.forward()
-	if needed(x, w, r, b) {
-		l.h.Grad = t.arena.alloc(x.Rows * H)
+	if l.h.Grad != nil {
 		l.dc = t.arena.alloc(l.batch * H)
 	}
 	t.record(l.h, l)
@@ -52,20 +50,17 @@ func LSTM[T Float](t *Tape[T], x, w, r, b *Node[T], steps int) *Node[T] {
 type lstm[T Float] struct {
 	steps, batch, hidden int
 	x, w, r, b, h        *Node[T]
-	states               []T // [(1+T)*B, H]: zeros, then h
 	z                    []T // [T*B, 4H]
 	c, tanhC             []T // [T*B, H]
 	dc                   []T // [B, H]
 
 	packedW, packedR kernel.Packed[T] // in the backward half: of their transposes
-	packedDZ         kernel.Packed[T]
 }
 
 // forward works through the steps one by one, the input's product included, so
 // that a step's part of z is still in the cache when it is next needed.
 func (l *lstm[T]) forward() {
 	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
-	clear(l.states[:B*H])
 	l.packedW.Pack(C, G, kernel.Of(l.w.Value, G))
 	l.packedR.Pack(H, G, kernel.Of(l.r.Value, G))
 	for s := range l.steps {
@@ -104,7 +99,7 @@ func (l *lstm[T]) backward() {
 		if l.x.Grad != nil {
 			kernel.GemmPacked(B, kernel.Of(l.z[at*G:], G), &l.packedW, l.x.Grad[at*C:], C, accumulate)
 		}
-		if s == 0 || (last-s)*B >= blockRows {
+		if s <= 1 || (last-s)*B >= blockRows { // the first step has no part in dr
 			l.weightGradients(s, last)
 			last = s
 		}
@@ -116,22 +111,31 @@ func (l *lstm[T]) backward() {
 // worth reading and writing these gradients once more.
 const blockRows = 256
 
-// weightGradients adds the part of steps [from, to) to dw, dr and db.
+// weightGradients adds the part of steps [from, to) to dw, dr and db. Before the
+// first step the states are zero, so that it adds nothing to dr: it comes alone.
 func (l *lstm[T]) weightGradients(from, to int) {
 	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
 	at, rows := from*B, (to-from)*B
 	dz := l.z[at*G : (at+rows)*G]
-	if l.w.Grad != nil || l.r.Grad != nil {
-		l.packedDZ.Pack(rows, G, kernel.Of(dz, G))
-	}
 	if l.w.Grad != nil {
-		kernel.GemmPacked(C, kernel.TransposeOf(l.x.Value[at*C:], C), &l.packedDZ, l.w.Grad, G, l.w.begin())
+		productOfTransposed(l.w.Grad, l.x.Value[at*C:], C, dz, G, rows, l.w.begin())
 	}
-	if l.r.Grad != nil { // row i of states is row i-B of h, and zero for the first step
-		kernel.GemmPacked(H, kernel.TransposeOf(l.states[at*H:], H), &l.packedDZ, l.r.Grad, G, l.r.begin())
+	if l.r.Grad != nil && from > 0 {
+		productOfTransposed(l.r.Grad, l.h.Value[(at-B)*H:], H, dz, G, rows, l.r.begin())
 	}
 	if l.b.Grad != nil {
 		kernel.AddRows(l.b.gradient(), dz)
+	}
+}
+
+// productOfTransposed computes c = aᵀ b, or c += aᵀ b with accumulate, for a [k, m]
+// and b [k, n]. It takes so few columns of a at a time that kernel.Gemm reads b
+// where it lies: copying it into panels first costs more than they win, even for
+// all columns at once.
+func productOfTransposed[T Float](c, a []T, m int, b []T, n, k int, accumulate bool) {
+	const few = 16
+	for i := 0; i < m; i += few {
+		kernel.Gemm(min(few, m-i), n, k, kernel.TransposeOf(a[i:], m), kernel.Of(b, n), c[i*n:], n, accumulate)
 	}
 }
 

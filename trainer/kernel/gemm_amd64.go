@@ -39,7 +39,7 @@ const (
 	blockRows = 96
 	// directRows is up to how many rows of A it is quicker to read B where it lies
 	// than to copy each panel of it first.
-	directRows = 16
+	directRows = 128
 
 	maxPanel = 32 // columns of the widest panel
 )
@@ -168,8 +168,19 @@ func (s set) tile(m int) (rows, tiles int) {
 // packPanel copies b [k, cols] to rows of width elements. What it does not have
 // is zero: the micro-kernels multiply it and never store the result.
 func packPanel(dst []float32, width, k, cols int, b Operand[float32]) {
-	if cols < width {
+	switch {
+	case cols < width:
 		clear(dst[:k*width])
+	case !b.Trans && width == 32:
+		for l := range k {
+			*(*[32]float32)(dst[l*32:]) = *(*[32]float32)(b.Data[l*b.Stride:])
+		}
+		return
+	case !b.Trans && width == 16:
+		for l := range k {
+			*(*[16]float32)(dst[l*16:]) = *(*[16]float32)(b.Data[l*b.Stride:])
+		}
+		return
 	}
 	packRows(dst, width, k, cols, b)
 }

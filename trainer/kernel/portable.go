@@ -142,12 +142,9 @@ func adamPortable(x, m, v, g []float32, clip, scale, root, shrink float32) {
 	}
 }
 
-// sumLanes is how many partial sums SumSquares keeps: element i goes to lane
-// i mod sumLanes.
-const sumLanes = 16
-
-func sumSquaresPortable(x []float32) float64 {
-	var lane [sumLanes]float64
+// addSquaresPortable adds the squares of x to the lanes, element i to lane i mod
+// sumLanes.
+func addSquaresPortable(lane *[sumLanes]float64, x []float32) {
 	for ; len(x) >= sumLanes; x = x[sumLanes:] {
 		for i, v := range x[:sumLanes] {
 			lane[i] += float64(v) * float64(v)
@@ -156,10 +153,4 @@ func sumSquaresPortable(x []float32) float64 {
 	for i, v := range x {
 		lane[i] += float64(v) * float64(v)
 	}
-	for half := sumLanes / 2; half > 0; half /= 2 {
-		for i := range half {
-			lane[i] += lane[i+half]
-		}
-	}
-	return lane[0]
 }

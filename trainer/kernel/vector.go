@@ -18,6 +18,10 @@ func CellForward[T Float](z, before, c, tanhC, h []T) {
 	if before != nil {
 		before = before[:H]
 	}
+	if h32, ok := any(h).([]float32); ok && active != portable {
+		cellForward32(any(z).([]float32), any(before).([]float32), any(c).([]float32), any(tanhC).([]float32), h32)
+		return
+	}
 	cellForwardPortable(z, before, c, tanhC, h)
 }
 
@@ -39,39 +43,73 @@ func CellBackward[T Float](z, before, tanhC, dh, dc []T) {
 	if before != nil {
 		before = before[:H]
 	}
+	if dh32, ok := any(dh).([]float32); ok && active != portable {
+		cellBackward32(any(z).([]float32), any(before).([]float32), any(tanhC).([]float32), dh32, any(dc).([]float32))
+		return
+	}
 	cellBackwardPortable(z, before, tanhC, dh, dc)
 }
 
 // ReLU computes dst = max(src, 0). NaN stays NaN. dst may be src. It panics when
 // dst is shorter than src, as all functions below do.
 func ReLU[T Float](dst, src []T) {
-	reluPortable(dst[:len(src)], src)
+	dst = dst[:len(src)]
+	if dst32, ok := any(dst).([]float32); ok && active != portable {
+		relu32(dst32, any(src).([]float32))
+		return
+	}
+	reluPortable(dst, src)
 }
 
 // ReLUBackward zeroes dst where src is not positive: with src what [ReLU] took in
 // or returned, it turns the gradient of the output, in place, into that of the input.
 func ReLUBackward[T Float](dst, src []T) {
-	reluBackwardPortable(dst[:len(src)], src)
+	dst = dst[:len(src)]
+	if dst32, ok := any(dst).([]float32); ok && active != portable {
+		reluBackward32(dst32, any(src).([]float32))
+		return
+	}
+	reluBackwardPortable(dst, src)
 }
 
 // AddTo computes dst += src.
 func AddTo[T Float](dst, src []T) {
-	addPortable(dst[:len(src)], src)
+	dst = dst[:len(src)]
+	if dst32, ok := any(dst).([]float32); ok && active != portable {
+		add32(dst32, any(src).([]float32))
+		return
+	}
+	addPortable(dst, src)
 }
 
 // Axpy computes dst += alpha src.
 func Axpy[T Float](dst []T, alpha T, src []T) {
-	axpyPortable(dst[:len(src)], alpha, src)
+	dst = dst[:len(src)]
+	if dst32, ok := any(dst).([]float32); ok && active != portable {
+		axpy32(dst32, float32(alpha), any(src).([]float32))
+		return
+	}
+	axpyPortable(dst, alpha, src)
 }
 
 // MulTo computes dst *= src: a dropout mask on the way forward.
 func MulTo[T Float](dst, src []T) {
-	mulPortable(dst[:len(src)], src)
+	dst = dst[:len(src)]
+	if dst32, ok := any(dst).([]float32); ok && active != portable {
+		mul32(dst32, any(src).([]float32))
+		return
+	}
+	mulPortable(dst, src)
 }
 
 // MulAdd computes dst += a b: a dropout mask on the way back.
 func MulAdd[T Float](dst, a, b []T) {
-	mulAddPortable(dst[:len(a)], a, b[:len(a)])
+	dst, b = dst[:len(a)], b[:len(a)]
+	if dst32, ok := any(dst).([]float32); ok && active != portable {
+		mulAdd32(dst32, any(a).([]float32), any(b).([]float32))
+		return
+	}
+	mulAddPortable(dst, a, b)
 }
 
 // AddRows adds the column sums of m [rows, len(sum)], whose rows lie one after
@@ -108,12 +146,32 @@ const (
 // when a slice is shorter than g.
 func Adam(x, m, v, g []float32, clip, scale, root, shrink float32) {
 	n := len(g)
-	adamPortable(x[:n], m[:n], v[:n], g, clip, scale, root, shrink)
+	x, m, v = x[:n], m[:n], v[:n]
+	if active != portable {
+		adam32(x, m, v, g, clip, scale, root, shrink)
+		return
+	}
+	adamPortable(x, m, v, g, clip, scale, root, shrink)
 }
 
-// SumSquares returns Σ x², summed in float64. Element i adds to partial sum i mod
-// 16 and the partial sums are added pairwise, so that the result is the same
-// for every kernel set.
+// sumLanes is how many partial sums SumSquares keeps.
+const sumLanes = 16
+
+// SumSquares returns Σ x², summed in float64: element i adds to partial sum i mod
+// 16, and the partial sums are then added pairwise. Squares are exact, so the
+// result is the same for every kernel set.
 func SumSquares(x []float32) float64 {
-	return sumSquaresPortable(x)
+	var lane [sumLanes]float64
+	if active != portable {
+		whole := len(x) / sumLanes * sumLanes
+		addSquares32(&lane, x[:whole])
+		x = x[whole:]
+	}
+	addSquaresPortable(&lane, x)
+	for half := sumLanes / 2; half > 0; half /= 2 {
+		for i := range half {
+			lane[i] += lane[i+half]
+		}
+	}
+	return lane[0]
 }

@@ -146,7 +146,10 @@ func (f *fit) reweigh(m Model) {
 		f.weight[i] = e
 		mean += float64(e)
 	}
-	delta := max(squareShare*float32(mean/float64(max(1, f.Rows))), 1e-30)
+	delta := squareShare * float32(mean/float64(max(1, f.Rows)))
+	if !(delta > 1e-30) { // a perfect fit: nothing to weigh by
+		delta = 1
+	}
 	for i, e := range f.weight {
 		f.weight[i] = f.Slope[i] * f.Slope[i] / max(e, delta)
 	}

@@ -8,8 +8,8 @@ import (
 
 // Export adds the network to an ONNX graph and returns the name of its result y
 // [batch, Horizon]. x names the input [batch, Lookback, Channels], batch-major as
-// ONNX inputs are, and features the features [batch, Features]. Every name in the
-// graph begins with prefix.
+// ONNX inputs are, and features the features [batch, Features]. Every
+// name that it adds begins with prefix.
 func Export(g *onnx.Graph, prefix string, n *Network, flat []float32, x, features string) string {
 	params := n.Params()
 	next := func() (Param, []float32) {
@@ -26,7 +26,7 @@ func Export(g *onnx.Graph, prefix string, n *Network, flat []float32, x, feature
 		w, wv := next()
 		r, rv := next()
 		b, bv := next()
-		layer := prefix + fmt.Sprintf("lstm%d", l)
+		layer := fmt.Sprintf("%slstm%d", prefix, l)
 		// The operator has a bias for each of its two products; ours goes to the
 		// first.
 		states := g.LSTM(layer+".states", h,
@@ -36,7 +36,12 @@ func Export(g *onnx.Graph, prefix string, n *Network, flat []float32, x, feature
 			n.Hidden)
 		h = g.Squeeze(layer, states, 1)
 	}
-	v := g.Squeeze(prefix+"last_state", g.Slice(prefix+"last_step", h, 0, int64(n.Lookback-1), int64(n.Lookback)), 0)
+	var v string
+	if n.Attention {
+		v = pooled(g, prefix, n, h, constant())
+	} else {
+		v = g.Squeeze(prefix+"last_state", g.Slice(prefix+"last_step", h, 0, int64(n.Lookback-1), int64(n.Lookback)), 0)
+	}
 	if n.Features > 0 {
 		v = g.Concat(prefix+"head_input", 1, v, features)
 	}
@@ -47,6 +52,15 @@ func Export(g *onnx.Graph, prefix string, n *Network, flat []float32, x, feature
 		y = g.Add(prefix+"output_with_linear", y, dense("linear_path", v))
 	}
 	return y
+}
+
+// pooled adds the attention over the states h [T, B, H] with v [H, 1] and returns
+// the name of its result [B, H].
+func pooled(g *onnx.Graph, prefix string, n *Network, h, v string) string {
+	rows := g.Reshape(prefix+"attention.rows", h, -1, int64(n.Hidden))
+	scores := g.Reshape(prefix+"attention.scores", g.MatMul(prefix+"attention.products", rows, v), int64(n.Lookback), -1, 1)
+	weights := g.Softmax(prefix+"attention.weights", scores, 0)
+	return g.ReduceSum(prefix+"attention", g.Mul(prefix+"attention.weighted", weights, h), 0)
 }
 
 // transposed returns the transpose of a row-major matrix.

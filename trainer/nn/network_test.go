@@ -82,9 +82,6 @@ func forward(n *Network, flat, series, features []float32, batch int) []float32 
 
 func TestExportedNetworkEqualsTheForwardPass(t *testing.T) {
 	for name, n := range variants() {
-		if n.Attention { // TODO-MERGE
-			continue
-		}
 		for _, scale := range []float64{1, 100, 1e6} {
 			t.Run(fmt.Sprintf("%s, inputs of size %g", name, scale), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(5, 6))

@@ -1,0 +1,48 @@
+package kernel
+
+import (
+	"strings"
+	"testing"
+)
+
+// use makes s the active set until the test ends.
+func use(t testing.TB, s set) {
+	before := active
+	active = s
+	t.Cleanup(func() { active = before })
+}
+
+// everySet runs a test once for each kernel set that this machine has.
+func everySet(t *testing.T, test func(t *testing.T)) {
+	for _, s := range supported() {
+		t.Run(s.String(), func(t *testing.T) {
+			use(t, s)
+			test(t)
+		})
+	}
+}
+
+func TestChoose(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		choice    string
+		supported []set
+		want      set
+		notice    string // part of it
+	}{
+		{"unset takes the best", "", []set{portable, avx2, avx512}, avx512, ""},
+		{"unset takes the best there is", "", []set{portable}, portable, ""},
+		{"a supported choice is followed", "avx2", []set{portable, avx2, avx512}, avx2, ""},
+		{"portable is always there", "portable", []set{portable, avx2, avx512}, portable, ""},
+		{"an unsupported choice falls back", "avx512", []set{portable, avx2}, avx2, "not one of avx2, portable"},
+		{"an unknown choice falls back", "sse9", []set{portable, avx2, avx512}, avx512, `FORESCALE_KERNEL="sse9"`},
+		{"names are exact", "AVX2", []set{portable, avx2}, avx2, `"AVX2"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, notice := choose(c.choice, c.supported)
+			if got != c.want || (notice == "") != (c.notice == "") || !strings.Contains(notice, c.notice) {
+				t.Errorf("%v, %q; want %v, a notice with %q", got, notice, c.want, c.notice)
+			}
+		})
+	}
+}
