@@ -91,7 +91,7 @@ func weigh(label string, w *windows, members []member, unseen [][]float32, first
 	}
 	for k := range H {
 		for m, e := range meanErrors(w, unseen, first, last, k) {
-			logs[m][k] = math.Log(e)
+			logs[m][k] = math.Log(max(e, 1e-30)) // a perfect member is no better than another
 		}
 	}
 	for k := range H {

@@ -61,7 +61,7 @@ func fitSpread(w *windows, set *feature.Set, unseen []float32) (*interval, error
 			mean += float64(e)
 			p.Rows++
 		}
-		floor := max(spreadFloor*mean/float64(max(1, p.Rows)), 1e-30)
+		floor := max(spreadFloor*mean/float64(max(1, p.Rows)), 1e-12)
 		for i, e := range p.Y {
 			p.Y[i] = float32(math.Log(max(float64(e), floor)))
 		}

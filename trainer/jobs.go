@@ -116,7 +116,7 @@ func (s *study) readerOf(r networkRecipe, base candidate) reader {
 	}
 	corrected := base.early
 	if !r.residual {
-		corrected, _ = newNaive("persistence", s.spec, 0)
+		corrected = s.last.early
 	}
 	return newCorrection(s.w, s.sets[s.bestMode()], corrected, s.fitRows[0], s.fitRows[1])
 }

@@ -50,7 +50,7 @@ type reader interface {
 type correction struct {
 	set  *feature.Set
 	base member
-	unit []float32 // [horizon], positive
+	unit []float32 // [horizon], 0 where nothing ever changed: then b is all that is known
 	// importance is what a physical error counts, by step ahead: one over what
 	// persistence makes there, so that the far and noisy steps do not drown the
 	// near ones.
@@ -74,7 +74,9 @@ func newCorrection(w *windows, set *feature.Set, base member, first, last int) *
 			persistence += math.Abs(float64(y - w.last(i)))
 			n++
 		}
-		c.unit[k] = positive(change / n)
+		if change > 0 {
+			c.unit[k] = positive(change / n)
+		}
 		c.importance[k] = 1 / positive(persistence/n)
 	}
 	return c
@@ -115,8 +117,11 @@ func (c *correction) wants(w *windows, l *lesson) {
 		for k := range H {
 			if y := w.target[i*H+k]; isKnown(y) {
 				f := at(v.frames[i], b[i*H+k])
-				l.want[i*H+k] = f.Change(y) / c.unit[k]
-				l.weight[i*H+k] = f.Slope(f.Last) * c.unit[k] * c.importance[k]
+				l.weight[i*H+k] = f.Slope(f.Last) * c.importance[k]
+				if c.unit[k] > 0 {
+					l.want[i*H+k] = f.Change(y) / c.unit[k]
+					l.weight[i*H+k] *= c.unit[k]
+				}
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package trainer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -32,6 +31,7 @@ type study struct {
 	folds               []fold
 	fitRows, judgeRows  [2]int // windows of the training and the validation part, half-open
 
+	last    candidate // persistence
 	members []candidate
 	final   *combination // of the late members
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
@@ -85,6 +85,8 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 		set.Fit(w.series[:s.fitRows[1]*wide], w.context[:s.fitRows[1]*extra], s.fitRows[1])
 		s.sets[mode] = set
 	}
+	p, _ := newNaive(score.Persistence, spec, 0)
+	s.last = candidate{p, p, w.of(p)}
 	s.floor = true
 	for _, y := range w.target {
 		s.floor = s.floor && !(y < 0) // NaN is not below zero
@@ -115,8 +117,7 @@ func (s *study) fit(ctx context.Context) error {
 // base of those that correct it; persistence where the recipe has none.
 func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 	if len(s.recipe.modes) == 0 {
-		p, _ := newNaive(score.Persistence, s.spec, 0)
-		return candidate{early: p, late: p}, nil
+		return s.last, nil
 	}
 	var early, late []member
 	var unseen [][]float32
@@ -141,11 +142,12 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 // addNaives adds persistence and the seasonal naives that the spec has values
 // for.
 func (s *study) addNaives() {
+	s.members = append(s.members, s.last)
 	for _, n := range []struct {
 		name   string
 		period time.Duration
-	}{{score.Persistence, 0}, {score.SeasonalNaiveHour, time.Hour}, {score.SeasonalNaiveDay, 24 * time.Hour}, {score.SeasonalNaiveWeek, 7 * 24 * time.Hour}} {
-		if n.period%s.spec.Step() != 0 || n.period > 0 && n.period < 2*s.spec.Step() {
+	}{{score.SeasonalNaiveHour, time.Hour}, {score.SeasonalNaiveDay, 24 * time.Hour}, {score.SeasonalNaiveWeek, 7 * 24 * time.Hour}} {
+		if n.period%s.spec.Step() != 0 || n.period < 2*s.spec.Step() {
 			continue
 		}
 		if m, ok := newNaive(n.name, s.spec, int(n.period/s.spec.Step())); ok {
@@ -228,5 +230,3 @@ func (s *study) bestMode() feature.Mode {
 	}
 	return mode
 }
-
-var errNoMembers = errors.New("the preset has no members")

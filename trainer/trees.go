@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/trainer/onnx"
 	"github.com/forescale/forescale/trainer/tree"
 )
@@ -48,8 +47,7 @@ func (s *study) addTrees(ctx context.Context, base candidate) error {
 	for _, r := range s.recipe.trees {
 		corrected := base
 		if !r.residual {
-			p, _ := newNaive(score.Persistence, s.spec, 0)
-			corrected = candidate{early: p, late: p}
+			corrected = s.last
 		}
 		set := s.sets[s.bestMode()]
 		early := &treesMember{label: r.name, of: newCorrection(s.w, set, corrected.early, s.fitRows[0], s.fitRows[1])}
