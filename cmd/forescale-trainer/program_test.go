@@ -29,8 +29,8 @@ func execute(ctx context.Context, args ...string) (code int, stdout, stderr stri
 	return code, out.String(), errs.String()
 }
 
-// file writes a CSV of n five-minute slots with the given columns.
-func file(t *testing.T, n int, columns ...string) string {
+// csvFile writes a CSV of n five-minute slots with the given columns.
+func csvFile(t *testing.T, n int, columns ...string) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("timestamp," + strings.Join(columns, ",") + "\n")
@@ -53,7 +53,7 @@ func file(t *testing.T, n int, columns ...string) string {
 var quick = []string{"-epochs", "1", "-horizon", "2", "-lookback", "6", "-seed", "3"}
 
 func TestAFileBecomesAModelWithItsReport(t *testing.T) {
-	data, out, registry := file(t, 900, "cpu_utilization"), filepath.Join(t.TempDir(), "out"), t.TempDir()
+	data, out, registry := csvFile(t, 900, "cpu_utilization"), filepath.Join(t.TempDir(), "out"), t.TempDir()
 	args := append([]string{"-data", data, "-out", out, "-models", "file://" + registry}, quick...)
 	code, stdout, stderr := execute(t.Context(), args...)
 	if code != cli.ExitOK {
@@ -179,7 +179,7 @@ func TestFaultsNameTheInputAndTheFix(t *testing.T) {
 	if err := os.WriteFile(yaml, []byte("trainer:\n  preset: huge\n  horizon: -2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	two, short, labelled := file(t, 900, "a", "b"), file(t, 30, "a"), file(t, 900, "a_label", "is_sale_active")
+	two, short, labelled := csvFile(t, 900, "a", "b"), csvFile(t, 30, "a"), csvFile(t, 900, "a_label", "is_sale_active")
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -234,7 +234,7 @@ func TestStoppingWritesNothingAndSaysSo(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer stop()
-	code, stdout, stderr := execute(ctx, "-data", file(t, 4000, "cpu_utilization"), "-preset", "reference", "-out", out)
+	code, stdout, stderr := execute(ctx, "-data", csvFile(t, 4000, "cpu_utilization"), "-preset", "reference", "-out", out)
 	if code == cli.ExitUsage || stdout != "" || !strings.Contains(stderr, "stopped; nothing was written") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
@@ -259,7 +259,7 @@ func (c interrupted) Err() error {
 
 func TestStoppingBeforeTheModelIsRegisteredSaysSo(t *testing.T) {
 	out, registry := t.TempDir(), t.TempDir()
-	args := append([]string{"-data", file(t, 900, "cpu_utilization"), "-out", out, "-models", "file://" + registry}, quick...)
+	args := append([]string{"-data", csvFile(t, 900, "cpu_utilization"), "-out", out, "-models", "file://" + registry}, quick...)
 	code, stdout, stderr := execute(interrupted{t.Context(), out}, args...)
 	if code != cli.ExitOK || !strings.Contains(stderr, "is not registered") || strings.Contains(stdout, "registered as") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
