@@ -97,7 +97,7 @@ func (r *allRun) jobs() []batch.Job {
 		r.tasks[group] = &task{}
 		jobs = append(jobs, batch.Job{
 			Group:       group,
-			Bytes:       trainingBytes(r.from.values(group)),
+			Bytes:       trainingBytes(r.from.values(group), r.config),
 			Fingerprint: func(ctx context.Context) (string, error) { return r.read(ctx, group) },
 			Delivered: func() bool {
 				_, err := os.Stat(filepath.Join(r.dir(group), manifestFile))
@@ -109,15 +109,13 @@ func (r *allRun) jobs() []batch.Job {
 }
 
 // trainingBytes estimates the memory that training on a history of so many values
-// takes: a base for the network and its workspaces, and per value the windows that
-// it is part of, encoded, and its forecasts. Measured with the presets at hand; see
-// BenchmarkAllGroups.
-func trainingBytes(values int64) int64 {
-	const base, each = 24 << 20, 2 << 10
-	if values > math.MaxInt64/each-base {
-		return math.MaxInt64
-	}
-	return base + each*values
+// takes: a base for the network and its workspaces, and for each value the windows
+// that it is part of, encoded, and its forecasts. BenchmarkAllGroups measures what
+// is really taken; with preset fast it is a third of this.
+func trainingBytes(values int64, c trainer.Config) int64 {
+	const base, each, perSlot = 24 << 20, 1 << 10, 32
+	bytes := base + float64(values)*float64(each+perSlot*(cmp.Or(c.Lookback, 24)+cmp.Or(c.Horizon, 12)))
+	return int64(min(bytes, math.MaxInt64/2))
 }
 
 // dir is where a group's model goes.

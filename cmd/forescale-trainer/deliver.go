@@ -36,10 +36,14 @@ func (p *program) deliver(ctx context.Context, r *trainer.Result, name, dir stri
 			if ctx.Err() != nil && !p.many.all {
 				fmt.Fprintf(p.stderr, "stopped; the files are in %s, but the model is not registered\n", dir)
 			}
-			return batch.Outcome{}, fmt.Errorf("register in %s: %w; the model itself is in %s", p.common.Models, err, dir)
+			return batch.Outcome{}, fmt.Errorf("register in %s: %w; the model itself is in %s", p.common.Models, file.Advise(err), dir)
 		}
 		m = registered
-		if err := writeManifest(dir, m); err != nil {
+		manifest, err := encodeManifest(m)
+		if err != nil {
+			return batch.Outcome{}, err
+		}
+		if err := file.Replace(filepath.Join(dir, manifestFile), manifest); err != nil {
 			return batch.Outcome{}, err
 		}
 	}
@@ -94,7 +98,7 @@ func makeOut(dir string) error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// write puts the files into a directory, the manifest last.
+// write puts the files into a directory: all, or none where one finds no room.
 func write(dir string, r *trainer.Result, m models.Manifest) error {
 	var report, predictions bytes.Buffer
 	if err := r.Report.Write(&report); err != nil {
@@ -103,26 +107,21 @@ func write(dir string, r *trainer.Result, m models.Manifest) error {
 	if err := r.Predictions.Write(&predictions); err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{
-		{"model.onnx", r.Model}, {"predictions.csv", predictions.Bytes()},
-		{"report.json", report.Bytes()},
-	} {
-		if err := file.Replace(filepath.Join(dir, f.name), f.data); err != nil {
-			return err
-		}
-	}
-	return writeManifest(dir, m)
-}
-
-func writeManifest(dir string, m models.Manifest) error {
-	b, err := json.MarshalIndent(m, "", "  ")
+	manifest, err := encodeManifest(m)
 	if err != nil {
 		return err
 	}
-	return file.Replace(filepath.Join(dir, manifestFile), append(b, '\n'))
+	return file.ReplaceAll(
+		file.Content{Path: filepath.Join(dir, "model.onnx"), Data: r.Model},
+		file.Content{Path: filepath.Join(dir, "predictions.csv"), Data: predictions.Bytes()},
+		file.Content{Path: filepath.Join(dir, "report.json"), Data: report.Bytes()},
+		file.Content{Path: filepath.Join(dir, manifestFile), Data: manifest},
+	)
+}
+
+func encodeManifest(m models.Manifest) ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", "  ")
+	return append(b, '\n'), err
 }
 
 // manifestFile is written last: where it is, the others are.

@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
 		panic(err)
 	}
-	err := Replace(path, bytes.Repeat([]byte("n"), 2*limit))
+	err := ReplaceAll(Content{path + ".small", []byte("fits")}, Content{path, bytes.Repeat([]byte("n"), 2*limit)})
 	_, _ = os.Stdout.WriteString(err.Error())
 	if Full(err) && errors.Is(err, ErrFull) {
 		os.Exit(7)
@@ -72,6 +73,38 @@ func TestWithoutRoomTheOldFileStaysAndTheErrorNamesIt(t *testing.T) {
 		t.Errorf("%q, %v: the old file is gone", got, err)
 	}
 	alone(t, path)
+}
+
+func TestFilesThatBelongTogetherAreReplacedTogether(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	if err := ReplaceAll(Content{a, []byte("1")}, Content{b, []byte("2")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ReplaceAll(Content{a, []byte("3")}, Content{filepath.Join(dir, "none", "c"), nil}); err == nil || !strings.Contains(err.Error(), "write "+filepath.Join(dir, "none", "c")) {
+		t.Errorf("%v", err)
+	}
+	for path, want := range map[string]string{a: "1", b: "2"} {
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v, want %q", path, got, err, want)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("%v, %v: something was left behind", entries, err)
+	}
+}
+
+func TestOnlyAFullDiskIsAdvisedOn(t *testing.T) {
+	full := fmt.Errorf("put web/1/model.onnx: %w", &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC})
+	if err := Advise(full); !errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) || err.Error() != full.Error()+": "+ErrFull.Error() {
+		t.Errorf("%v", err)
+	}
+	if err := Advise(Advise(full)); strings.Count(err.Error(), "free some space") != 1 {
+		t.Errorf("advised twice: %v", err)
+	}
+	if err := Advise(fs.ErrExist); err != fs.ErrExist || Advise(nil) != nil {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestAMissingDirectoryIsNotAFullDisk(t *testing.T) {
