@@ -39,6 +39,9 @@ func (p *program) runAll(ctx context.Context) error {
 	span := p.allSpan(ledger)
 	from, err := p.histories(ctx, span)
 	if err != nil {
+		if ctx.Err() != nil { // never to be taken for a completed run
+			return errors.New("stopped before any group was trained")
+		}
 		return err
 	}
 	if len(from.groups) == 0 {
@@ -111,9 +114,9 @@ func (r *allRun) jobs() []batch.Job {
 // trainingBytes estimates the memory that training on a history of so many values
 // takes: a base for the network and its workspaces, and for each value the windows
 // that it is part of, encoded, and its forecasts. BenchmarkAllGroups measures what
-// is really taken; with preset fast it is a third of this.
+// is really taken; with preset fast it is less than half of this.
 func trainingBytes(values int64, c trainer.Config) int64 {
-	const base, each, perSlot = 24 << 20, 1 << 10, 32
+	const base, each, perSlot = 24 << 20, 4 << 10, 32
 	bytes := base + float64(values)*float64(each+perSlot*(cmp.Or(c.Lookback, 24)+cmp.Or(c.Horizon, 12)))
 	return int64(min(bytes, math.MaxInt64/2))
 }

@@ -287,6 +287,20 @@ func TestAStoppedRunIsContinuedOnTheSameData(t *testing.T) {
 	}
 }
 
+func TestStoppingWhileTheDataIsReadSaysSo(t *testing.T) {
+	w := newWorld(t, "web")
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	code, stdout, stderr := execute(ctx, "-data", w.url, "-out", t.TempDir(), "-history", "100000h")
+	if code != cli.ExitOK || stdout != "" || !strings.Contains(stderr, "stopped; nothing was written") {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	code, _, stderr = execute(ctx, w.args(t.TempDir(), worldSlots)...)
+	if code != cli.ExitFailed || !strings.Contains(stderr, "stopped before any group was trained") {
+		t.Errorf("all groups: exit code %d, %q", code, stderr)
+	}
+}
+
 func TestAPushThatFailsIsAWarningWithoutCredentials(t *testing.T) {
 	pushed := ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -41,6 +41,9 @@ func (p *program) one(ctx context.Context) (batch.Outcome, error) {
 	span := p.oneSpan(dir)
 	grid, err := p.load(ctx, span)
 	if err != nil {
+		if ctx.Err() != nil {
+			p.sayStopped(dir)
+		}
 		return batch.Outcome{}, err
 	}
 	config, data, err := p.prepare(grid)
@@ -61,7 +64,7 @@ func (p *program) one(ctx context.Context) (batch.Outcome, error) {
 	show.finish()
 	if err != nil {
 		if ctx.Err() != nil {
-			p.sayStopped(kept, dir)
+			p.sayStopped(dir)
 		}
 		return batch.Outcome{}, fmt.Errorf("%s: %w", p.common.Data, err)
 	}
@@ -105,8 +108,8 @@ func (p *program) modelName() string {
 	return p.group
 }
 
-func (p *program) sayStopped(kept *checkpoint.Dir, dir string) {
-	if kept.Any() {
+func (p *program) sayStopped(dir string) {
+	if checkpoint.Any(dir) {
 		fmt.Fprintf(p.stderr, "stopped; no model was written, and -resume continues from %s\n", dir)
 		return
 	}

@@ -164,9 +164,10 @@ func (d *Dir) Save(stage string, state []byte) error {
 	return nil
 }
 
-// Any reports whether any stage is saved: whether there is something to continue.
-func (d *Dir) Any() bool {
-	files, err := d.files()
+// Any reports whether any stage is saved in the directory path: whether there is
+// something to continue.
+func Any(path string) bool {
+	files, err := (&Dir{path: path}).files()
 	return err == nil && len(files) > 0
 }
 

@@ -31,8 +31,8 @@ func saved(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), ".checkpoint")
 	d, _, err := open(t, dir, mine, false)
-	if err != nil || d.Any() {
-		t.Fatalf("%v, a new checkpoint holds something: %v", err, d.Any())
+	if err != nil || Any(dir) {
+		t.Fatalf("%v, a new checkpoint holds something: %v", err, Any(dir))
 	}
 	for stage, state := range map[string]string{"linear": "weights", "member 1/2": ""} {
 		if err := d.Save(stage, []byte(state)); err != nil {
@@ -45,7 +45,7 @@ func saved(t *testing.T) string {
 func TestAResumedTrainingFindsWhatWasSaved(t *testing.T) {
 	dir := saved(t)
 	d, notes, err := open(t, dir, mine, true)
-	if err != nil || !strings.Contains(notes, "continues from the checkpoint in "+dir) || !d.Any() {
+	if err != nil || !strings.Contains(notes, "continues from the checkpoint in "+dir) || !Any(dir) {
 		t.Fatalf("%v, %q", err, notes)
 	}
 	if err := d.Save("linear", []byte("newer")); err != nil {
@@ -72,9 +72,9 @@ func TestAResumedTrainingFindsWhatWasSaved(t *testing.T) {
 
 func TestWithoutResumeAnEarlierCheckpointIsDiscardedWithANote(t *testing.T) {
 	dir := saved(t)
-	d, notes, err := open(t, dir, mine, false)
-	if err != nil || !strings.Contains(notes, "discarded") || d.Any() {
-		t.Errorf("%v, %q, something is left: %v", err, notes, d.Any())
+	_, notes, err := open(t, dir, mine, false)
+	if err != nil || !strings.Contains(notes, "discarded") || Any(dir) {
+		t.Errorf("%v, %q, something is left: %v", err, notes, Any(dir))
 	}
 	if _, notes, err = open(t, dir, mine, true); err != nil || !strings.Contains(notes, "begins afresh") {
 		t.Errorf("nothing to resume: %v, %q", err, notes)
@@ -95,7 +95,7 @@ func TestTheCheckpointOfAnotherTrainingIsRefusedWithTheFix(t *testing.T) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
-	if d, _, err := open(t, dir, mine, true); err != nil || !d.Any() {
+	if _, _, err := open(t, dir, mine, true); err != nil || !Any(dir) {
 		t.Errorf("a refused checkpoint is not touched: %v", err)
 	}
 }
@@ -123,9 +123,9 @@ func TestADamagedCheckpointIsNeverUsed(t *testing.T) {
 		try(flipped, "a flipped bit", i)
 		try(sound[:i], "cut short", i)
 	}
-	d, notes, err := open(t, dir, mine, true)
-	if err != nil || !strings.Contains(notes, path+" is damaged") || !strings.Contains(notes, "begins afresh") || d.Any() {
-		t.Errorf("%v, %q, something is left: %v", err, notes, d.Any())
+	_, notes, err := open(t, dir, mine, true)
+	if err != nil || !strings.Contains(notes, path+" is damaged") || !strings.Contains(notes, "begins afresh") || Any(dir) {
+		t.Errorf("%v, %q, something is left: %v", err, notes, Any(dir))
 	}
 }
 
