@@ -30,15 +30,17 @@ func gemm1x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float
 
 const (
 	// blockDepth is how many terms of an element's sum are chained before they are
-	// added to C. 256 rows of a panel are 32 KB, the first-level cache. The results
-	// depend on it, to the rounding; on no other block size.
+	// added to C. So many rows of a panel fill the first-level cache, and sums over
+	// thousands of terms keep more of their digits. Results depend on it, to the
+	// rounding, and on no other block size.
 	blockDepth = 256
 	// blockRows is how many rows of A a packed product works on at a time: 96 KB
 	// at full depth, in the second-level cache beside the panels of B. It is a
 	// multiple of every tile's rows.
 	blockRows = 96
 	// directRows is up to how many rows of A it is quicker to read B where it lies
-	// than to copy each panel of it first.
+	// than to copy each panel of it first. The copy waits for memory; the
+	// micro-kernel, whose loads run ahead of its arithmetic, does not.
 	directRows = 128
 
 	maxPanel = 32 // columns of the widest panel
@@ -165,8 +167,9 @@ func (s set) tile(m int) (rows, tiles int) {
 	return 1, 1
 }
 
-// packPanel copies b [k, cols] to rows of width elements. What it does not have
-// is zero: the micro-kernels multiply it and never store the result.
+// packPanel copies b [k, cols] to rows of width elements. What b does not have is
+// zero: the micro-kernels multiply it, though they never store the result, and
+// leftovers that are denormal would be slow.
 func packPanel(dst []float32, width, k, cols int, b Operand[float32]) {
 	switch {
 	case cols < width:
