@@ -75,9 +75,9 @@ func TestVectorFunctionsEqualTheirDefinitions(t *testing.T) {
 		for _, n := range lengths {
 			rng := rand.New(rand.NewPCG(2, uint64(n)))
 			a, b, d := normal(rng, n), normal(rng, n), normal(rng, n)
-		for i := 0; i < n; i += 5 {
-			a[i] = 0 // which is not positive
-		}
+			for i := 0; i < n; i += 5 {
+				a[i] = 0 // which is not positive
+			}
 			for _, c := range []struct {
 				name string
 				run  func(dst, a, b []float32)
