@@ -11,6 +11,7 @@
 // whose coefficients make the relative error of e^r - 1 smallest in the worst
 // case (1.8e-8, rounding aside). Adding 1.5 2^23 rounds to a whole number and
 // leaves it in the low bits, from where a shift by 23 makes it an exponent.
+// Source: Cody and Waite 1980 for the two-part ln 2; the coefficients are our own.
 
 DATA exp<>+0(SB)/4, $0x3FB8AA3B  // 1 / ln 2
 DATA exp<>+4(SB)/4, $0x4B400000  // 1.5 2^23

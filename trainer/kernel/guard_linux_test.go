@@ -85,6 +85,7 @@ func TestProductsStayWithinTheirOperands(t *testing.T) {
 				p.data = moved
 			}
 			GemmPacked(m, a, &p, c.Data, c.Stride, trial%3 > 0)
+			GemmBias(m, a, &p, guarded(t, n, upper), c.Data, c.Stride)
 		}
 	})
 }

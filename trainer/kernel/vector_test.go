@@ -286,7 +286,7 @@ func TestVectorKernelsDoNotDependOnAlignment(t *testing.T) {
 }
 
 func TestAssemblySetsGiveTheSameBytes(t *testing.T) {
-	sets := supported()[1:] // of those the machine has, one or two on amd64
+	sets := supported()[1:] // of those the machine has
 	rng := rand.New(rand.NewPCG(11, 12))
 	a, b := narrow(normal(rng, 37*600)), narrow(normal(rng, 600*45))
 	var want []float32
