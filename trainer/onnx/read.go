@@ -11,7 +11,7 @@ import (
 const (
 	maxFile     = 256 << 20 // bytes
 	maxElements = 64 << 20  // elements of one tensor, and of all that live at once
-	maxComputed = 1 << 30   // elements that one run may compute
+	maxComputed = 1 << 29   // elements that one run may compute
 	maxRank     = 8
 	maxValues   = 100_000 // nodes, constants, inputs and names in total
 )

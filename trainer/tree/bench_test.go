@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// wavy is a data set of smooth and broken pieces with noise of size 0.1, of which
-// only the first ten columns matter.
+// wavy is a data set of smooth and broken pieces with noise of size 0.1. Of more
+// than seven columns the others do not matter.
 func wavy(rng *rand.Rand, rows, cols int) (Matrix, []float32) {
 	m := Matrix{rows, cols, make([]float32, rows*cols)}
 	y := make([]float32, rows)
@@ -17,10 +17,10 @@ func wavy(rng *rand.Rand, rows, cols int) (Matrix, []float32) {
 		m.Data[i] = float32(rng.NormFloat64())
 	}
 	for i := range y {
-		x := m.Row(i)
-		y[i] = float32(math.Sin(2*float64(x[0]))+float64(x[1]*x[2])) + x[3]*x[4] + 0.1*float32(rng.NormFloat64())
-		if x[5] > 0.3 {
-			y[i] += 1 + x[6]
+		x := func(j int) float32 { return m.Data[i*cols+j%cols] }
+		y[i] = float32(math.Sin(2*float64(x(0)))) + x(1)*x(2) + x(3)*x(4) + 0.1*float32(rng.NormFloat64())
+		if x(5) > 0.3 {
+			y[i] += 1 + x(6)
 		}
 	}
 	return m, y
