@@ -26,9 +26,24 @@ const maxRejected = 20
 // learning rate was lowered.
 var ErrDiverged = errors.New("training diverged")
 
+// The losses of a network.
+const (
+	lossAbsolute = "absolute"
+	lossHuber    = "huber"
+	lossSquared  = "squared"
+	lossPinball  = "pinball"
+)
+
+var losses = []string{lossAbsolute, lossHuber, lossSquared, lossPinball}
+
+// huberDelta is the error from which on the Huber loss grows in a line, in units
+// of the usual change.
+const huberDelta = 1
+
 // schedule says how a network is trained.
 type schedule struct {
-	squared    bool // squared error; otherwise the absolute one
+	loss       string  // see losses
+	level      float64 // of the pinball loss
 	batch      int
 	epochs     int
 	epochSteps int // at most so many steps an epoch; 0: all windows
@@ -218,8 +233,13 @@ func (f *fit) lossOf(s *engine.Shard, l *lesson, batch []int, norm float32) *aut
 			weight[b*H+k] = norm * v
 		}
 	}
-	if f.schedule.squared {
+	switch f.schedule.loss {
+	case lossSquared:
 		return autodiff.Squared(s.Tape, y, want, weight)
+	case lossHuber:
+		return autodiff.Huber(s.Tape, y, want, weight, huberDelta)
+	case lossPinball:
+		return autodiff.Pinball(s.Tape, y, want, weight, float32(f.schedule.level))
 	}
 	return autodiff.Absolute(s.Tape, y, want, weight)
 }

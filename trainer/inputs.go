@@ -67,6 +67,7 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		TimeZone:    c.TimeZone,
 		MaxGap:      r.maxGap,
 		Quantiles:   r.quantiles,
+		Masks:       c.Masks,
 	}
 	inputs, notes, err := c.inputs(g)
 	if err != nil {

@@ -59,7 +59,7 @@ var presets = map[string]recipe{
 		networks: []networkRecipe{{
 			name: "lstm", ranged: true, seeds: 1,
 			network:  nn.Network{Layers: 3, Hidden: 128, Head: 64, Dropout: 0.2},
-			schedule: schedule{squared: true, batch: 64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6},
+			schedule: schedule{loss: lossSquared, batch: 64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6},
 		}},
 	},
 	PresetAdvanced: {
@@ -67,7 +67,7 @@ var presets = map[string]recipe{
 		networks: []networkRecipe{{
 			name: "lstm", seeds: 5,
 			network:  nn.Network{Layers: 2, Hidden: 64, Head: 64, Dropout: 0.2, Attention: true},
-			schedule: schedule{squared: true, batch: 64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6},
+			schedule: schedule{loss: lossSquared, batch: 64, epochs: 25, rate: 1e-3, clip: 1, plateau: 2, patience: 6},
 		}},
 	},
 	PresetDefault: {
@@ -101,6 +101,16 @@ func (r recipe) allModes() []feature.Mode {
 	return modes
 }
 
+// The kinds of members, as Config.Members names them.
+const (
+	membersLinear  = "linear"
+	membersNaive   = "naive"
+	membersNetwork = "network"
+	membersTrees   = "trees"
+)
+
+var memberKinds = []string{membersLinear, membersNaive, membersNetwork, membersTrees}
+
 // recipe returns the preset with the configuration's own values put over it.
 func (c Config) recipe() recipe {
 	r := presets[c.Preset]
@@ -108,13 +118,63 @@ func (c Config) recipe() recipe {
 	r.window = min(r.window, r.lookback)
 	r.horizon = cmp.Or(c.Horizon, r.horizon)
 	r.maxGap = min(cmp.Or(c.MaxGap, r.maxGap), r.lookback-1)
+	if c.Quantiles != nil {
+		r.quantiles = c.Quantiles
+	}
+	if c.Members != nil {
+		r = r.only(c.Members)
+	}
 	r.networks = slices.Clone(r.networks)
 	for i := range r.networks {
-		s := &r.networks[i].schedule
-		s.epochs = cmp.Or(c.Epochs, s.epochs)
-		s.patience = cmp.Or(c.Patience, s.patience)
-		s.batch = cmp.Or(c.Batch, s.batch)
-		s.rate = cmp.Or(c.Rate, s.rate)
+		c.reshape(&r.networks[i])
 	}
 	return r
+}
+
+// only returns the recipe with these kinds of members and no others; those that
+// it lacks are taken from the default preset.
+func (r recipe) only(kinds []string) recipe {
+	has := func(kind string) bool { return slices.Contains(kinds, kind) }
+	whole := presets[PresetDefault]
+	r.naive = has(membersNaive)
+	if r.modes == nil {
+		r.modes = whole.modes
+	}
+	if r.trees == nil {
+		r.trees = whole.trees
+	}
+	if !has(membersLinear) {
+		r.modes = nil
+	}
+	if !has(membersNetwork) {
+		r.networks = nil
+	}
+	if !has(membersTrees) {
+		r.trees = nil
+	}
+	return r
+}
+
+// reshape puts the configuration's values over a network's.
+func (c Config) reshape(n *networkRecipe) {
+	s, net := &n.schedule, &n.network
+	s.epochs = cmp.Or(c.Epochs, s.epochs)
+	s.patience = cmp.Or(c.Patience, s.patience)
+	s.batch = cmp.Or(c.Batch, s.batch)
+	s.rate = cmp.Or(c.Rate, s.rate)
+	s.loss = cmp.Or(c.Loss, s.loss)
+	s.level = cmp.Or(c.LossLevel, 0.5)
+	net.Layers = cmp.Or(c.Layers, net.Layers)
+	net.Hidden = cmp.Or(c.Hidden, net.Hidden)
+	net.Head = cmp.Or(c.Head, net.Head)
+	n.seeds = cmp.Or(c.Seeds, n.seeds)
+	if c.Dropout != nil {
+		net.Dropout = *c.Dropout
+	}
+	if c.Attention != nil {
+		net.Attention = *c.Attention
+	}
+	if c.Linear != nil {
+		net.Linear = *c.Linear
+	}
 }
