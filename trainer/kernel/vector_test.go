@@ -323,3 +323,42 @@ func TestEveryUnitIsComputedAlike(t *testing.T) {
 		}
 	})
 }
+
+func TestVectorFunctionsPanicWhenASliceIsTooShort(t *testing.T) {
+	full := make([]float32, 9)
+	short := make([]float32, 8, 100) // has the room, but not the elements
+	z := make([]float32, 36)
+	everySet(t, func(t *testing.T) {
+		for name, call := range map[string]func(){
+			"CellForward z":       func() { CellForward(z[:35], nil, full, full, full) },
+			"CellForward before":  func() { CellForward(z, short, full, full, full) },
+			"CellForward c":       func() { CellForward(z, nil, short, full, full) },
+			"CellForward tanhC":   func() { CellForward(z, nil, full, short, full) },
+			"CellBackward z":      func() { CellBackward(z[:35], nil, full, full, full) },
+			"CellBackward before": func() { CellBackward(z, short, full, full, full) },
+			"CellBackward tanhC":  func() { CellBackward(z, nil, short, full, full) },
+			"CellBackward dc":     func() { CellBackward(z, nil, full, full, short) },
+			"ReLU":                func() { ReLU(short, full) },
+			"ReLUBackward":        func() { ReLUBackward(short, full) },
+			"AddTo":               func() { AddTo(short, full) },
+			"Axpy":                func() { Axpy(short, 1, full) },
+			"MulTo":               func() { MulTo(short, full) },
+			"MulAdd dst":          func() { MulAdd(short, full, full) },
+			"MulAdd b":            func() { MulAdd(full, full, short) },
+			"AddRows":             func() { AddRows(short, full) },
+			"AddRows of nothing":  func() { AddRows(nil, full) },
+			"Adam x":              func() { Adam(short, full, full, full, 1, 1, 1, 0) },
+			"Adam m":              func() { Adam(full, short, full, full, 1, 1, 1, 0) },
+			"Adam v":              func() { Adam(full, full, short, full, 1, 1, 1, 0) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("no panic: %s", name)
+					}
+				}()
+				call()
+			}()
+		}
+	})
+}
