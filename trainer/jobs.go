@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/gob"
 	"fmt"
-	"math"
 	"runtime"
 	"sync"
 
@@ -118,7 +117,7 @@ func (s *study) readerOf(r networkRecipe, base candidate) reader {
 	if !r.residual {
 		corrected = s.last.early
 	}
-	return newCorrection(s.w, s.sets[s.bestMode()], corrected, s.fitRows[0], s.fitRows[1])
+	return newCorrection(s.w, s.sets[s.bestMode(feature.Modes...)], corrected, s.fitRows[0], s.fitRows[1])
 }
 
 // runJob fits one network, from its checkpoint on where there is one.
@@ -180,6 +179,3 @@ func (p *progress) step(q Progress) {
 	defer p.mu.Unlock()
 	p.report(q)
 }
-
-var _ = math.NaN
-var _ feature.Mode

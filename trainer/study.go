@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/internal/score"
@@ -208,9 +209,10 @@ func (s *study) forecasts(w *windows) (points, quantiles []float32) {
 	return above(points), above(quantiles)
 }
 
-// bestMode returns the mode whose linear member erred least on the folds, each
-// step ahead relative to the best.
-func (s *study) bestMode() feature.Mode {
+// bestMode returns, of the given modes, the one whose linear member has the
+// greatest weight among the linear ones, which is to say that it erred least on
+// the folds.
+func (s *study) bestMode(of ...feature.Mode) feature.Mode {
 	if len(s.recipe.modes) == 0 {
 		return feature.Raw
 	}
@@ -220,12 +222,16 @@ func (s *study) bestMode() feature.Mode {
 	}
 	best, mode := math.Inf(-1), feature.Raw
 	for m, member := range c.members {
+		own := member.(*linearMember).set.Mode()
+		if !slices.Contains(of, own) {
+			continue
+		}
 		sum := 0.0
 		for _, v := range c.weights[m] {
 			sum += float64(v)
 		}
 		if sum > best {
-			best, mode = sum, member.(*linearMember).set.Mode()
+			best, mode = sum, own
 		}
 	}
 	return mode

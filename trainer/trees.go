@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/forescale/forescale/trainer/feature"
 	"github.com/forescale/forescale/trainer/onnx"
 	"github.com/forescale/forescale/trainer/tree"
 )
@@ -49,7 +50,9 @@ func (s *study) addTrees(ctx context.Context, base candidate) error {
 		if !r.residual {
 			corrected = s.last
 		}
-		set := s.sets[s.bestMode()]
+		// Not by logarithms: their last bits differ between programs, and a tree's
+		// threshold would fall between them now and then.
+		set := s.sets[s.bestMode(feature.Raw, feature.Ratio)]
 		early := &treesMember{label: r.name, of: newCorrection(s.w, set, corrected.early, s.fitRows[0], s.fitRows[1])}
 		late := &treesMember{label: r.name, of: early.of.late(corrected).(*correction)}
 		f := treesFit{study: s, recipe: r, whole: [2]int{s.fitRows[0], s.judgeRows[1]}}

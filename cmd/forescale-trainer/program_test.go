@@ -81,7 +81,7 @@ func TestAFileBecomesAModelWithItsReport(t *testing.T) {
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 1+2*180 || strings.Join(rows[0], ",") != "timestamp,issued_at,horizon_steps,actual,forecast,split" {
+	if err != nil || len(rows) != 1+2*180 || strings.Join(rows[0], ",") != "timestamp,issued_at,horizon_steps,actual,forecast,q0.05,q0.1,q0.5,q0.9,q0.95,q0.99,split" {
 		t.Errorf("%d rows, header %v, error %v", len(rows), rows[0], err)
 	}
 	store, err := blob.Open(t.Context(), "file://"+registry)

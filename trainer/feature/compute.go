@@ -7,6 +7,7 @@ import (
 // Workspace is the memory that a goroutine computes features in.
 type Workspace struct {
 	row []float32 // the window; after relative, the target's values are changes
+	sum []float32
 }
 
 // NewWorkspace returns memory for Compute.
@@ -21,12 +22,30 @@ func (w *Workspace) load(series, context []float32) {
 	}
 }
 
+// mean returns the mean of the values at the indices, summed as meanOf does.
 func (w *Workspace) mean(indices []int) float32 {
-	var sum float32
+	w.sum = w.sum[:0]
 	for _, i := range indices {
-		sum += w.row[i]
+		w.sum = append(w.sum, w.row[i])
 	}
-	return sum / float32(len(indices))
+	return meanOf(w.sum)
+}
+
+// meanOf returns the mean of v, which it overwrites. The order of the additions
+// is fixed, and the same in the exported graph: a sum that differed in its last
+// bit would fall on the other side of a tree's threshold now and then.
+func meanOf(v []float32) float32 {
+	inverse := float32(1 / float64(len(v)))
+	for n := len(v); n > 1; n = (n + 1) / 2 {
+		h := n / 2
+		for i := range h {
+			v[i] += v[i+h]
+		}
+		if n%2 == 1 {
+			v[h] = v[n-1]
+		}
+	}
+	return float32(v[0] * inverse) // the conversion keeps it from being fused with what follows
 }
 
 // relative loads a window and turns the target's values into changes.
@@ -40,19 +59,21 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	case Log:
 		last := log1p(f.Last)
 		for _, i := range s.target {
-			w.row[i] = log1p(w.row[i]) - last
+			w.row[i] = s.bounded(log1p(w.row[i]) - last)
 		}
 	case Ratio:
 		for _, i := range s.target {
-			w.row[i] = (w.row[i] - f.Last) / f.Mean
+			w.row[i] = s.bounded((w.row[i] - f.Last) / f.Mean)
 		}
 	default:
 		for _, i := range s.target {
-			w.row[i] -= f.Last
+			w.row[i] = s.bounded(w.row[i] - f.Last)
 		}
 	}
 	return f
 }
+
+func (s *Set) bounded(v float32) float32 { return min(max(v, -s.limit), s.limit) }
 
 // value returns a feature before it is scaled.
 func (w *Workspace) value(f tapped) float32 {
@@ -60,15 +81,15 @@ func (w *Workspace) value(f tapped) float32 {
 	case average:
 		return w.mean(f.from)
 	case roughness:
-		var sum float32
+		w.sum = w.sum[:0]
 		for n, i := range f.from {
-			sum += float32(math.Abs(float64(w.row[i] - w.row[f.less[n]])))
+			w.sum = append(w.sum, float32(math.Abs(float64(w.row[i]-w.row[f.less[n]]))))
 		}
-		return sum / float32(len(f.from))
+		return meanOf(w.sum)
 	case other:
 		return w.row[f.from[0]] - w.row[f.less[0]]
 	case clock:
-		return f.coef[0]*w.row[f.from[0]] + f.coef[1]*w.row[f.from[1]]
+		return float32(f.coef[0]*w.row[f.from[0]]) + float32(f.coef[1]*w.row[f.from[1]])
 	}
 	return w.row[f.from[0]]
 }

@@ -48,13 +48,13 @@ func (x *export) relative(row string) {
 	case Log:
 		changes = g.Sub(x.name("changes"), x.log1p("target_log", target), x.log1p("last_log", x.Last))
 	case Ratio:
-		mean := g.ReduceMean(x.name("day"), g.Gather(x.name("day_values"), row, 1, int64s(x.Set.mean)...), 1)
-		x.Exported.mean = g.Max(x.name("mean"), g.Reshape(x.name("day_column"), mean, -1, 1), g.Constant(x.name("floor"), []float32{x.floor}, 1))
+		day := x.meanOf("day", g.Gather(x.name("day_values"), row, 1, int64s(x.Set.mean)...), 1, len(x.Set.mean))
+		x.Exported.mean = g.Max(x.name("mean"), day, g.Constant(x.name("floor"), []float32{x.floor}, 1))
 		changes = g.Div(x.name("changes"), g.Sub(x.name("differences"), target, x.Last), x.Exported.mean)
 	default:
 		changes = g.Sub(x.name("changes"), target, x.Last)
 	}
-	x.values = g.Concat(x.name("values"), 1, changes, row)
+	x.values = g.Concat(x.name("values"), 1, g.Clip(x.name("bounded"), changes, -x.limit, x.limit), row)
 	for n, i := range x.target {
 		x.at[i] = int64(n)
 	}
@@ -106,11 +106,8 @@ func (x *export) run(name string, list []tapped) string {
 			first, second = append(first, f.coef[0]), append(second, f.coef[1])
 		}
 	}
-	g, taps := x.g, int64(len(list[0].from))
-	n := int64(len(list))
-	mean := func(v string) string {
-		return g.ReduceMean(x.name(name, ".mean"), g.Reshape(x.name(name, ".apart"), v, 0, n, taps), 2)
-	}
+	g := x.g
+	mean := func(v string) string { return x.meanOf(name, v, len(list), len(list[0].from)) }
 	switch list[0].kind {
 	case average:
 		return mean(x.take(name, from))
@@ -128,6 +125,24 @@ func (x *export) run(name string, list []tapped) string {
 			g.Mul(x.name(name, ".second"), x.take(name+".b", b), g.Constant(x.name(name, ".second_weight"), second, len(second))))
 	}
 	return x.take(name, from)
+}
+
+// meanOf adds the means [batch, n] of v [batch, n*taps], in the order of additions
+// that the function meanOf has.
+func (x *export) meanOf(name, v string, n, taps int) string {
+	g := x.g
+	inverse := float32(1 / float64(taps))
+	v = g.Reshape(x.name(name, ".apart"), v, 0, int64(n), int64(taps))
+	for ; taps > 1; taps = (taps + 1) / 2 {
+		at := fmt.Sprint(name, ".of", taps)
+		h := int64(taps / 2)
+		sum := g.Add(x.name(at, ".sum"), g.Slice(x.name(at, ".low"), v, 2, 0, h), g.Slice(x.name(at, ".high"), v, 2, h, 2*h))
+		if taps%2 == 1 {
+			sum = g.Concat(x.name(at, ".odd"), 2, sum, g.Slice(x.name(at, ".rest"), v, 2, 2*h, 2*h+1))
+		}
+		v = sum
+	}
+	return g.Mul(x.name(name, ".mean"), g.Squeeze(x.name(name, ".together"), v, 2), g.Constant(x.name(name, ".inverse"), []float32{inverse}, 1))
 }
 
 // scaled adds clip((v - center) · inverse).

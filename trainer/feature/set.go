@@ -33,6 +33,7 @@ type Set struct {
 	mean    []int     // of them, those whose mean is the scale of Ratio
 	last    int       // row index of the target's newest value
 	floor   float32   // the least mean that Ratio divides by
+	limit   float32   // the greatest change of the target that is looked at
 	scaling []scaling // of each feature
 	steady  []scaling // of each channel of the sequence
 }
@@ -163,6 +164,7 @@ func (s *Set) Fit(series, context []float32, n int) {
 		s.steady[i].inverse = 1
 	}
 	s.fitFloor(series, context, n)
+	s.fitLimit(series, context, n)
 	moments, steady := make([]moment, len(s.features)), make([]moment, s.channels)
 	w := s.NewWorkspace()
 	for i := range n {
@@ -197,6 +199,25 @@ func (s *Set) fitFloor(series, context []float32, n int) {
 		sum += math.Abs(float64(w.mean(s.mean)))
 	}
 	s.floor = max(float32(sum/float64(max(1, n))/1000), math.SmallestNonzeroFloat32*1e10)
+}
+
+// changeLimit is how many times the usual change a change may be. Beyond it, sums
+// of changes would depend on their order, and with it what a model answers on the
+// program that runs it.
+const changeLimit = 64
+
+// fitLimit sets the greatest change.
+func (s *Set) fitLimit(series, context []float32, n int) {
+	s.limit = math.MaxFloat32
+	var m moment
+	w := s.NewWorkspace()
+	for i := range n {
+		s.relative(w, s.rowOf(series, i, n), s.rowOf(context, i, n))
+		for _, t := range s.target {
+			m.add(math.Abs(float64(w.row[t])))
+		}
+	}
+	s.limit = max(float32(changeLimit*m.mean), math.SmallestNonzeroFloat32*1e10)
 }
 
 // moment gathers mean and variance.
