@@ -83,6 +83,11 @@ func allZero(v []float32) bool {
 //
 // Windows in which any member has no forecast (NaN) are left out.
 func weigh(label string, w *windows, members []member, unseen [][]float32, first, last int) *combination {
+	return weighBy(label, w, members, unseen, first, last, gate, sharpness)
+}
+
+// weighBy is weigh with another gate and sharpness.
+func weighBy(label string, w *windows, members []member, unseen [][]float32, first, last int, gate, sharpness float64) *combination {
 	H := w.spec.Horizon
 	c := &combination{label: label, members: members, weights: make([][]float32, len(members))}
 	logs := make([][]float64, len(members)) // of errors

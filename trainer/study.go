@@ -37,7 +37,8 @@ type study struct {
 	final   *combination // of the late members
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
 	spread  *interval
-	floor   bool // the target was never negative: no forecast is
+	floor   bool  // the target was never negative: no forecast is
+	asked   *exam // the test part, once it was asked for
 
 	done  *progress
 	tally tally
@@ -196,17 +197,19 @@ func (s *study) forecasts(w *windows) (points, quantiles []float32) {
 	if s.spread != nil {
 		quantiles = s.spread.quantiles(w, points)
 	}
-	if !s.floor {
-		return points, quantiles
+	return s.floored(points), s.floored(quantiles)
+}
+
+// floored returns forecasts without negative ones, where the target never was.
+func (s *study) floored(v []float32) []float32 {
+	if !s.floor || v == nil {
+		return v
 	}
-	above := func(v []float32) []float32 {
-		out := make([]float32, len(v))
-		for i, x := range v {
-			out[i] = max(x, 0)
-		}
-		return out
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = max(x, 0)
 	}
-	return above(points), above(quantiles)
+	return out
 }
 
 // bestMode returns, of the given modes, the one whose linear member has the
