@@ -221,4 +221,3 @@ func TestNoVariantIsChosenByTheTestPart(t *testing.T) {
 		}
 	}
 }
-
