@@ -8,9 +8,9 @@ const (
 	// gate lets into a combination only members whose error is at most so many
 	// times the best one's: averaging in a member that is far worse costs more than
 	// its independence brings.
-	gate = 1.05
+	gate = 1.1
 	// sharpness is how strongly a smaller error is preferred among those let in.
-	sharpness = 16
+	sharpness = 8
 )
 
 // combination is the weighted mean of members, with weights of its own for each
