@@ -137,6 +137,23 @@ func TestEveryGroupOfALakeGetsAModel(t *testing.T) {
 	}
 }
 
+func TestNamesOfGroupsCannotGetInTheWayOfEachOther(t *testing.T) {
+	long := strings.Repeat("ä", 100) // 600 bytes, encoded
+	names := []string{"summary.csv", "summary.json", ".ledger", "..", "a/b", "summary", long}
+	w, out := newWorld(t, names...), t.TempDir()
+	code, _, stderr := execute(t.Context(), w.args(out, worldSlots)...)
+	if code != cli.ExitFailed || !strings.Contains(stderr, "1 of 7 groups failed") || !strings.Contains(stderr, "longer than the 255 bytes") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	found, err := filepath.Glob(filepath.Join(out, "*", "model.onnx"))
+	if err != nil || len(found) != 6 {
+		t.Errorf("models in %v, %v", found, err)
+	}
+	if got := told(t, filepath.Join(out, "summary.csv")); strings.Count(got, "trained") != 6 {
+		t.Error(got)
+	}
+}
+
 // The models of a run do not depend on how many are trained at a time.
 func TestAGroupOfManyHasTheModelThatItHasAlone(t *testing.T) {
 	w, out, alone := newWorld(t, "api", "web"), t.TempDir(), t.TempDir()
