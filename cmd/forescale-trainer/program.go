@@ -52,7 +52,7 @@ Many groups, each with a model of its own in DIR/GROUP:
 
   # A quarter of them in each pod of an indexed Kubernetes Job with 4 completions:
   forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \\
-      -models s3://lake/models -out /work/out -push-gateway http://pushgateway:9091
+      -models s3://lake/models -out /scratch/out -push-gateway http://pushgateway:9091
 
 The table at the end is in DIR/summary.csv and .json, too. The exit status is 1 if
 some group failed or the run was stopped, 0 if every group is trained.
