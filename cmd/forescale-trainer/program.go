@@ -87,7 +87,10 @@ type program struct {
 type training func(context.Context, trainer.Config, trainer.Data, *checkpoint.Dir) (*trainer.Result, error)
 
 // train is the training of package trainer.
-func train(ctx context.Context, c trainer.Config, d trainer.Data, _ *checkpoint.Dir) (*trainer.Result, error) {
+func train(ctx context.Context, c trainer.Config, d trainer.Data, kept *checkpoint.Dir) (*trainer.Result, error) {
+	if kept != nil { // a nil pointer in the interface would be a checkpoint
+		c.Checkpoint = kept
+	}
 	return trainer.Train(ctx, c, d)
 }
 
