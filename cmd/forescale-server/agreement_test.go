@@ -204,6 +204,7 @@ func TestNetworksAnswerOnONNXRuntimeAsInTheForwardPass(t *testing.T) {
 		"as in fast":       {Lookback: 24, Channels: 3, Features: 50, Horizon: 12, Layers: 1, Hidden: 32, Head: 48, Linear: true},
 		"without features": {Lookback: 5, Channels: 1, Horizon: 2, Layers: 2, Hidden: 7, Head: 3},
 		"of one step":      {Lookback: 1, Channels: 2, Features: 1, Horizon: 3, Layers: 1, Hidden: 4, Head: 5},
+		"with attention":   {Lookback: 36, Channels: 16, Features: 3, Horizon: 2, Layers: 2, Hidden: 64, Head: 32, Attention: true, Linear: true},
 	} {
 		for seed := range uint64(3) {
 			t.Run(fmt.Sprintf("%s, seed %d", name, seed), func(t *testing.T) {
@@ -251,7 +252,7 @@ func exported(n *nn.Network, flat []float32) []byte {
 	if n.Features > 0 {
 		features = g.Input(onnx.ContextInput, onnx.DynamicBatch, n.Features)
 	}
-	g.Add(onnx.ForecastOutput, nn.Export(g, n, flat, x, features), g.Constant("nothing", []float32{0}))
+	g.Add(onnx.ForecastOutput, nn.Export(g, "", n, flat, x, features), g.Constant("nothing", []float32{0}))
 	g.Output(onnx.ForecastOutput, onnx.DynamicBatch, n.Horizon)
 	return g.Marshal()
 }

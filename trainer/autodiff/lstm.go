@@ -1,10 +1,6 @@
 package autodiff
 
-import (
-	"math"
-
-	"github.com/forescale/forescale/trainer/kernel"
-)
+import "github.com/forescale/forescale/trainer/kernel"
 
 // LSTM returns the hidden states h [T*B, H] of a long short-term memory layer
 // over all steps of x [T*B, C], time-major, started from zero states.
@@ -30,20 +26,22 @@ import (
 // Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al.
 // 2000; the equations are those of the ONNX operator LSTM without peepholes.
 func LSTM[T Float](t *Tape[T], x, w, r, b *Node[T], steps int) *Node[T] {
-	hidden := r.Rows
-	if x.Rows%steps != 0 || w.Rows != x.Cols || w.Cols != 4*hidden || r.Cols != 4*hidden || b.Cols != 4*hidden {
+	H := r.Rows
+	if x.Rows%steps != 0 || w.Rows != x.Cols || w.Cols != 4*H || r.Cols != 4*H || b.Cols != 4*H {
 		panic("autodiff: LSTM: shapes do not fit")
 	}
-	l := &lstm[T]{steps: steps, batch: x.Rows / steps, hidden: hidden, x: x, w: w, r: r, b: b}
-	l.h = t.result(x.Rows, hidden, x, w, r, b)
-	l.z = t.arena.alloc(x.Rows * 4 * hidden)
-	l.c = t.arena.alloc(x.Rows * hidden)
-	l.tanhC = t.arena.alloc(x.Rows * hidden)
+	l := operationOf[lstm[T]](t)
+	l.steps, l.batch, l.hidden = steps, x.Rows/steps, H
+	l.x, l.w, l.r, l.b = x, w, r, b
+	l.h = t.result(x.Rows, H, x, w, r, b)
+	l.z = t.arena.alloc(x.Rows * 4 * H)
+	l.c = t.arena.alloc(x.Rows * H)
+	l.tanhC = t.arena.alloc(x.Rows * H)
 	l.forward()
 	if l.h.Grad != nil {
-		l.dc = t.arena.alloc(l.batch * hidden)
+		l.dc = t.arena.alloc(l.batch * H)
 	}
-	t.record(l.h, l.backward)
+	t.record(l.h, l)
 	return l.h
 }
 
@@ -55,118 +53,96 @@ type lstm[T Float] struct {
 	z                    []T // [T*B, 4H]
 	c, tanhC             []T // [T*B, H]
 	dc                   []T // [B, H]
+
+	packedW, packedR kernel.Packed[T] // in the backward half: of their transposes
 }
 
+// forward works through the steps one by one, the input's product included, so
+// that a step's part of z is still in the cache when it is next needed.
 func (l *lstm[T]) forward() {
-	B, H, G := l.batch, l.hidden, 4*l.hidden
-	for row := 0; row < l.x.Rows; row++ {
-		copy(l.z[row*G:(row+1)*G], l.b.Value)
-	}
-	kernel.Gemm(l.x.Rows, G, l.x.Cols, kernel.Of(l.x.Value, l.x.Cols), kernel.Of(l.w.Value, G), l.z, G, true)
+	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
+	l.packedW.Pack(C, G, kernel.Of(l.w.Value, G))
+	l.packedR.Pack(H, G, kernel.Of(l.r.Value, G))
 	for s := range l.steps {
 		at := s * B
+		z := l.z[at*G : (at+B)*G]
+		fillRows(z, l.b.Value)
+		kernel.GemmPacked(B, kernel.Of(l.x.Value[at*C:], C), &l.packedW, z, G, true)
 		if s > 0 {
-			kernel.Gemm(B, G, H, kernel.Of(l.h.Value[(at-B)*H:], H), kernel.Of(l.r.Value, G), l.z[at*G:], G, true)
+			kernel.GemmPacked(B, kernel.Of(l.h.Value[(at-B)*H:], H), &l.packedR, z, G, true)
 		}
 		for row := at; row < at+B; row++ {
-			l.cellForward(row, s > 0)
+			kernel.CellForward(l.z[row*G:][:G], l.before(row), l.c[row*H:][:H], l.tanhC[row*H:][:H], l.h.Value[row*H:][:H])
 		}
-	}
-}
-
-// cellForward turns row's pre-activations into gates and states, in place.
-func (l *lstm[T]) cellForward(row int, carried bool) {
-	B, H := l.batch, l.hidden
-	i, o, f, g := l.gates(row)
-	c, tanhC, h := l.c[row*H:][:H], l.tanhC[row*H:][:H], l.h.Value[row*H:][:H]
-	var before []T
-	if carried {
-		before = l.c[(row-B)*H:][:H]
-	}
-	for j := range h {
-		i[j], o[j], f[j], g[j] = sigmoid(i[j]), sigmoid(o[j]), sigmoid(f[j]), tanh(g[j])
-		c[j] = i[j] * g[j]
-		if carried {
-			c[j] += f[j] * before[j]
-		}
-		tanhC[j] = tanh(c[j])
-		h[j] = o[j] * tanhC[j]
 	}
 }
 
 func (l *lstm[T]) backward() {
 	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
-	dz := l.z
+	accumulate := false
+	l.packedR.Pack(G, H, kernel.TransposeOf(l.r.Value, G))
+	if l.x.Grad != nil {
+		l.packedW.Pack(G, C, kernel.TransposeOf(l.w.Value, G))
+		accumulate = l.x.begin()
+	}
 	clear(l.dc)
+	dh := l.h.Grad
+	last := l.steps // the end of the steps whose dz is not yet in dw, dr and db
 	for s := l.steps - 1; s >= 0; s-- {
 		at := s * B
 		if s < l.steps-1 {
-			kernel.Gemm(B, H, G, kernel.Of(dz[(at+B)*G:], G), kernel.TransposeOf(l.r.Value, G), l.h.Grad[at*H:], H, true)
+			kernel.GemmPacked(B, kernel.Of(l.z[(at+B)*G:], G), &l.packedR, dh[at*H:], H, true)
 		}
 		for row := at; row < at+B; row++ {
-			l.cellBackward(row, row-at, s > 0)
+			kernel.CellBackward(l.z[row*G:][:G], l.before(row), l.tanhC[row*H:][:H], dh[row*H:][:H], l.dc[(row-at)*H:][:H])
+		}
+		if l.x.Grad != nil {
+			kernel.GemmPacked(B, kernel.Of(l.z[at*G:], G), &l.packedW, l.x.Grad[at*C:], C, accumulate)
+		}
+		if s <= 1 || (last-s)*B >= blockRows { // the first step has no part in dr
+			l.weightGradients(s, last)
+			last = s
 		}
 	}
-	rows := l.x.Rows
-	if l.x.Grad != nil {
-		kernel.Gemm(rows, C, G, kernel.Of(dz, G), kernel.TransposeOf(l.w.Value, G), l.x.Grad, C, true)
-	}
+}
+
+// blockRows is how many rows of dz are gathered before they go to the gradients
+// of the weights: few enough to be in the cache still, and many enough to be
+// worth reading and writing these gradients once more.
+const blockRows = 256
+
+// weightGradients adds the part of steps [from, to) to dw, dr and db. Before the
+// first step the states are zero, so that it adds nothing to dr: it comes alone.
+func (l *lstm[T]) weightGradients(from, to int) {
+	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
+	at, rows := from*B, (to-from)*B
+	dz := l.z[at*G : (at+rows)*G]
 	if l.w.Grad != nil {
-		kernel.Gemm(C, G, rows, kernel.TransposeOf(l.x.Value, C), kernel.Of(dz, G), l.w.Grad, G, true)
+		productOfTransposed(l.w.Grad, l.x.Value[at*C:], C, dz, G, rows, l.w.begin())
 	}
-	if l.r.Grad != nil && l.steps > 1 {
-		kernel.Gemm(H, G, rows-B, kernel.TransposeOf(l.h.Value, H), kernel.Of(dz[B*G:], G), l.r.Grad, G, true)
+	if l.r.Grad != nil && from > 0 {
+		productOfTransposed(l.r.Grad, l.h.Value[(at-B)*H:], H, dz, G, rows, l.r.begin())
 	}
 	if l.b.Grad != nil {
-		addRows(l.b.Grad, dz)
+		kernel.AddRows(l.b.gradient(), dz)
 	}
 }
 
-// cellBackward turns row's gates into dz, in place, and moves dc to the step
-// before. n is the row's number within its step.
-func (l *lstm[T]) cellBackward(row, n int, carried bool) {
-	B, H := l.batch, l.hidden
-	i, o, f, g := l.gates(row)
-	dh, dc, tanhC := l.h.Grad[row*H:][:H], l.dc[n*H:][:H], l.tanhC[row*H:][:H]
-	var before []T
-	if carried {
-		before = l.c[(row-B)*H:][:H]
-	}
-	for j := range dh {
-		dcj := dh[j]*o[j]*(1-tanhC[j]*tanhC[j]) + dc[j]
-		dc[j] = dcj * f[j]
-		o[j] = dh[j] * tanhC[j] * o[j] * (1 - o[j])
-		gj, ij := g[j], i[j]
-		i[j] = dcj * gj * ij * (1 - ij)
-		g[j] = dcj * ij * (1 - gj*gj)
-		if carried {
-			f[j] = dcj * before[j] * f[j] * (1 - f[j])
-		} else {
-			f[j] = 0 // c before the first step is zero
-		}
+// productOfTransposed computes c = aᵀ b, or c += aᵀ b with accumulate, for a [k, m]
+// and b [k, n]. It takes so few columns of a at a time that kernel.Gemm reads b
+// where it lies: copying it into panels first costs more than they win, even for
+// all columns at once.
+func productOfTransposed[T Float](c, a []T, m int, b []T, n, k int, accumulate bool) {
+	const few = 16
+	for i := 0; i < m; i += few {
+		kernel.Gemm(min(few, m-i), n, k, kernel.TransposeOf(a[i:], m), kernel.Of(b, n), c[i*n:], n, accumulate)
 	}
 }
 
-// gates returns the four gates of a row as views of z.
-func (l *lstm[T]) gates(row int) (i, o, f, g []T) {
-	H := l.hidden
-	z := l.z[row*4*H:][:4*H]
-	return z[:H], z[H : 2*H], z[2*H : 3*H], z[3*H:]
-}
-
-// addRows adds the column sums of m to sum.
-func addRows[T Float](sum, m []T) {
-	for ; len(m) > 0; m = m[len(sum):] {
-		for j := range sum {
-			sum[j] += m[j]
-		}
+// before returns c of the step before that of a row, nil for the first.
+func (l *lstm[T]) before(row int) []T {
+	if row < l.batch {
+		return nil
 	}
+	return l.c[(row-l.batch)*l.hidden:][:l.hidden]
 }
-
-// sigmoid is 1/(1+e^-x), computed in float64: it costs little beside the
-// products, and float32 then carries the rounding of its own type only.
-func sigmoid[T Float](x T) T { return T(1 / (1 + math.Exp(-float64(x)))) }
-
-// tanh is 1 - 2/(e^2x + 1), computed in float64. The subtraction loses digits
-// near zero, but no more than 1e-16 absolutely.
-func tanh[T Float](x T) T { return T(1 - 2/(math.Exp(2*float64(x))+1)) }

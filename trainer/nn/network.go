@@ -13,7 +13,7 @@ import (
 // hidden state and the features:
 //
 //	h_1 = LSTM(x), h_l = LSTM(dropout(h_(l-1)))
-//	v = [last step of h_L, features]
+//	v = [last step of h_L, features]  (with Attention: the steps of h_L, pooled)
 //	y = dropout(relu(v W1 + b1)) W2 + b2  (+ v W3 with Linear)
 type Network struct {
 	Lookback int // steps of x
@@ -25,6 +25,9 @@ type Network struct {
 	Hidden  int // units of each LSTM layer
 	Head    int // units of the first dense layer
 	Dropout float64
+	// Attention pools all hidden states of the last layer, as autodiff.Attention
+	// does, in place of taking the last one.
+	Attention bool
 	// Linear adds a linear path past the first dense layer.
 	Linear bool
 	// ZeroOutput starts W2, b2 and W3 at zero, so that y starts at zero: a network
@@ -68,8 +71,8 @@ type Param struct {
 func (p Param) Len() int { return p.Rows * p.Cols }
 
 // Params returns the layout of the flat parameter vector, in the order of the
-// forward pass: for each LSTM layer w [C, 4H], r [H, 4H] and b [1, 4H]; for the
-// head W1 [H+F, D], b1, W2 [D, horizon], b2 and with Linear W3 [H+F, horizon].
+// forward pass: for each LSTM layer w [C, 4H], r [H, 4H] and b [1, 4H]; with
+// Attention v [H, 1]; for the head W1 [H+F, D], b1, W2 [D, horizon], b2 and with Linear W3 [H+F, horizon].
 func (n Network) Params() []Param {
 	var params []Param
 	offset := 0
@@ -85,6 +88,9 @@ func (n Network) Params() []Param {
 		add(fmt.Sprintf("lstm%d.r", l), n.Hidden, 4*n.Hidden, bound)
 		add(fmt.Sprintf("lstm%d.b", l), 1, 4*n.Hidden, bound).forget = n.Hidden
 		in = n.Hidden
+	}
+	if n.Attention {
+		add("attention.v", n.Hidden, 1, 1/math.Sqrt(float64(n.Hidden)))
 	}
 	in += n.Features
 	bound1, bound2 := 1/math.Sqrt(float64(in)), 1/math.Sqrt(float64(n.Head))
@@ -133,33 +139,48 @@ func (n Network) Init(seed uint64) []float32 {
 // features [B, Features] (nil when the network has none). Gradients go to the
 // vector grad, laid out as flat is; nil asks for none.
 func Forward[T autodiff.Float](t *autodiff.Tape[T], n *Network, flat, grad []T, x, features *autodiff.Node[T]) *autodiff.Node[T] {
-	params := n.Params()
-	next := func() *autodiff.Node[T] {
-		p := params[0]
-		params = params[1:]
-		if grad == nil {
-			return t.Param(p.Rows, p.Cols, flat[p.Offset:], nil)
-		}
-		return t.Param(p.Rows, p.Cols, flat[p.Offset:], grad[p.Offset:p.Offset+p.Len()])
-	}
-	h := x
+	p := cursor[T]{t, flat, grad}
+	h, in := x, n.Channels
 	for l := range n.Layers {
 		if l > 0 {
 			h = autodiff.Dropout(t, h, n.Dropout)
 		}
-		w, r, b := next(), next(), next()
-		h = autodiff.LSTM(t, h, w, r, b, n.Lookback)
+		w, r, b := p.next(in, 4*n.Hidden), p.next(n.Hidden, 4*n.Hidden), p.next(1, 4*n.Hidden)
+		h, in = autodiff.LSTM(t, h, w, r, b, n.Lookback), n.Hidden
 	}
 	batch := x.Rows / n.Lookback
-	v := autodiff.Rows(h, h.Rows-batch, h.Rows)
+	var v *autodiff.Node[T]
+	if n.Attention {
+		v = autodiff.Attention(t, h, p.next(in, 1), n.Lookback)
+	} else {
+		v = autodiff.Rows(t, h, h.Rows-batch, h.Rows)
+	}
 	if n.Features > 0 {
 		v = autodiff.Concat(t, v, features)
 	}
-	w1, b1, w2, b2 := next(), next(), next(), next()
-	a := autodiff.Dropout(t, autodiff.ReLU(t, autodiff.Dense(t, v, w1, b1)), n.Dropout)
+	w1, b1, w2, b2 := p.next(v.Cols, n.Head), p.next(1, n.Head), p.next(n.Head, n.Horizon), p.next(1, n.Horizon)
+	a := autodiff.Dropout(t, autodiff.DenseReLU(t, v, w1, b1), n.Dropout)
 	y := autodiff.Dense(t, a, w2, b2)
 	if n.Linear {
-		y = autodiff.Add(t, y, autodiff.Dense(t, v, next(), nil))
+		y = autodiff.Add(t, y, autodiff.Dense(t, v, p.next(v.Cols, n.Horizon), nil))
 	}
 	return y
+}
+
+// cursor cuts parameters off flat vectors in the order of Params. It asks Forward
+// for their sizes, so that a forward pass builds no list of names.
+type cursor[T autodiff.Float] struct {
+	tape       *autodiff.Tape[T]
+	flat, grad []T // what is left of them; grad may be nil
+}
+
+func (c *cursor[T]) next(rows, cols int) *autodiff.Node[T] {
+	n := rows * cols
+	var grad []T
+	if c.grad != nil {
+		grad, c.grad = c.grad[:n], c.grad[n:]
+	}
+	p := c.tape.Param(rows, cols, c.flat, grad)
+	c.flat = c.flat[n:]
+	return p
 }

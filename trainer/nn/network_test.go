@@ -16,6 +16,9 @@ func variants() map[string]Network {
 		"reference-like: three layers, dropout, no features": {Lookback: 4, Channels: 3, Horizon: 1, Layers: 3, Hidden: 5, Head: 4, Dropout: 0.2},
 		"with features":                                       {Lookback: 3, Channels: 2, Features: 3, Horizon: 2, Layers: 1, Hidden: 4, Head: 3},
 		"with a linear path and zero output":                  {Lookback: 3, Channels: 1, Features: 2, Horizon: 3, Layers: 2, Hidden: 3, Head: 4, Linear: true, ZeroOutput: true},
+		"with attention and dropout":                          {Lookback: 5, Channels: 2, Horizon: 2, Layers: 2, Hidden: 4, Head: 3, Dropout: 0.3, Attention: true},
+		"with attention, features and a linear path":          {Lookback: 4, Channels: 1, Features: 2, Horizon: 1, Layers: 1, Hidden: 3, Head: 2, Attention: true, Linear: true},
+		"with attention over one step":                        {Lookback: 1, Channels: 2, Horizon: 1, Layers: 1, Hidden: 3, Head: 2, Attention: true},
 		"of one step, one unit, one channel and one forecast": {Lookback: 1, Channels: 1, Horizon: 1, Layers: 1, Hidden: 1, Head: 1},
 	}
 }
@@ -92,7 +95,7 @@ func TestExportedNetworkEqualsTheForwardPass(t *testing.T) {
 				if n.Features > 0 {
 					features = g.Input(onnx.ContextInput, onnx.DynamicBatch, n.Features)
 				}
-				y := Export(g, &n, flat, x, features)
+				y := Export(g, "", &n, flat, x, features)
 				g.Add(onnx.ForecastOutput, y, g.Constant("zero", []float32{0}))
 				g.Output(onnx.ForecastOutput, onnx.DynamicBatch, n.Horizon)
 				p, err := onnx.Load(g.Marshal())

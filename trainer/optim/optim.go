@@ -7,7 +7,10 @@ package optim
 
 import (
 	"errors"
+	"fmt"
 	"math"
+
+	"github.com/forescale/forescale/trainer/kernel"
 )
 
 // ErrNotFinite says that a gradient held NaN or infinity. The parameters were
@@ -31,13 +34,6 @@ type Adam struct {
 	steps    int
 }
 
-// The constants of Adam, at the values that its paper recommends.
-const (
-	beta1   = 0.9
-	beta2   = 0.999
-	epsilon = 1e-8
-)
-
 // NewAdam returns an optimiser for n parameters.
 func NewAdam(n int, decay, clipNorm float64) *Adam {
 	return &Adam{Decay: decay, ClipNorm: clipNorm, m: make([]float32, n), v: make([]float32, n)}
@@ -46,30 +42,63 @@ func NewAdam(n int, decay, clipNorm float64) *Adam {
 // Step moves x against the gradient. It returns the gradient's norm before
 // clipping, or ErrNotFinite, having changed nothing.
 func (a *Adam) Step(x, gradient []float32, rate float64) (norm float64, err error) {
-	sum := 0.0
-	for _, g := range gradient {
-		sum += float64(g) * float64(g)
+	u, err := a.Begin(kernel.SumSquares(gradient), rate)
+	if err == nil {
+		u.Apply(x, gradient, 0, len(x))
 	}
-	if norm = math.Sqrt(sum); math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return norm, ErrNotFinite
+	return u.Norm, err
+}
+
+// State is what an optimiser knows between two steps, for a checkpoint.
+type State struct {
+	M, V  []float32
+	Steps int
+}
+
+// State returns the optimiser's state; the slices are its own.
+func (a *Adam) State() State { return State{a.m, a.v, a.steps} }
+
+// Restore takes over the state of an optimiser for as many parameters.
+func (a *Adam) Restore(s State) error {
+	if len(s.M) != len(a.m) || len(s.V) != len(a.v) || s.Steps < 0 {
+		return fmt.Errorf("the state is for %d parameters, the optimiser has %d", len(s.M), len(a.m))
 	}
-	clip := float32(1)
-	if a.ClipNorm > 0 && norm > a.ClipNorm {
-		clip = float32(a.ClipNorm / norm)
+	copy(a.m, s.M)
+	copy(a.v, s.V)
+	a.steps = s.Steps
+	return nil
+}
+
+// Update is a step that has begun: all that depends on the whole gradient is
+// known, and each part of the parameters may now be moved on its own.
+type Update struct {
+	Norm                      float64 // of the gradient before clipping
+	adam                      *Adam
+	clip, scale, root, shrink float32
+}
+
+// Begin counts a step with a gradient of which the sum of the squares is given.
+// With ErrNotFinite nothing has changed; otherwise the caller applies the update
+// to all parameters, in parts that do not overlap, before the next step begins.
+func (a *Adam) Begin(squares, rate float64) (Update, error) {
+	u := Update{Norm: math.Sqrt(squares), adam: a, clip: 1}
+	if math.IsNaN(u.Norm) || math.IsInf(u.Norm, 0) {
+		return u, ErrNotFinite
+	}
+	if a.ClipNorm > 0 && u.Norm > a.ClipNorm {
+		u.clip = float32(a.ClipNorm / u.Norm)
 	}
 	a.steps++
-	correct1 := 1 - math.Pow(beta1, float64(a.steps))
-	correct2 := 1 - math.Pow(beta2, float64(a.steps))
-	scale, root := float32(rate/correct1), float32(1/math.Sqrt(correct2))
-	shrink := float32(rate * a.Decay)
-	m, v := a.m[:len(x)], a.v[:len(x)]
-	for i, g := range gradient[:len(x)] {
-		g *= clip
-		m[i] = beta1*m[i] + (1-beta1)*g
-		v[i] = beta2*v[i] + (1-beta2)*g*g
-		x[i] -= scale*m[i]/(float32(math.Sqrt(float64(v[i])))*root+epsilon) + shrink*x[i]
-	}
-	return norm, nil
+	u.scale = float32(rate / (1 - math.Pow(kernel.Beta1, float64(a.steps))))
+	u.root = float32(1 / math.Sqrt(1-math.Pow(kernel.Beta2, float64(a.steps))))
+	u.shrink = float32(rate * a.Decay)
+	return u, nil
+}
+
+// Apply moves the parameters [from, to) of x. Parts that do not overlap may be
+// applied at the same time.
+func (u Update) Apply(x, gradient []float32, from, to int) {
+	kernel.Adam(x[from:to], u.adam.m[from:to], u.adam.v[from:to], gradient[from:to], u.clip, u.scale, u.root, u.shrink)
 }
 
 // Watch follows the validation loss over the epochs: it keeps the best, halves
@@ -82,24 +111,24 @@ type Watch struct {
 
 	Best  float64 // best loss so far; meaningful once Epoch is positive
 	Epoch int     // epoch of Best, counted from 1
-	seen  int
-	stale int // since the best or the last halving
+	Seen  int     // epochs observed
+	Stale int     // since the best or the last halving
 }
 
 // Observe takes the loss of the next epoch. It reports whether it is the best so
 // far, so that the caller keeps the parameters, and whether to stop. A loss that
 // is not finite is never the best.
 func (w *Watch) Observe(loss float64) (best, stop bool) {
-	w.seen++
+	w.Seen++
 	if math.Abs(loss) <= math.MaxFloat64 && (w.Epoch == 0 || loss < w.Best) {
-		w.Best, w.Epoch, w.stale = loss, w.seen, 0
+		w.Best, w.Epoch, w.Stale = loss, w.Seen, 0
 		return true, false
 	}
-	w.stale++
-	if w.Plateau > 0 && w.stale >= w.Plateau {
-		w.Rate, w.stale = w.Rate/2, 0
+	w.Stale++
+	if w.Plateau > 0 && w.Stale >= w.Plateau {
+		w.Rate, w.Stale = w.Rate/2, 0
 	}
-	return false, w.Patience > 0 && w.seen-w.Epoch >= w.Patience
+	return false, w.Patience > 0 && w.Seen-w.Epoch >= w.Patience
 }
 
 // OneCycle returns the factor on the learning rate at a fraction of training in
