@@ -64,7 +64,7 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	s := &study{
 		config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{},
 		train: span{0, n70}, valid: span{n70, n80}, whole: span{0, n80},
-		done: newProgress(c),
+		done: newProgress(c, r),
 	}
 	s.fitRows[0], s.fitRows[1] = w.rows(s.train, spec.Horizon)
 	s.judgeRows[0], s.judgeRows[1] = w.rows(s.valid, spec.Horizon)
@@ -128,7 +128,7 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 			return base, err
 		}
 		early, late, unseen = append(early, f.early), append(late, f.late), append(unseen, f.unseen)
-		s.done.advance(linearWork)
+		s.done.advance("linear", linearCost, nil)
 	}
 	c := weigh("linear", s.w, early, unseen, 0, s.w.len())
 	base = candidate{
