@@ -130,7 +130,7 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 		early, late, unseen = append(early, f.early), append(late, f.late), append(unseen, f.unseen)
 		s.done.advance("linear", linearCost, nil)
 	}
-	c := weigh("linear", s.w, early, unseen, 0, s.w.len())
+	c := amongModes.weigh("linear", s.w, early, unseen, 0, s.w.len())
 	base = candidate{
 		early:  c,
 		late:   &combination{label: c.label, members: late, weights: c.weights},
@@ -164,7 +164,7 @@ func (s *study) combine() {
 	for _, c := range s.members {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
-	weights := weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
+	weights := amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
 	s.unseen = weights.blend(unseen)
 	s.final = &combination{label: weights.label, members: late, weights: weights.weights}
 }
