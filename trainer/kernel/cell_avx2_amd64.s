@@ -107,23 +107,28 @@ GLOBL lanes<>(SB), RODATA|NOPTR, $64
 	VANDNPS x, t, x;            \
 	VORPS sign, x, x
 
-// FORWARD turns the gates of eight units in Y0-Y3 and c before in Y4 into
-// everything that a step leaves.
-#define FORWARD(STORE) \
-	SIGMOID(Y0, Y5, Y6, Y7);      \
-	SIGMOID(Y1, Y8, Y9, Y10);     \
-	SIGMOID(Y2, Y11, Y12, Y13);   \
-	TANH(Y3, Y5, Y6, Y7, Y8);     \
-	STORE(Y0, (DI));              \
-	STORE(Y1, (DI)(SI*1));        \
-	STORE(Y2, (DI)(SI*2));        \
-	STORE(Y3, (DI)(R8*1));        \
-	VMULPS Y3, Y0, Y0;            \
-	VFMADD231PS Y4, Y2, Y0;       \
-	STORE(Y0, (R10));             \
-	TANH(Y0, Y5, Y6, Y7, Y8);     \
-	STORE(Y0, (R11));             \
-	VMULPS Y0, Y1, Y1;            \
+// ACTIVATE turns the pre-activations of eight units in Y0-Y3, with c before in Y4,
+// into gates and c.
+#define ACTIVATE(STORE) \
+	SIGMOID(Y0, Y5, Y6, Y7);    \
+	SIGMOID(Y1, Y8, Y9, Y10);   \
+	SIGMOID(Y2, Y11, Y12, Y13); \
+	TANH(Y3, Y5, Y6, Y7, Y8);   \
+	STORE(Y0, (DI));            \
+	STORE(Y1, (DI)(SI*1));      \
+	STORE(Y2, (DI)(SI*2));      \
+	STORE(Y3, (DI)(R8*1));      \
+	VMULPS Y3, Y0, Y0;          \
+	VFMADD231PS Y4, Y2, Y0;     \
+	STORE(Y0, (R10))
+
+// STATES makes tanhC and h of c and the gate o.
+#define STATES(LOAD, STORE) \
+	LOAD((R10), Y0);          \
+	TANH(Y0, Y5, Y6, Y7, Y8); \
+	STORE(Y0, (R11));         \
+	LOAD((DI), Y1);           \
+	VMULPS Y0, Y1, Y1;        \
 	STORE(Y1, (R12))
 
 #define GATES(LOAD) \
@@ -135,6 +140,7 @@ GLOBL lanes<>(SB), RODATA|NOPTR, $64
 // func cellForwardAVX2(n int, z, before, c, tanhC, h *float32)
 //
 // The gates lie n elements apart in z, in the order i, o, f, g; before may be nil.
+// Two loops, as with AVX-512.
 // Registers: DI z, SI and R8 one and three gates in bytes, R9 before, R10 c,
 // R11 tanhC, R12 h, CX units left; Y0-Y3 the gates, Y4 c, Y15 mask.
 TEXT ·cellForwardAVX2(SB), NOSPLIT, $0-48
@@ -158,16 +164,14 @@ loop:
 	ADDQ $32, R9
 
 first:
-	FORWARD(STORE)
+	ACTIVATE(STORE)
 	ADDQ $32, DI
 	ADDQ $32, R10
-	ADDQ $32, R11
-	ADDQ $32, R12
 	JMP  loop
 
 tail:
 	ADDQ $8, CX
-	JEQ  done
+	JEQ  states
 	MASK
 	GATES(LOAD_PART)
 	TESTQ R9, R9
@@ -175,7 +179,29 @@ tail:
 	LOAD_PART((R9), Y4)
 
 firstPart:
-	FORWARD(STORE_PART)
+	ACTIVATE(STORE_PART)
+
+states:
+	MOVQ n+0(FP), CX
+	MOVQ z+8(FP), DI
+	MOVQ c+24(FP), R10
+	ADDQ SI, DI // the gates o
+
+statesLoop:
+	SUBQ $8, CX
+	JLT  statesTail
+	STATES(LOAD, STORE)
+	ADDQ $32, DI
+	ADDQ $32, R10
+	ADDQ $32, R11
+	ADDQ $32, R12
+	JMP  statesLoop
+
+statesTail:
+	ADDQ $8, CX
+	JEQ  done
+	MASK
+	STATES(LOAD_PART, STORE_PART)
 
 done:
 	VZEROUPPER

@@ -145,6 +145,27 @@ func packRows[T Float](dst []T, width, k, n int, b Operand[T]) {
 // as packed and C [m, n] with row stride ldc; k and n are those that b was packed
 // with. C must not overlap A.
 func GemmPacked[T Float](m int, a Operand[T], b *Packed[T], c []T, ldc int, accumulate bool) {
+	gemmPacked(m, a, b, nil, c, ldc, accumulate)
+}
+
+// GemmBias computes C = A·B + bias, with bias [n] added to every row: a layer's
+// pre-activations in one pass over C. The rest is as in [GemmPacked].
+func GemmBias[T Float](m int, a Operand[T], b *Packed[T], bias, c []T, ldc int) {
+	checkMatrix(len(bias), 1, b.n, b.n)
+	if b.panel == 0 || b.k == 0 {
+		checkMatrix(len(c), m, b.n, ldc)
+		for r := range m {
+			copy(c[r*ldc:], bias[:b.n])
+		}
+		gemmPacked(m, a, b, nil, c, ldc, true)
+		return
+	}
+	gemmPacked(m, a, b, bias[:b.n], c, ldc, false)
+}
+
+// gemmPacked computes C = A·B, + bias or + C unless bias is nil or accumulate
+// false. Only b in panels may have a bias.
+func gemmPacked[T Float](m int, a Operand[T], b *Packed[T], bias, c []T, ldc int, accumulate bool) {
 	a.check(m, b.k)
 	checkMatrix(len(c), m, b.n, ldc)
 	if m == 0 || b.n == 0 || b.k == 0 {
@@ -154,7 +175,8 @@ func GemmPacked[T Float](m int, a Operand[T], b *Packed[T], c []T, ldc int, accu
 		return
 	}
 	if b.panel > 0 {
-		gemmPacked32(m, Operand[float32]{any(a.Data).([]float32), a.Stride, a.Trans}, any(b).(*Packed[float32]), any(c).([]float32), ldc, accumulate)
+		gemmPacked32(m, Operand[float32]{any(a.Data).([]float32), a.Stride, a.Trans}, any(b).(*Packed[float32]),
+			any(bias).([]float32), any(c).([]float32), ldc, accumulate)
 		return
 	}
 	gemmPortable(m, b.n, b.k, a, Of(b.data, b.n), c, ldc, accumulate)

@@ -12,8 +12,9 @@
 //	R11     B                         R12     bs in bytes
 //	R13     ldc in bytes              CX      what is left of k
 //	Y0, Y1  a row of B; in the write-back, masks of the columns that C has
-//	Y2, Y3  one element of A in all lanes; in the write-back, a row of C
+//	Y2, Y3  one element of A in all lanes; in the write-back, a row of D
 //	Y4-Y15  C of the tile, two registers a row
+//	AX, BX  in the write-back, D and ldd in bytes
 //
 // Loop: for each tile { for each l { 2 loads, R broadcasts, 2R multiply-adds };
 // write back }. The tile of 6 x 16 uses every register there is. Masked stores
@@ -80,32 +81,42 @@ GLOBL columns<>(SB), RODATA|NOPTR, $128
 	VMOVUPS (AX)(CX*4), Y0;      \
 	VMOVUPS 32(AX)(CX*4), Y1
 
-// ADD_C adds a row of C, STORE_C writes it and moves on to the next;
-// ADD_PART and STORE_PART do so for the columns in the masks.
-#define ADD_C(row, lower, upper) \
-	VADDPS (row), lower, lower;   \
-	VADDPS 32(row), upper, upper; \
-	ADDQ R13, row
+// ADDEND points AX at D of the tile and makes BX the distance between its rows,
+// or goes to none when there is no D.
+#define ADDEND(none) \
+	MOVQ d+80(FP), AX;   \
+	TESTQ AX, AX;        \
+	JEQ none;            \
+	MOVQ ldd+88(FP), BX; \
+	SHLQ $2, BX
+
+// ADD_D adds a row of D, STORE_C writes one of C; both move on to the next. The
+// last row is followed by the first of the next tile. ADD_PART and STORE_PART do
+// the same for the columns in the masks.
+#define ADD_D(lower, upper) \
+	VADDPS (AX), lower, lower;   \
+	VADDPS 32(AX), upper, upper; \
+	ADDQ BX, AX
 
 #define STORE_C(lower, upper) \
 	VMOVUPS lower, (DI);   \
 	VMOVUPS upper, 32(DI); \
 	ADDQ R13, DI
 
-#define ADD_PART(row, lower, upper) \
-	VMASKMOVPS (row), Y0, Y2;   \
-	VMASKMOVPS 32(row), Y1, Y3; \
-	VADDPS Y2, lower, lower;    \
-	VADDPS Y3, upper, upper;    \
-	ADDQ R13, row
+#define ADD_PART(lower, upper) \
+	VMASKMOVPS (AX), Y0, Y2;   \
+	VMASKMOVPS 32(AX), Y1, Y3; \
+	VADDPS Y2, lower, lower;   \
+	VADDPS Y3, upper, upper;   \
+	ADDQ BX, AX
 
 #define STORE_PART(lower, upper) \
 	VMASKMOVPS lower, Y0, (DI);   \
 	VMASKMOVPS upper, Y1, 32(DI); \
 	ADDQ R13, DI
 
-// func gemm6x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm6x16(SB), NOSPLIT, $0-81
+// func gemm6x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm6x16(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -130,17 +141,16 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	MOVQ DI, BX
 	CMPQ cols+72(FP), $16
 	JNE  part
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	ADD_C(BX, Y4, Y5)
-	ADD_C(BX, Y6, Y7)
-	ADD_C(BX, Y8, Y9)
-	ADD_C(BX, Y10, Y11)
-	ADD_C(BX, Y12, Y13)
-	ADD_C(BX, Y14, Y15)
+	ADDEND(store)
+	ADD_D(Y4, Y5)
+	ADD_D(Y6, Y7)
+	ADD_D(Y8, Y9)
+	ADD_D(Y10, Y11)
+	ADD_D(Y12, Y13)
+	ADD_D(Y14, Y15)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Y4, Y5)
@@ -160,14 +170,14 @@ next:
 
 part:
 	MASKS
-	CMPB accumulate+80(FP), $0
-	JEQ  storePart
-	ADD_PART(BX, Y4, Y5)
-	ADD_PART(BX, Y6, Y7)
-	ADD_PART(BX, Y8, Y9)
-	ADD_PART(BX, Y10, Y11)
-	ADD_PART(BX, Y12, Y13)
-	ADD_PART(BX, Y14, Y15)
+	ADDEND(storePart)
+	ADD_PART(Y4, Y5)
+	ADD_PART(Y6, Y7)
+	ADD_PART(Y8, Y9)
+	ADD_PART(Y10, Y11)
+	ADD_PART(Y12, Y13)
+	ADD_PART(Y14, Y15)
+	MOVQ AX, d+80(FP)
 
 storePart:
 	STORE_PART(Y4, Y5)
@@ -178,8 +188,8 @@ storePart:
 	STORE_PART(Y14, Y15)
 	JMP next
 
-// func gemm4x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm4x16(SB), NOSPLIT, $0-81
+// func gemm4x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm4x16(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -199,15 +209,14 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	MOVQ DI, BX
 	CMPQ cols+72(FP), $16
 	JNE  part
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	ADD_C(BX, Y4, Y5)
-	ADD_C(BX, Y6, Y7)
-	ADD_C(BX, Y8, Y9)
-	ADD_C(BX, Y10, Y11)
+	ADDEND(store)
+	ADD_D(Y4, Y5)
+	ADD_D(Y6, Y7)
+	ADD_D(Y8, Y9)
+	ADD_D(Y10, Y11)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Y4, Y5)
@@ -224,12 +233,12 @@ next:
 
 part:
 	MASKS
-	CMPB accumulate+80(FP), $0
-	JEQ  storePart
-	ADD_PART(BX, Y4, Y5)
-	ADD_PART(BX, Y6, Y7)
-	ADD_PART(BX, Y8, Y9)
-	ADD_PART(BX, Y10, Y11)
+	ADDEND(storePart)
+	ADD_PART(Y4, Y5)
+	ADD_PART(Y6, Y7)
+	ADD_PART(Y8, Y9)
+	ADD_PART(Y10, Y11)
+	MOVQ AX, d+80(FP)
 
 storePart:
 	STORE_PART(Y4, Y5)
@@ -238,8 +247,8 @@ storePart:
 	STORE_PART(Y10, Y11)
 	JMP next
 
-// func gemm2x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm2x16(SB), NOSPLIT, $0-81
+// func gemm2x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm2x16(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -255,13 +264,12 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	MOVQ DI, BX
 	CMPQ cols+72(FP), $16
 	JNE  part
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	ADD_C(BX, Y4, Y5)
-	ADD_C(BX, Y6, Y7)
+	ADDEND(store)
+	ADD_D(Y4, Y5)
+	ADD_D(Y6, Y7)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Y4, Y5)
@@ -276,18 +284,18 @@ next:
 
 part:
 	MASKS
-	CMPB accumulate+80(FP), $0
-	JEQ  storePart
-	ADD_PART(BX, Y4, Y5)
-	ADD_PART(BX, Y6, Y7)
+	ADDEND(storePart)
+	ADD_PART(Y4, Y5)
+	ADD_PART(Y6, Y7)
+	MOVQ AX, d+80(FP)
 
 storePart:
 	STORE_PART(Y4, Y5)
 	STORE_PART(Y6, Y7)
 	JMP next
 
-// func gemm1x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm1x16(SB), NOSPLIT, $0-81
+// func gemm1x16(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm1x16(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -301,12 +309,11 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	MOVQ DI, BX
 	CMPQ cols+72(FP), $16
 	JNE  part
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	ADD_C(BX, Y4, Y5)
+	ADDEND(store)
+	ADD_D(Y4, Y5)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Y4, Y5)
@@ -320,9 +327,9 @@ next:
 
 part:
 	MASKS
-	CMPB accumulate+80(FP), $0
-	JEQ  storePart
-	ADD_PART(BX, Y4, Y5)
+	ADDEND(storePart)
+	ADD_PART(Y4, Y5)
+	MOVQ AX, d+80(FP)
 
 storePart:
 	STORE_PART(Y4, Y5)

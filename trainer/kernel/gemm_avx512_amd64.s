@@ -3,13 +3,14 @@
 // Micro-kernels of the matrix product for AVX-512F. Each computes a strip of C,
 // R rows x up to 32 columns at a time, R one of 8, 4, 2 and 1:
 //
-//	C[r, j] = Σ_l A[r, l] B[l, j]          or += with accumulate
+//	C[r, j] = Σ_l A[r, l] B[l, j] + D[r, j]
 //
-// as a chain of fused multiply-adds over l from 0 up, started from zero, and
-// then, with accumulate, one addition to C. Rows of A are rs elements apart and
+// as a chain of fused multiply-adds over l from 0 up, started from zero, and then,
+// unless d is nil, one addition. D may be C itself; its rows are ldd elements
+// apart, 0 for one row that is added to all. Rows of A are rs elements apart and
 // its columns ks, so that A and its transpose are read where they lie. Rows of B
 // are bs elements apart and must hold 32 elements each, whatever cols is. Of C
-// only cols (1 to 32) elements of each row are read or written.
+// and D only cols (1 to 32) elements of each row are written or read.
 //
 // Registers:
 //	SI      A of the tile             DI      C of the tile
@@ -20,6 +21,7 @@
 //	Z0, Z1  a row of B                Z2-Z5   one element of A in all lanes
 //	Z16-Z31 C of the tile, two registers a row
 //	K1, K2  columns of the lower and upper half that C has
+//	AX, BX  in the write-back, D and ldd in bytes
 //
 // Loop: for each tile { for each l { 2 loads, R broadcasts, 2R multiply-adds };
 // write back }. The tile of 8 x 32 keeps 16 independent chains going, twice what
@@ -66,21 +68,31 @@
 	VFMADD231PS Z0, all, lower;  \
 	VFMADD231PS Z1, all, upper
 
-// ADD_C adds a row of C, STORE_C writes it and moves on to the next.
-#define ADD_C(row, lower, upper) \
-	VMOVUPS.Z (row), K1, Z0;    \
-	VMOVUPS.Z 64(row), K2, Z1;  \
-	VADDPS Z0, lower, lower;    \
-	VADDPS Z1, upper, upper;    \
-	ADDQ R13, row
+// ADDEND points AX at D of the tile and makes BX the distance between its rows,
+// or goes to none when there is no D.
+#define ADDEND(none) \
+	MOVQ d+80(FP), AX;   \
+	TESTQ AX, AX;        \
+	JEQ none;            \
+	MOVQ ldd+88(FP), BX; \
+	SHLQ $2, BX
+
+// ADD_D adds a row of D, STORE_C writes one of C; both move on to the next. The
+// last row is followed by the first of the next tile.
+#define ADD_D(lower, upper) \
+	VMOVUPS.Z (AX), K1, Z0;   \
+	VMOVUPS.Z 64(AX), K2, Z1; \
+	VADDPS Z0, lower, lower;  \
+	VADDPS Z1, upper, upper;  \
+	ADDQ BX, AX
 
 #define STORE_C(lower, upper) \
 	VMOVUPS lower, K1, (DI);   \
 	VMOVUPS upper, K2, 64(DI); \
 	ADDQ R13, DI
 
-// func gemm8x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm8x32(SB), NOSPLIT, $0-81
+// func gemm8x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm8x32(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -109,17 +121,16 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	MOVQ DI, AX
-	ADD_C(AX, Z16, Z17)
-	ADD_C(AX, Z18, Z19)
-	ADD_C(AX, Z20, Z21)
-	ADD_C(AX, Z22, Z23)
-	ADD_C(AX, Z24, Z25)
-	ADD_C(AX, Z26, Z27)
-	ADD_C(AX, Z28, Z29)
-	ADD_C(AX, Z30, Z31)
+	ADDEND(store)
+	ADD_D(Z16, Z17)
+	ADD_D(Z18, Z19)
+	ADD_D(Z20, Z21)
+	ADD_D(Z22, Z23)
+	ADD_D(Z24, Z25)
+	ADD_D(Z26, Z27)
+	ADD_D(Z28, Z29)
+	ADD_D(Z30, Z31)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Z16, Z17)
@@ -136,8 +147,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm4x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm4x32(SB), NOSPLIT, $0-81
+// func gemm4x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm4x32(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -157,13 +168,12 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	MOVQ DI, AX
-	ADD_C(AX, Z16, Z17)
-	ADD_C(AX, Z18, Z19)
-	ADD_C(AX, Z20, Z21)
-	ADD_C(AX, Z22, Z23)
+	ADDEND(store)
+	ADD_D(Z16, Z17)
+	ADD_D(Z18, Z19)
+	ADD_D(Z20, Z21)
+	ADD_D(Z22, Z23)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Z16, Z17)
@@ -176,8 +186,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm2x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm2x32(SB), NOSPLIT, $0-81
+// func gemm2x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm2x32(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -193,11 +203,10 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	MOVQ DI, AX
-	ADD_C(AX, Z16, Z17)
-	ADD_C(AX, Z18, Z19)
+	ADDEND(store)
+	ADD_D(Z16, Z17)
+	ADD_D(Z18, Z19)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Z16, Z17)
@@ -208,8 +217,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemm1x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, accumulate bool)
-TEXT ·gemm1x32(SB), NOSPLIT, $0-81
+// func gemm1x32(tiles, k int, a *float32, rs, ks int, b *float32, bs int, c *float32, ldc, cols int, d *float32, ldd int)
+TEXT ·gemm1x32(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
@@ -223,10 +232,9 @@ depth:
 	DECQ CX
 	JNZ  depth
 
-	CMPB accumulate+80(FP), $0
-	JEQ  store
-	MOVQ DI, AX
-	ADD_C(AX, Z16, Z17)
+	ADDEND(store)
+	ADD_D(Z16, Z17)
+	MOVQ AX, d+80(FP)
 
 store:
 	STORE_C(Z16, Z17)

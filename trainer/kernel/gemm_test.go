@@ -87,6 +87,15 @@ func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, ta, tb, accumulate boo
 	if active != portable && !sameBits(plain, packed) {
 		t.Fatalf("%s: packing changes the result", name)
 	}
+	bias, biased, added := narrow(normal(rng, n)), narrow(c.Data), narrow(c.Data)
+	for i := range m {
+		copy(added[i*c.Stride:], bias)
+	}
+	GemmBias(m, a32, &p, bias, biased, c.Stride)
+	GemmPacked(m, a32, &p, added, c.Stride, true)
+	if !sameBits(biased, added) {
+		t.Fatalf("%s: a bias is not what adding to its copies gives", name)
+	}
 }
 
 // near reports whether got is want within the tolerance, or both are NaN.
@@ -108,6 +117,7 @@ func TestGemmEqualsItsDefinition(t *testing.T) {
 			m, n, k := sizes[rng.IntN(len(sizes))], sizes[rng.IntN(len(sizes))], sizes[rng.IntN(len(sizes))]
 			checkGemm(t, rng, m, n, k, rng.IntN(2) == 1, rng.IntN(2) == 1, rng.IntN(2) == 1)
 		}
+		checkGemm(t, rng, 1100, 19, 2, false, false, true) // more rows than one call takes
 		for _, trans := range []bool{false, true} {
 			checkGemm(t, rng, 13, 37, 1000, trans, !trans, true)
 			checkGemm(t, rng, 140, 37, 520, trans, trans, false)
@@ -130,6 +140,10 @@ func TestGemmOfNothingClearsOrKeepsC(t *testing.T) {
 		if !slices.Equal(c, []float32{1, 2, 3, 4, 5, 6}) {
 			t.Errorf("adding an empty product changed C to %v", c)
 		}
+		GemmBias(2, Of([]float32(nil), 0), &p, []float32{7, 8}, c, 3)
+		if !slices.Equal(c, []float32{7, 8, 3, 7, 8, 6}) {
+			t.Errorf("an empty product with a bias is %v, want the bias", c)
+		}
 		GemmPacked(2, Of([]float32(nil), 0), &p, c, 3, false)
 		if !slices.Equal(c, []float32{0, 0, 3, 0, 0, 6}) {
 			t.Errorf("an empty product is %v, want zeros in two columns", c)
@@ -141,9 +155,8 @@ func TestGemmOfNothingClearsOrKeepsC(t *testing.T) {
 
 func TestGemmPanicsWhenASliceIsTooShort(t *testing.T) {
 	v := func(n int) []float32 { return make([]float32, n) }
-	var p Packed[float32]
-	p.Pack(4, 5, Of(v(20), 5))
 	everySet(t, func(t *testing.T) {
+		var p Packed[float32]
 		p.Pack(4, 5, Of(v(20), 5))
 		for name, call := range map[string]func(){
 			"A":               func() { Gemm(3, 5, 4, Of(v(11), 4), Of(v(20), 5), v(15), 5, true) },
@@ -154,6 +167,8 @@ func TestGemmPanicsWhenASliceIsTooShort(t *testing.T) {
 			"C's stride":      func() { Gemm(3, 5, 4, Of(v(12), 4), Of(v(20), 5), v(15), 4, true) },
 			"A for a packed":  func() { GemmPacked(3, Of(v(11), 4), &p, v(15), 5, true) },
 			"C for a packed":  func() { GemmPacked(3, Of(v(12), 4), &p, v(14), 5, true) },
+			"the bias":        func() { GemmBias(3, Of(v(12), 4), &p, v(4), v(15), 5) },
+			"C with a bias":   func() { GemmBias(3, Of(v(12), 4), &p, v(5), v(14), 5) },
 			"B to be packed":  func() { new(Packed[float32]).Pack(4, 5, Of(v(19), 5)) },
 			"negative rows":   func() { Gemm(-1, 5, 4, Of(v(12), 4), Of(v(20), 5), v(15), 5, true) },
 			"negative stride": func() { Gemm(3, 5, 4, Of(v(12), -4), Of(v(20), 5), v(15), 5, true) },
@@ -261,6 +276,7 @@ func TestNothingAllocates(t *testing.T) {
 			p.Pack(128, 500, Of(w, 520))
 			p.Pack(128, 500, TransposeOf(w, 128))
 			GemmPacked(64, Of(a, 128), &p, c, 520, true)
+			GemmBias(64, Of(a, 128), &p, w[:500], c, 520)
 			CellForward(z, nil, s[0], s[1], s[2])
 			CellBackward(z, s[0], s[1], s[2], s[3])
 			ReLU(s[0], s[1])

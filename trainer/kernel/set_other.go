@@ -13,7 +13,7 @@ func (s set) panel() int { return 0 }
 const noAssembly = "kernel: there is no assembly for this machine"
 
 func gemm32(_, _, _ int, _, _ Operand[float32], _ []float32, _ int, _ bool) { panic(noAssembly) }
-func gemmPacked32(_ int, _ Operand[float32], _ *Packed[float32], _ []float32, _ int, _ bool) {
+func gemmPacked32(_ int, _ Operand[float32], _ *Packed[float32], _, _ []float32, _ int, _ bool) {
 	panic(noAssembly)
 }
 func packPanels(_ []float32, _, _, _ int, _ Operand[float32]) { panic(noAssembly) }

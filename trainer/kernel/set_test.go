@@ -1,9 +1,41 @@
 package kernel
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
+
+// TestMain answers TestTheEnvironmentChoosesTheSet, which starts this binary again.
+func TestMain(m *testing.M) {
+	if os.Getenv("KERNEL_TEST_SAYS_SET") != "" {
+		fmt.Printf("%s|%s", Set(), Notice())
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func TestTheEnvironmentChoosesTheSet(t *testing.T) {
+	best := supported()[len(supported())-1].String()
+	for _, c := range []struct{ choice, set, notice string }{
+		{"portable", "portable", ""},
+		{"", best, ""},
+		{"abacus", best, "abacus"},
+	} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "KERNEL_TEST_SAYS_SET=1", EnvName+"="+c.choice)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, notice, _ := strings.Cut(string(out), "|")
+		if set != c.set || (notice == "") != (c.notice == "") || !strings.Contains(notice, c.notice) {
+			t.Errorf("%s=%q: set %q, notice %q; want %q, a notice with %q", EnvName, c.choice, set, notice, c.set, c.notice)
+		}
+	}
+}
 
 // use makes s the active set until the test ends.
 func use(t testing.TB, s set) {

@@ -1,5 +1,9 @@
 package kernel
 
+// first returns the first n elements of v. Unlike v[:n] it panics when v has only
+// the room for them, which may belong to someone else.
+func first[T Float](v []T, n int) []T { return v[:n:len(v)] }
+
 // CellForward turns one row of an LSTM step, of H = len(h) units, from
 // pre-activations into gates and states. z [4H] holds the pre-activations of the
 // gates in the order i, o, f, g and becomes the gates; before [H] is the cell
@@ -14,9 +18,9 @@ package kernel
 // when a slice is too short.
 func CellForward[T Float](z, before, c, tanhC, h []T) {
 	H := len(h)
-	z, c, tanhC = z[:4*H], c[:H], tanhC[:H]
+	z, c, tanhC = first(z, 4*H), first(c, H), first(tanhC, H)
 	if before != nil {
-		before = before[:H]
+		before = first(before, H)
 	}
 	if h32, ok := any(h).([]float32); ok && active != portable {
 		cellForward32(any(z).([]float32), any(before).([]float32), any(c).([]float32), any(tanhC).([]float32), h32)
@@ -39,9 +43,9 @@ func CellForward[T Float](z, before, c, tanhC, h []T) {
 // is too short.
 func CellBackward[T Float](z, before, tanhC, dh, dc []T) {
 	H := len(dh)
-	z, tanhC, dc = z[:4*H], tanhC[:H], dc[:H]
+	z, tanhC, dc = first(z, 4*H), first(tanhC, H), first(dc, H)
 	if before != nil {
-		before = before[:H]
+		before = first(before, H)
 	}
 	if dh32, ok := any(dh).([]float32); ok && active != portable {
 		cellBackward32(any(z).([]float32), any(before).([]float32), any(tanhC).([]float32), dh32, any(dc).([]float32))
@@ -53,7 +57,7 @@ func CellBackward[T Float](z, before, tanhC, dh, dc []T) {
 // ReLU computes dst = max(src, 0). NaN stays NaN. dst may be src. It panics when
 // dst is shorter than src, as all functions below do.
 func ReLU[T Float](dst, src []T) {
-	dst = dst[:len(src)]
+	dst = first(dst, len(src))
 	if dst32, ok := any(dst).([]float32); ok && active != portable {
 		relu32(dst32, any(src).([]float32))
 		return
@@ -64,7 +68,7 @@ func ReLU[T Float](dst, src []T) {
 // ReLUBackward zeroes dst where src is not positive: with src what [ReLU] took in
 // or returned, it turns the gradient of the output, in place, into that of the input.
 func ReLUBackward[T Float](dst, src []T) {
-	dst = dst[:len(src)]
+	dst = first(dst, len(src))
 	if dst32, ok := any(dst).([]float32); ok && active != portable {
 		reluBackward32(dst32, any(src).([]float32))
 		return
@@ -74,7 +78,7 @@ func ReLUBackward[T Float](dst, src []T) {
 
 // AddTo computes dst += src.
 func AddTo[T Float](dst, src []T) {
-	dst = dst[:len(src)]
+	dst = first(dst, len(src))
 	if dst32, ok := any(dst).([]float32); ok && active != portable {
 		add32(dst32, any(src).([]float32))
 		return
@@ -84,7 +88,7 @@ func AddTo[T Float](dst, src []T) {
 
 // Axpy computes dst += alpha src.
 func Axpy[T Float](dst []T, alpha T, src []T) {
-	dst = dst[:len(src)]
+	dst = first(dst, len(src))
 	if dst32, ok := any(dst).([]float32); ok && active != portable {
 		axpy32(dst32, float32(alpha), any(src).([]float32))
 		return
@@ -94,7 +98,7 @@ func Axpy[T Float](dst []T, alpha T, src []T) {
 
 // MulTo computes dst *= src: a dropout mask on the way forward.
 func MulTo[T Float](dst, src []T) {
-	dst = dst[:len(src)]
+	dst = first(dst, len(src))
 	if dst32, ok := any(dst).([]float32); ok && active != portable {
 		mul32(dst32, any(src).([]float32))
 		return
@@ -104,7 +108,7 @@ func MulTo[T Float](dst, src []T) {
 
 // MulAdd computes dst += a b: a dropout mask on the way back.
 func MulAdd[T Float](dst, a, b []T) {
-	dst, b = dst[:len(a)], b[:len(a)]
+	dst, b = first(dst, len(a)), first(b, len(a))
 	if dst32, ok := any(dst).([]float32); ok && active != portable {
 		mulAdd32(dst32, any(a).([]float32), any(b).([]float32))
 		return
@@ -146,7 +150,7 @@ const (
 // when a slice is shorter than g.
 func Adam(x, m, v, g []float32, clip, scale, root, shrink float32) {
 	n := len(g)
-	x, m, v = x[:n], m[:n], v[:n]
+	x, m, v = first(x, n), first(m, n), first(v, n)
 	if active != portable {
 		adam32(x, m, v, g, clip, scale, root, shrink)
 		return

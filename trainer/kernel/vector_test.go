@@ -75,6 +75,9 @@ func TestVectorFunctionsEqualTheirDefinitions(t *testing.T) {
 		for _, n := range lengths {
 			rng := rand.New(rand.NewPCG(2, uint64(n)))
 			a, b, d := normal(rng, n), normal(rng, n), normal(rng, n)
+			for i := 0; i < n; i += 5 {
+				a[i] = 0 // which is not positive
+			}
 			for _, c := range []struct {
 				name string
 				run  func(dst, a, b []float32)
@@ -283,7 +286,7 @@ func TestVectorKernelsDoNotDependOnAlignment(t *testing.T) {
 }
 
 func TestAssemblySetsGiveTheSameBytes(t *testing.T) {
-	sets := supported()[1:] // of those the machine has, one or two on amd64
+	sets := supported()[1:] // of those the machine has
 	rng := rand.New(rand.NewPCG(11, 12))
 	a, b := narrow(normal(rng, 37*600)), narrow(normal(rng, 600*45))
 	var want []float32
@@ -317,6 +320,45 @@ func TestEveryUnitIsComputedAlike(t *testing.T) {
 			if !sameBits(one, []float32{whole[j], whole[H+j], whole[2*H+j], whole[3*H+j]}) || !sameBits(out, []float32{c[j], tanhC[j], h[j]}) {
 				t.Fatalf("unit %d alone differs from the same unit among %d", j, H)
 			}
+		}
+	})
+}
+
+func TestVectorFunctionsPanicWhenASliceIsTooShort(t *testing.T) {
+	full := make([]float32, 9)
+	short := make([]float32, 8, 100) // has the room, but not the elements
+	z := make([]float32, 36)
+	everySet(t, func(t *testing.T) {
+		for name, call := range map[string]func(){
+			"CellForward z":       func() { CellForward(z[:35], nil, full, full, full) },
+			"CellForward before":  func() { CellForward(z, short, full, full, full) },
+			"CellForward c":       func() { CellForward(z, nil, short, full, full) },
+			"CellForward tanhC":   func() { CellForward(z, nil, full, short, full) },
+			"CellBackward z":      func() { CellBackward(z[:35], nil, full, full, full) },
+			"CellBackward before": func() { CellBackward(z, short, full, full, full) },
+			"CellBackward tanhC":  func() { CellBackward(z, nil, short, full, full) },
+			"CellBackward dc":     func() { CellBackward(z, nil, full, full, short) },
+			"ReLU":                func() { ReLU(short, full) },
+			"ReLUBackward":        func() { ReLUBackward(short, full) },
+			"AddTo":               func() { AddTo(short, full) },
+			"Axpy":                func() { Axpy(short, 1, full) },
+			"MulTo":               func() { MulTo(short, full) },
+			"MulAdd dst":          func() { MulAdd(short, full, full) },
+			"MulAdd b":            func() { MulAdd(full, full, short) },
+			"AddRows":             func() { AddRows(short, full) },
+			"AddRows of nothing":  func() { AddRows(nil, full) },
+			"Adam x":              func() { Adam(short, full, full, full, 1, 1, 1, 0) },
+			"Adam m":              func() { Adam(full, short, full, full, 1, 1, 1, 0) },
+			"Adam v":              func() { Adam(full, full, short, full, 1, 1, 1, 0) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("no panic: %s", name)
+					}
+				}()
+				call()
+			}()
 		}
 	})
 }
