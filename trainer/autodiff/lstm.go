@@ -67,8 +67,7 @@ func (l *lstm[T]) forward() {
 	for s := range l.steps {
 		at := s * B
 		z := l.z[at*G : (at+B)*G]
-		fillRows(z, l.b.Value)
-		kernel.GemmPacked(B, kernel.Of(l.x.Value[at*C:], C), w, z, G, true)
+		kernel.GemmBias(B, kernel.Of(l.x.Value[at*C:], C), w, l.b.Value, z, G)
 		if s > 0 {
 			kernel.GemmPacked(B, kernel.Of(l.h.Value[(at-B)*H:], H), r, z, G, true)
 		}
