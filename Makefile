@@ -27,7 +27,8 @@ space       := $() $()
 TAGS        := $(subst $(space),$(comma),$(strip $(if $(FORESCALE_TRACES),traces) $(if $(FORESCALE_PEERS),peers) $(if $(FORESCALE_REFEREE),referee)))
 TEST_ENV    := FORESCALE_ONNXRUNTIME=$${FORESCALE_ONNXRUNTIME:-$(CURDIR)/$(ORT_LIB)} FORESCALE_VERSITYGW=$(VERSITYGW)
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
-               FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool)
+               FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool) \
+               FORESCALE_PUSHGATEWAY=$$(command -v prometheus-pushgateway)
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
@@ -70,7 +71,7 @@ test: setup ## all tests that need no root and no Debian packages
 	$(TEST_ENV) go test -tags '$(TAGS)' -timeout 15m $(TESTFLAGS) ./...
 
 deb-packages:
-	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus; do \
+	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus prometheus-pushgateway; do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed$$' || missing="$${missing:-} $$p"; done; \
 	if [ -n "$${missing:-}" ]; then \
 	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \

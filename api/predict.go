@@ -45,7 +45,11 @@ type Forecast struct {
 	// and does not decrease along its second axis. Both are empty for a point model.
 	Quantiles []float64   `json:"quantiles,omitempty"`
 	Values    [][]float64 `json:"values,omitempty"`
-	Error     *Problem    `json:"error,omitempty"`
+	// Peaks[k-1] holds the quantiles, at the same levels, of the greatest value of
+	// steps 1 .. k. It is [horizon][len(Quantiles)] and does not decrease along
+	// either axis; empty for a model that does not forecast it.
+	Peaks [][]float64 `json:"peaks,omitempty"`
+	Error *Problem    `json:"error,omitempty"`
 }
 
 // Problem is an error body as RFC 9457 (application/problem+json) defines it,

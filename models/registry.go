@@ -104,6 +104,9 @@ func (r *Registry) putVersion(ctx context.Context, m Manifest, model []byte) err
 	if err != nil {
 		return fmt.Errorf("model %q: %w", m.Name, err)
 	}
+	if len(raw) > maxManifestSize { // what nobody would read again
+		return fmt.Errorf("manifest of %q: is %d bytes long, at most %d are read", m.Name, len(raw), maxManifestSize)
+	}
 	if _, err := r.store.Put(ctx, versionKey(m.Name, m.Version, modelFile), model, blob.IfAbsent()); err != nil {
 		return err
 	}
@@ -179,6 +182,9 @@ func (m Manifest) check() error {
 		return fmt.Errorf("manifest of %q: sha256 %q is no digest", m.Name, m.SHA256)
 	}
 	if err := m.Spec.Validate(); err != nil {
+		return fmt.Errorf("manifest of %q: %w", m.Name, err)
+	}
+	if err := m.checkCalibration(); err != nil {
 		return fmt.Errorf("manifest of %q: %w", m.Name, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -180,6 +181,67 @@ func TestPutRefusesAManifestThatMakesNoSense(t *testing.T) {
 	}
 	if names, _ := r.Names(ctx); len(names) != 0 {
 		t.Errorf("a refused model left %v behind", names)
+	}
+}
+
+func TestCalibrationIsKeptAndCheckedByGroup(t *testing.T) {
+	shared := func(groups ...string) Manifest {
+		m := manifest("fleet", groups...)
+		m.Spec.Horizon, m.Spec.Quantiles = 2, []float64{0.1, 0.9}
+		return m
+	}
+	r := NewRegistry(blob.NewMemory())
+	m := shared(AnyGroup)
+	m.Calibration = map[string][]float64{"web": {0.5, 2}, "db": {1e-3, 1e6}}
+	put(t, r, m, "model")
+	if got, err := r.Champion(ctx, "fleet"); err != nil || !reflect.DeepEqual(got.Calibration, m.Calibration) {
+		t.Errorf("got %v, %v", got.Calibration, err)
+	}
+	for name, c := range map[string]struct {
+		groups  []string
+		factors map[string][]float64
+		change  func(*Manifest)
+		want    string
+	}{
+		"a group of those listed":        {[]string{"web", "db"}, map[string][]float64{"db": {1, 1}}, nil, ""},
+		"a group that is not served":     {[]string{"web"}, map[string][]float64{"db": {1, 1}}, nil, `calibration["db"]: is no group`},
+		"every group at once":            {[]string{AnyGroup}, map[string][]float64{AnyGroup: {1, 1}}, nil, `calibration["*"]: is no group`},
+		"one factor short":               {[]string{AnyGroup}, map[string][]float64{"web": {1}}, nil, "has 1 factors for a horizon of 2"},
+		"no factors":                     {[]string{AnyGroup}, map[string][]float64{"web": nil}, nil, "has 0 factors"},
+		"a factor of zero":               {[]string{AnyGroup}, map[string][]float64{"web": {1, 0}}, nil, `calibration["web"][1]: is 0`},
+		"a negative factor":              {[]string{AnyGroup}, map[string][]float64{"web": {-1, 1}}, nil, `calibration["web"][0]: is -1`},
+		"a factor that is not a number":  {[]string{AnyGroup}, map[string][]float64{"web": {1, math.NaN()}}, nil, "is NaN"},
+		"an infinite factor":             {[]string{AnyGroup}, map[string][]float64{"web": {1, math.Inf(1)}}, nil, "is +Inf"},
+		"a factor beyond reason":         {[]string{AnyGroup}, map[string][]float64{"web": {1, 2e6}}, nil, "is 2e+06"},
+		"a point model has no quantiles": {[]string{AnyGroup}, map[string][]float64{"web": {1, 1}}, func(m *Manifest) { m.Spec.Quantiles = nil }, "no quantiles"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := shared(c.groups...)
+			m.Calibration = c.factors
+			if c.change != nil {
+				c.change(&m)
+			}
+			_, err := NewRegistry(blob.NewMemory()).Put(ctx, m, []byte("x"))
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAManifestTooLongToBeReadAgainIsNotStored(t *testing.T) {
+	r := NewRegistry(blob.NewMemory())
+	m := manifest("fleet", AnyGroup)
+	m.Spec.Horizon, m.Spec.Quantiles, m.Calibration = MaxHorizon, []float64{0.5}, map[string][]float64{}
+	m.Spec.Lags = nil
+	for i := range 100 {
+		m.Calibration[fmt.Sprint("group ", i)] = slices.Repeat([]float64{1.0 / 3}, MaxHorizon)
+	}
+	if _, err := r.Put(ctx, m, []byte("x")); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.Champion(ctx, "fleet"); !errors.Is(err, ErrNoModel) {
+		t.Errorf("something was left behind: %v", err)
 	}
 }
 

@@ -14,6 +14,7 @@ type nullableScore struct {
 	Accuracy   *float64 `json:"accuracy"`
 	WAPE       *float64 `json:"wape"`
 	MASE       *float64 `json:"mase"`
+	Skill      *float64 `json:"skill"`
 	Pinball    *float64 `json:"pinball,omitempty"`
 	Coverage80 *float64 `json:"coverage80,omitempty"`
 	Coverage90 *float64 `json:"coverage90,omitempty"`
@@ -29,7 +30,7 @@ func (s Score) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(nullableScore{
 		MAE: known(s.MAE), RMSE: known(s.RMSE), R2: known(s.R2), MAPE: known(s.MAPE),
-		Accuracy: known(s.Accuracy), WAPE: known(s.WAPE), MASE: known(s.MASE),
+		Accuracy: known(s.Accuracy), WAPE: known(s.WAPE), MASE: known(s.MASE), Skill: known(s.Skill),
 		Pinball: s.Pinball, Coverage80: s.Coverage80, Coverage90: s.Coverage90,
 	})
 }
@@ -48,7 +49,7 @@ func (s *Score) UnmarshalJSON(b []byte) error {
 	}
 	*s = Score{
 		MAE: value(n.MAE), RMSE: value(n.RMSE), R2: value(n.R2), MAPE: value(n.MAPE),
-		Accuracy: value(n.Accuracy), WAPE: value(n.WAPE), MASE: value(n.MASE),
+		Accuracy: value(n.Accuracy), WAPE: value(n.WAPE), MASE: value(n.MASE), Skill: value(n.Skill),
 		Pinball: n.Pinball, Coverage80: n.Coverage80, Coverage90: n.Coverage90,
 	}
 	return nil

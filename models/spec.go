@@ -20,6 +20,8 @@ import (
 //
 //	forecast  [batch, Horizon]                  point forecast, physical units
 //	quantiles [batch, Horizon, len(Quantiles)]  absent for a point model
+//	peaks     [batch, Horizon, len(Quantiles)]  with Peaks: the quantiles, at step k,
+//	                                            of the greatest value of slots 1 .. k
 //
 // The channels of series are Series in order and then, with Masks, one channel
 // per entry of Series that is 1 where its value was missing and 0 elsewhere; a
@@ -27,8 +29,10 @@ import (
 //
 // The row of context is, in order: for each Lag and each of its Offsets, the
 // 1+Horizon lagged values; for each Future flag, its 1+Horizon values; for each
-// Calendar feature, its components at the origin (see internal/window). A
-// missing lagged value is replaced by the newest value of the same series.
+// Calendar feature, its components at the newest slot or, for a feature whose
+// name ends in _ahead, at each of the 1+Horizon slots from it on, slot by slot
+// (see internal/window). A missing lagged value is replaced by the newest value
+// of the same series.
 type Spec struct {
 	Target      string `json:"target"` // name of the series that is forecast
 	StepSeconds int    `json:"step_seconds"`
@@ -43,6 +47,10 @@ type Spec struct {
 	Calendar  []string  `json:"calendar,omitempty"`  // clock features, names defined by internal/window
 	TimeZone  string    `json:"time_zone,omitempty"` // IANA name for Calendar; empty means UTC
 	Quantiles []float64 `json:"quantiles,omitempty"` // ascending, in (0, 1)
+	// Peaks says that the model also answers the quantiles of the greatest value so
+	// far, which is what capacity for several steps must bear: the quantiles of each
+	// step alone do not tell it. It needs Quantiles.
+	Peaks bool `json:"peaks,omitempty"`
 	// MaxGap is the longest run of missing slots, in slots, that a window may
 	// hold; a longer one, or a missing newest slot, is window.ErrGap.
 	MaxGap int `json:"max_gap"`
@@ -133,6 +141,9 @@ func (s Spec) Validate() error {
 		if !(q > 0 && q < 1) || i > 0 && q <= s.Quantiles[i-1] {
 			return bad("quantiles", "%v must be ascending and between 0 and 1", s.Quantiles)
 		}
+	}
+	if s.Peaks && len(s.Quantiles) == 0 {
+		return bad("peaks", "are quantiles of the greatest value, but quantiles is empty")
 	}
 	if _, err := time.LoadLocation(s.TimeZone); err != nil {
 		return bad("time_zone", "%v", err)

@@ -30,6 +30,8 @@ func TestSpecValidate(t *testing.T) {
 		"a lag that overflows a duration":    {func(s *Spec) { s.Lags = []Lag{{"demand", []int{math.MaxInt}}} }, "lags[0]"},
 		"quantiles that do not ascend":       {func(s *Spec) { s.Quantiles = []float64{0.9, 0.1} }, "quantiles"},
 		"a quantile that is none":            {func(s *Spec) { s.Quantiles = []float64{math.NaN()} }, "quantiles"},
+		"peaks of quantiles":                 {func(s *Spec) { s.Quantiles, s.Peaks = []float64{0.9}, true }, ""},
+		"peaks without quantiles":            {func(s *Spec) { s.Peaks = true }, "peaks"},
 		"a zone that does not exist":         {func(s *Spec) { s.TimeZone = "Mars/Base" }, "time_zone"},
 	} {
 		t.Run(name, func(t *testing.T) {

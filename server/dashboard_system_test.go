@@ -25,6 +25,7 @@ func TestSystemTheWebPageShowsAGroupAndFollowsItLive(t *testing.T) {
 	b := browsertest.Open(t, r.url+"/")
 	b.Until(`document.querySelector(".verdict")`)
 	b.Until(`document.querySelector("#load-chart path.load").getTotalLength() > 500`)
+	b.Until(`[...document.querySelectorAll("#load-chart path.band")].filter((e) => e.getTotalLength() > 10).length === 2`) // what was forecast, and what is
 	b.Until(`document.querySelector("#load-chart path.ahead").getTotalLength() > 10`)
 	b.Until(`document.querySelector("#capacity-chart path.service").getTotalLength() > 500`)
 	for selector, want := range map[string]string{"#name": "web", ".verdict": "instances", "#figures": "Forecast, 10 min ahead",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 
@@ -130,7 +129,7 @@ func (s *Server) forecastRows(ctx context.Context, v *catalog.Version, windows [
 	if len(rows) == 0 {
 		return nil
 	}
-	point, quantiles, err := v.ForecastBy(ctx, s.run(v), len(rows), series[:len(rows)*rowLen], extra[:len(rows)*contextLen])
+	answer, err := v.ForecastBy(ctx, s.run(v), len(rows), series[:len(rows)*rowLen], extra[:len(rows)*contextLen])
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.Is(err, batch.ErrFull)):
 		return err
@@ -142,8 +141,7 @@ func (s *Server) forecastRows(ctx context.Context, v *catalog.Version, windows [
 		return nil
 	}
 	for n, i := range rows {
-		h, q := spec.Horizon, len(spec.Quantiles)
-		f, err := newForecast(v, &windows[i], point[n*h:(n+1)*h], quantiles[n*h*q:(n+1)*h*q])
+		f, err := newForecast(v.Manifest, &windows[i], answer.Row(spec, n))
 		if err != nil {
 			f = withError(windows[i], problemOf(s.modelFault(v, err)))
 		}
@@ -160,39 +158,6 @@ func encodeProblem(i int, err error) *api.Problem {
 		return problem(http.StatusUnprocessableEntity, place+"."+field.Field, "%s", field.Detail)
 	}
 	return problem(http.StatusUnprocessableEntity, place, "%v", err)
-}
-
-// newForecast makes the forecast of one row. A value that is not finite is an error.
-func newForecast(v *catalog.Version, w *api.Window, point, quantiles []float32) (api.Forecast, error) {
-	spec := v.Manifest.Spec
-	f := api.Forecast{
-		Group: w.Group, IssuedAt: w.End, StepSeconds: w.StepSeconds,
-		Model: v.Manifest.Name, Version: v.Manifest.Version,
-		Point: make([]float64, spec.Horizon), Quantiles: spec.Quantiles,
-	}
-	for k, value := range point {
-		f.Point[k] = float64(value)
-		if math.IsNaN(f.Point[k]) || math.IsInf(f.Point[k], 0) {
-			return f, fmt.Errorf("its forecast for step %d is %v", k+1, value)
-		}
-	}
-	if len(quantiles) == 0 {
-		return f, nil
-	}
-	n := len(spec.Quantiles)
-	f.Values = make([][]float64, spec.Horizon)
-	for k := range f.Values {
-		f.Values[k] = make([]float64, n)
-		for j := range n {
-			value := float64(quantiles[k*n+j])
-			if math.IsNaN(value) || math.IsInf(value, 0) {
-				return f, fmt.Errorf("its quantile %v for step %d is %v", spec.Quantiles[j], k+1, value)
-			}
-			f.Values[k][j] = value
-		}
-	}
-	sortQuantiles(f.Values)
-	return f, nil
 }
 
 // run returns the runner of a version: its session, behind the gate, measured.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,18 +69,35 @@ func TestAFailingChampionKeepsTheOldOneAndSaysWhy(t *testing.T) {
 		onnxtest.External("w", []int64{1}, "/etc/hostname"), onnxtest.Input("input", -1, 1), onnxtest.Output("output", -1, 1)), nil)
 	badSpec := good
 	badSpec.Spec.Calendar = []string{"phase_of_moon"}
+	banded, bandedModel := onnxtest.Affine(bandSpec(), 1, bands)
+	golden := func(change func(g *models.Golden)) models.Manifest {
+		m, g := banded, *banded.Golden
+		g.Quantiles, g.Peaks = slices.Clone(g.Quantiles), slices.Clone(g.Peaks)
+		change(&g)
+		m.Golden = &g
+		return m
+	}
+	noPeaks := bandSpec()
+	noPeaks.Peaks = false
+	_, withoutPeaks := onnxtest.Affine(noPeaks, 1, onnxtest.Answer{Forecast: bands.Forecast, Quantiles: bands.Quantiles})
 	for name, c := range map[string]struct {
 		manifest models.Manifest
 		model    []byte
 		reason   string
 	}{
-		"a corrupt file":                  {good, []byte("rubbish"), "not a valid ONNX model"},
-		"a file cut short":                {good, goodModel[:len(goodModel)-20], "not a valid ONNX model"},
-		"external data":                   {good, external, "external data"},
-		"a graph of another shape":        {good, otherModel, "input is series float32 [?, 5, 2], must be series float32 [?, 4, 2]"},
-		"a graph of another kind":         {good, onnxtest.Foreign(), "input series float32 [?, 4, 2] is missing"},
-		"an answer other than the golden": {good, doubled, "golden request: step 1 is 8, the trainer had 4"},
-		"a spec that nobody can encode":   {badSpec, goodModel, "phase_of_moon"},
+		"a corrupt file":                          {good, []byte("rubbish"), "not a valid ONNX model"},
+		"a file cut short":                        {good, goodModel[:len(goodModel)-20], "not a valid ONNX model"},
+		"external data":                           {good, external, "external data"},
+		"a graph of another shape":                {good, otherModel, "input is series float32 [?, 5, 2], must be series float32 [?, 4, 2]"},
+		"a graph of another kind":                 {good, onnxtest.Foreign(), "input series float32 [?, 4, 2] is missing"},
+		"an answer other than the golden":         {good, doubled, "golden request: the forecast of step 1 is 8, the trainer had 4"},
+		"a quantile other than the golden":        {golden(func(g *models.Golden) { g.Quantiles[4] -= 0.01 }), bandedModel, "golden request: a quantile of step 2 is 6, the trainer had 5.99"},
+		"a peak other than the golden":            {golden(func(g *models.Golden) { g.Peaks[8] += 1 }), bandedModel, "golden request: a peak of step 3 is 6, the trainer had 7"},
+		"golden quantiles of another length":      {golden(func(g *models.Golden) { g.Quantiles = g.Quantiles[1:] }), bandedModel, "golden request: quantiles has 8 values, must be 9"},
+		"golden peaks of a model that has none":   {func() models.Manifest { m := golden(func(*models.Golden) {}); m.Spec = noPeaks; return m }(), withoutPeaks, "golden request: peaks has 9 values, must be 0"},
+		"a graph without the peaks promised":      {banded, withoutPeaks, "output peaks float32 [?, 3, 3] is missing"},
+		"a graph with peaks that nobody promised": {func() models.Manifest { m := banded; m.Spec = noPeaks; return m }(), bandedModel, "3 outputs, must be 2"},
+		"a spec that nobody can encode":           {badSpec, goodModel, "phase_of_moon"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -166,15 +165,6 @@ func inField(err error, field string) error {
 	p := *problemOf(err)
 	p.Field = field
 	return &p
-}
-
-// sortQuantiles puts the quantiles of each step into order. A model that learns
-// its quantiles apart from each other may let them cross; rearranging them never
-// makes them worse (Chernozhukov, Fernandez-Val and Galichon, Econometrica 2010).
-func sortQuantiles(values [][]float64) {
-	for _, step := range values {
-		slices.Sort(step)
-	}
 }
 
 // withError returns the forecast that says why there is none.

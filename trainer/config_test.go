@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/score"
 )
 
 func TestValidateNamesEveryFaultAtOnce(t *testing.T) {
@@ -19,7 +20,7 @@ func TestValidateNamesEveryFaultAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"preset: \"huge\"", "fast, reference", "horizon: -1", "lookback: 1000000", "workers: -1", "rate: NaN", "Mars/Olympus", "x_label", "name is empty"} {
+	for _, want := range []string{"preset: \"huge\"", "advanced, default, fast, reference", "horizon: -1", "lookback: 1000000", "workers: -1", "rate: NaN", "Mars/Olympus", "x_label", "name is empty"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %s:\n%v", want, err)
 		}
@@ -83,20 +84,23 @@ func TestInputs(t *testing.T) {
 	}
 }
 
-func TestLagsNeedThreePeriodsOfTraining(t *testing.T) {
-	for days, want := range map[int][]int{4: nil, 5: {288}, 29: {288}, 31: {288, 2016}} {
+func TestLagsReachBackNoFurtherThanAShareOfTheTraining(t *testing.T) {
+	for days, want := range map[int]int{2: 0, 5: 1, 12: 3, 40: 7, 60: 14, 110: 28} {
 		c := quick(PresetFast)
 		g := history(days, 1)
 		s, _, err := c.spec(c.recipe(), Data{Grid: g})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []int
-		if len(s.Lags) > 0 {
-			got = s.Lags[0].Offsets
+		oldest := 0
+		for _, lag := range s.Lags {
+			oldest = max(oldest, lag.Offsets[len(lag.Offsets)-1])
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%d days: lags %v, want %v", days, got, want)
+		if got := oldest / 288; got != want {
+			t.Errorf("%d days of history: the oldest lag is of %d days, want %d", days, got, want)
+		}
+		if limit := int(reachShare*float64(score.NewSplit(g.Len()).Train)) + s.Horizon; oldest > limit {
+			t.Errorf("%d days of history: the oldest lag is %d slots, more than %d", days, oldest, limit)
 		}
 	}
 }

@@ -6,21 +6,17 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/trainer/autodiff"
+	"github.com/forescale/forescale/trainer/engine"
 	"github.com/forescale/forescale/trainer/nn"
 	"github.com/forescale/forescale/trainer/optim"
 )
 
 // shardRows is the number of windows in a shard. It is fixed, so that the sums
 // of a batch do not depend on how many workers share it.
-const shardRows = 16
+const shardRows = 32
 
 // maxRejected is how many steps in a row may fail to have a finite gradient
 // before training gives up.
@@ -30,144 +26,155 @@ const maxRejected = 20
 // learning rate was lowered.
 var ErrDiverged = errors.New("training diverged")
 
-// fit is a network being fitted. It is owned by the goroutine that runs it;
-// during a step each shard and each workspace is owned by one worker.
+// The losses of a network.
+const (
+	lossAbsolute = "absolute"
+	lossHuber    = "huber"
+	lossSquared  = "squared"
+	lossPinball  = "pinball"
+)
+
+var losses = []string{lossAbsolute, lossHuber, lossSquared, lossPinball}
+
+// huberDelta is the error from which on the Huber loss grows in a line, in units
+// of the usual change.
+const huberDelta = 1
+
+// schedule says how a network is trained.
+type schedule struct {
+	loss       string  // see losses
+	level      float64 // of the pinball loss
+	batch      int
+	epochs     int
+	epochSteps int // at most so many steps an epoch; 0: all windows
+	rate       float64
+	decay      float64
+	clip       float64
+	plateau    int // epochs without improvement before the rate is halved; 0: never
+	patience   int // epochs without improvement before training stops
+	// anneal lets the rate rise over the first tenth of the steps and fall to zero
+	// along a cosine until the last.
+	anneal bool
+}
+
+// fit is a network being fitted, or one that answers. It is owned by the
+// goroutine that uses it.
 type fit struct {
-	config Config
-	recipe recipe
-	spec   models.Spec
-	net    nn.Network
-	scale  *scaling
-	parts  *parts
-	weight []float32 // [horizon], of each step ahead in the loss
+	schedule schedule
+	net      nn.Network
+	seed     uint64
+	runner   *engine.Runner
+	adam     *optim.Adam
+	// each, when set, is called after every step.
+	each func(p Progress)
+	// keep, when set, is called with the state after every epoch.
+	keep func(fitState) error
 
-	flat   []float32    // parameters
-	grads  [][]float32  // of each shard of a batch; the first then takes their sum
-	spaces []*workspace // one per worker
-
-	rejected  int     // steps not taken, and epochs taken back
-	failing   int     // of them, those since the last good step
-	slowed    float64 // factor on the learning rate after them
-	epochsRun int
-	seen      int // windows learned from, repetitions included
+	state fitState
+	seen  int // windows learned from, repetitions included
 }
 
-// workspace is the memory that a worker computes in. What was in it before has
-// no influence on a result.
-type workspace struct {
-	tape   autodiff.Tape[float32]
-	target []float32
-	weight []float32
+// fitState is all that training knows between two epochs.
+type fitState struct {
+	Params   []float32
+	Best     []float32 // those with the best validation loss
+	Adam     optim.State
+	Watch    optim.Watch
+	Epoch    int     // epochs done
+	Stopped  bool    // no epoch is to follow
+	Rejected int     // steps not taken, and epochs taken back
+	Failing  int     // of them, those since the last good step
+	Slowed   float64 // factor on the learning rate after them
+	Loss     float64 // on the validation part after the last epoch
 }
 
-// newFit readies a network for the parts. The scaling is fitted here.
-func newFit(c Config, r recipe, spec models.Spec, p *parts) (*fit, error) {
-	f := &fit{config: c, recipe: r, spec: spec, net: r.network, parts: p, slowed: 1}
-	f.scale = fitScaling(spec, r, p.train)
-	f.net.Lookback, f.net.Channels, f.net.Horizon = spec.Lookback, spec.Channels(), spec.Horizon
-	f.net.Features = len(f.scale.context.center)
-	if r.recent {
-		f.net.Features += spec.Lookback
-	}
-	if err := f.net.Validate(); err != nil {
-		return nil, err
-	}
-	f.weight = horizonWeights(r, spec, p.train)
-	f.flat = f.net.Init(c.Seed)
-	for range (r.batch + shardRows - 1) / shardRows {
-		f.grads = append(f.grads, make([]float32, len(f.flat)))
-	}
-	return f, nil
+func newFit(net nn.Network, s schedule, seed uint64, workers int) *fit {
+	f := &fit{schedule: s, net: net, seed: seed}
+	f.state.Params = net.Init(seed)
+	f.state.Slowed, f.state.Loss = 1, math.NaN()
+	f.state.Watch = optim.Watch{Rate: s.rate, Plateau: s.plateau, Patience: s.patience}
+	f.adam = optim.NewAdam(len(f.state.Params), s.decay, s.clip)
+	f.runner = engine.New(len(f.state.Params), shardRows, workers)
+	return f
 }
 
-// horizonWeights returns the weight of each step ahead in the loss, 1 on
-// average: with the absolute error, each in units of what persistence makes
-// there, so that the far and noisy steps do not drown the near ones.
-func horizonWeights(r recipe, spec models.Spec, s *samples) []float32 {
-	errs := persistenceErrors(s, spec.Lookback, spec.Channels(), spec.Horizon)
-	inverse, sum := make([]float64, len(errs)), 0.0
-	for k, e := range errs {
-		inverse[k] = 1
-		if inv := 1 / e; r.absolute && inv <= math.MaxFloat64 { // false for NaN and infinity
-			inverse[k] = inv
+// resume goes on from a state that keep was given by a fit of the same network.
+func (f *fit) resume(s fitState) error {
+	if len(s.Params) != len(f.state.Params) || len(s.Best) != len(s.Params) {
+		return fmt.Errorf("the checkpoint is of a network with %d parameters, this one has %d", len(s.Params), len(f.state.Params))
+	}
+	f.state = s
+	return f.adam.Restore(s.Adam)
+}
+
+// run fits the parameters to train and leaves those with the best loss on valid
+// in f.state.Params.
+func (f *fit) run(ctx context.Context, train, valid *lesson) error {
+	s := f.schedule
+	if f.state.Best == nil {
+		f.state.Best = slices.Clone(f.state.Params)
+		f.state.Watch.Observe(f.loss(valid)) // no epoch counts that is worse than the start
+	}
+	for epoch := f.state.Epoch; epoch < s.epochs && !f.state.Stopped; epoch++ {
+		if err := f.epoch(ctx, train, valid, epoch); err != nil {
+			return err
 		}
-		sum += inverse[k]
-	}
-	w := make([]float32, len(errs))
-	for k, inv := range inverse {
-		w[k] = float32(inv * float64(len(w)) / sum)
-	}
-	return w
-}
-
-// run fits the parameters and leaves those with the best validation loss in
-// f.flat.
-func (f *fit) run(ctx context.Context) error {
-	adam := optim.NewAdam(len(f.flat), f.recipe.decay, f.recipe.clip)
-	watch := optim.Watch{Rate: f.recipe.rate, Plateau: f.recipe.plateau, Patience: f.recipe.patience}
-	best := slices.Clone(f.flat)
-	watch.Observe(f.loss(f.parts.validation)) // no epoch counts that is worse than the start
-	validation := math.NaN()
-	var started time.Time
-	if f.config.Now != nil {
-		started = f.config.Now()
-	}
-	for epoch := range f.recipe.epochs {
-		batches := f.batches(epoch)
-		for i, batch := range batches {
-			if err := ctx.Err(); err != nil {
+		if f.keep != nil {
+			f.state.Adam = f.adam.State()
+			if err := f.keep(f.state); err != nil {
 				return err
 			}
-			rate := watch.Rate
-			if f.recipe.anneal {
-				rate *= optim.OneCycle(float64(epoch*len(batches)+i) / float64(f.recipe.epochs*len(batches)))
-			}
-			loss, err := f.step(adam, batch, epoch*len(batches)+i, rate*f.slowed)
-			if err != nil {
-				return err
-			}
-			f.report(Progress{Epoch: epoch + 1, Epochs: f.recipe.epochs, Step: i + 1, Steps: len(batches),
-				Loss: loss, Validation: validation, Rate: rate * f.slowed, RejectedUpdates: f.rejected}, started)
-		}
-		f.epochsRun++
-		validation = f.loss(f.parts.validation)
-		improved, stop := watch.Observe(validation)
-		switch {
-		case improved:
-			copy(best, f.flat)
-		case math.IsNaN(validation) || math.IsInf(validation, 0):
-			copy(f.flat, best)
-			f.slowed /= 2
-			f.rejected++
-		}
-		if stop {
-			break
 		}
 	}
-	if watch.Epoch == 0 {
+	if f.state.Watch.Epoch == 0 {
 		return fmt.Errorf("%w: the validation loss was never finite", ErrDiverged)
 	}
-	copy(f.flat, best)
+	copy(f.state.Params, f.state.Best)
 	return nil
 }
 
-// report calls the progress function with an estimate of the time left.
-func (f *fit) report(p Progress, started time.Time) {
-	if f.config.Progress == nil {
-		return
+// epoch learns from every batch once and judges the result.
+func (f *fit) epoch(ctx context.Context, train, valid *lesson, epoch int) error {
+	s, st := f.schedule, &f.state
+	batches := f.batches(train, epoch)
+	for i, batch := range batches {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		number := epoch*len(batches) + i
+		rate := st.Watch.Rate * st.Slowed
+		if s.anneal {
+			rate *= optim.OneCycle(float64(number) / float64(s.epochs*len(batches)))
+		}
+		loss, err := f.step(train, batch, number, rate)
+		if err != nil {
+			return err
+		}
+		if f.each != nil {
+			f.each(Progress{Epoch: epoch + 1, Epochs: s.epochs, Step: i + 1, Steps: len(batches),
+				Loss: loss, Validation: st.Loss, Rate: rate, RejectedUpdates: st.Rejected})
+		}
 	}
-	if f.config.Now != nil {
-		done := float64((p.Epoch-1)*p.Steps+p.Step) / float64(p.Epochs*p.Steps)
-		p.Left = time.Duration(float64(f.config.Now().Sub(started)) * (1/done - 1))
+	st.Epoch++
+	st.Loss = f.loss(valid)
+	improved, stop := st.Watch.Observe(st.Loss)
+	switch {
+	case improved:
+		copy(st.Best, st.Params)
+	case math.IsNaN(st.Loss) || math.IsInf(st.Loss, 0):
+		copy(st.Params, st.Best)
+		st.Slowed /= 2
+		st.Rejected++
 	}
-	f.config.Progress(p)
+	st.Stopped = stop
+	return nil
 }
 
 // batches returns the training windows of an epoch in a random order.
-func (f *fit) batches(epoch int) [][]int {
-	order := rand.New(rand.NewPCG(f.config.Seed, uint64(epoch))).Perm(f.parts.train.len())
-	size := f.recipe.batch
-	if most := f.recipe.epochSteps * size; most > 0 && most < len(order) {
+func (f *fit) batches(train *lesson, epoch int) [][]int {
+	order := rand.New(rand.NewPCG(f.seed, uint64(epoch))).Perm(train.len())
+	size := f.schedule.batch
+	if most := f.schedule.epochSteps * size; most > 0 && most < len(order) {
 		order = order[:most]
 	}
 	return slices.Collect(slices.Chunk(order, size))
@@ -175,49 +182,36 @@ func (f *fit) batches(epoch int) [][]int {
 
 // step learns from one batch and returns its mean loss. A step whose gradient is
 // not finite is not taken and halves the learning rate for all that follow.
-func (f *fit) step(adam *optim.Adam, batch []int, number int, rate float64) (loss float64, err error) {
-	norm := f.norm(f.parts.train, batch)
+func (f *fit) step(train *lesson, batch []int, number int, rate float64) (loss float64, err error) {
+	norm := train.norm(batch)
 	if norm == 0 {
 		return 0, nil
 	}
-	n := (len(batch) + shardRows - 1) / shardRows
-	losses := make([]float64, n)
-	f.parallel(n, func(i int, w *workspace) {
-		clear(f.grads[i])
-		w.tape.Reset(autodiff.Mix(f.config.Seed^autodiff.Mix(uint64(number)<<20|uint64(i))), true)
-		l := f.forward(w, f.parts.train, batch[i*shardRows:min(len(batch), (i+1)*shardRows)], norm, f.grads[i])
-		w.tape.Backward(l)
-		losses[i] = float64(l.Value[0])
+	key := autodiff.Mix(f.seed ^ autodiff.Mix(uint64(number)))
+	st := &f.state
+	loss, err = f.runner.Step(f.adam, st.Params, rate, len(batch), key, func(s *engine.Shard) *autodiff.Node[float32] {
+		return f.lossOf(s, train, batch[s.From:s.To], norm)
 	})
-	total := f.grads[0]
-	for i := range n { // in this order, always
-		loss += losses[i]
-		if i > 0 {
-			for j, g := range f.grads[i] {
-				total[j] += g
-			}
-		}
-	}
 	f.seen += len(batch)
-	if _, err := adam.Step(f.flat, total, rate); err == nil {
-		f.failing = 0
+	if err == nil {
+		st.Failing = 0
 		return loss, nil
 	}
-	f.rejected++
-	f.failing++
-	f.slowed /= 2
-	if f.failing >= maxRejected {
-		return loss, fmt.Errorf("%w: %d steps in a row without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, f.failing)
+	st.Rejected++
+	st.Failing++
+	st.Slowed /= 2
+	if st.Failing >= maxRejected {
+		return loss, fmt.Errorf("%w: %d steps in a row without a finite gradient; check the data for absurd values or lower the rate", ErrDiverged, st.Failing)
 	}
 	return loss, nil
 }
 
 // norm returns 1 over the number of known targets of a batch, 0 without any.
-func (f *fit) norm(s *samples, batch []int) float32 {
+func (l *lesson) norm(batch []int) float32 {
 	known := 0
 	for _, i := range batch {
-		for _, y := range s.target[i*f.spec.Horizon:][:f.spec.Horizon] {
-			if isKnown(y) {
+		for _, w := range l.weight[i*l.horizon:][:l.horizon] {
+			if w != 0 {
 				known++
 			}
 		}
@@ -228,110 +222,68 @@ func (f *fit) norm(s *samples, batch []int) float32 {
 	return 1 / float32(known)
 }
 
-// forward computes the loss of some windows of s on w's tape. grad may be nil.
-func (f *fit) forward(w *workspace, s *samples, windows []int, norm float32, grad []float32) *autodiff.Node[float32] {
-	y := f.outputs(w, s, windows, grad)
-	H := f.spec.Horizon
-	w.target, w.weight = resized(w.target, len(y.Value)), resized(w.weight, len(y.Value))
-	for b, i := range windows {
-		for k := range H {
-			w.target[b*H+k], w.weight[b*H+k] = 0, 0
-			if v := s.target[i*H+k]; isKnown(v) {
-				w.target[b*H+k] = f.scale.target(s, i, v)
-				w.weight[b*H+k] = norm * f.weight[k]
-			}
+// lossOf computes the loss of some windows on a shard's tape.
+func (f *fit) lossOf(s *engine.Shard, l *lesson, batch []int, norm float32) *autodiff.Node[float32] {
+	y := f.outputs(s, l, batch)
+	H := l.horizon
+	want, weight := s.Tape.Input(y.Rows, H).Value, s.Tape.Input(y.Rows, H).Value
+	for b, i := range batch {
+		copy(want[b*H:][:H], l.want[i*H:])
+		for k, v := range l.weight[i*H:][:H] {
+			weight[b*H+k] = norm * v
 		}
 	}
-	lossOf := autodiff.Squared[float32]
-	if f.recipe.absolute {
-		lossOf = autodiff.Absolute[float32]
+	switch f.schedule.loss {
+	case lossSquared:
+		return autodiff.Squared(s.Tape, y, want, weight)
+	case lossHuber:
+		return autodiff.Huber(s.Tape, y, want, weight, huberDelta)
+	case lossPinball:
+		return autodiff.Pinball(s.Tape, y, want, weight, float32(f.schedule.level))
 	}
-	return lossOf(&w.tape, y, w.target, w.weight)
+	return autodiff.Absolute(s.Tape, y, want, weight)
 }
 
-// outputs runs the network on some windows: [len(windows), horizon], normalised.
-func (f *fit) outputs(w *workspace, s *samples, windows []int, grad []float32) *autodiff.Node[float32] {
-	x := w.tape.Input(f.spec.Lookback*len(windows), f.net.Channels)
-	features := w.tape.Input(len(windows), f.net.Features)
-	for b, i := range windows {
-		f.scale.load(s, i, x, features, b)
+// outputs runs the network on some windows: [len(batch), horizon].
+func (f *fit) outputs(s *engine.Shard, l *lesson, batch []int) *autodiff.Node[float32] {
+	x := s.Tape.Input(l.steps*len(batch), l.channels)
+	extra := s.Tape.Input(len(batch), l.extra)
+	for b, i := range batch {
+		for t := range l.steps { // time-major
+			copy(x.Row(t*len(batch)+b), l.x[(i*l.steps+t)*l.channels:][:l.channels])
+		}
+		copy(extra.Row(b), l.f[i*l.extra:][:l.extra])
 	}
-	return nn.Forward(&w.tape, &f.net, f.flat, grad, x, features)
+	return nn.Forward(s.Tape, &f.net, f.state.Params, s.Grad, x, extra)
 }
 
-// loss returns the mean loss over all windows of s, without dropout.
-func (f *fit) loss(s *samples) float64 {
-	all := make([]int, s.len())
-	for i := range all {
-		all[i] = i
-	}
-	norm := f.norm(s, all)
-	chunks := slices.Collect(slices.Chunk(all, shardRows))
-	losses := make([]float64, len(chunks))
-	f.parallel(len(chunks), func(i int, w *workspace) {
-		w.tape.Reset(0, false)
-		losses[i] = float64(f.forward(w, s, chunks[i], norm, nil).Value[0])
+// loss returns the mean loss over all windows, without dropout.
+func (f *fit) loss(l *lesson) float64 {
+	all := iota(l.len())
+	norm := l.norm(all)
+	return f.runner.Loss(len(all), func(s *engine.Shard) *autodiff.Node[float32] {
+		return f.lossOf(s, l, all[s.From:s.To], norm)
 	})
-	sum := 0.0
-	for _, l := range losses {
-		sum += l
-	}
-	return sum
 }
 
-// forecasts returns the physical forecasts [N, horizon] of the forward pass.
-func (f *fit) forecasts(s *samples) []float32 {
-	H := f.spec.Horizon
-	out := make([]float32, s.len()*H)
-	n := (s.len() + shardRows - 1) / shardRows
-	f.parallel(n, func(c int, w *workspace) {
-		var windows []int
-		for i := c * shardRows; i < min(s.len(), (c+1)*shardRows); i++ {
-			windows = append(windows, i)
-		}
-		w.tape.Reset(0, false)
-		y := f.outputs(w, s, windows, nil)
-		for b, i := range windows {
-			for k := range H {
-				out[i*H+k] = f.scale.forecast(s, i, y.Row(b)[k])
-			}
-		}
+// answers returns what a network with these parameters says of all windows:
+// [N, horizon].
+func answers(net nn.Network, params []float32, l *lesson, workers int) []float32 {
+	N := len(l.x) / (l.steps * l.channels)
+	f := fit{net: net, state: fitState{Params: params}}
+	out, all := make([]float32, N*l.horizon), iota(N)
+	parallel(workers, (N+shardRows-1)/shardRows, func(c int) {
+		from, to := c*shardRows, min(N, (c+1)*shardRows)
+		shard := engine.Shard{From: from, To: to, Tape: &autodiff.Tape[float32]{}}
+		copy(out[from*l.horizon:], f.outputs(&shard, l, all[from:to]).Value)
 	})
 	return out
 }
 
-// parallel calls work for 0 … n-1, each with the workspace of the goroutine that
-// it runs on, on the configured number of goroutines.
-func (f *fit) parallel(n int, work func(i int, w *workspace)) {
-	workers := f.config.Workers
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
+func iota(n int) []int {
+	s := make([]int, n)
+	for i := range s {
+		s[i] = i
 	}
-	workers = max(1, min(workers, n))
-	for len(f.spaces) < workers {
-		f.spaces = append(f.spaces, &workspace{})
-	}
-	var next atomic.Int64
-	drain := func(w *workspace) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			work(i, w)
-		}
-	}
-	var wg sync.WaitGroup
-	for _, w := range f.spaces[1:workers] {
-		wg.Go(func() { drain(w) })
-	}
-	drain(f.spaces[0])
-	wg.Wait()
-}
-
-func resized(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
-	}
-	return s[:n]
+	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,8 +58,15 @@ func quickRecipe(t *testing.T, preset string) {
 	t.Helper()
 	before := presets[preset]
 	small := before
-	small.network.Hidden, small.network.Head = 6, 5
-	small.epochSteps = 10
+	small.networks = slices.Clone(before.networks)
+	for i := range small.networks {
+		n := &small.networks[i]
+		n.network.Hidden, n.network.Head, n.schedule.epochSteps, n.seeds = 6, 5, 10, min(n.seeds, 2)
+	}
+	small.trees = slices.Clone(before.trees)
+	for i := range small.trees {
+		small.trees[i].config.Trees = 5
+	}
 	presets[preset] = small
 	t.Cleanup(func() { presets[preset] = before })
 }
@@ -70,4 +78,29 @@ func train(t *testing.T, c Config, g *window.Grid) *Result {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// studied returns the study behind a model.
+func studied(t *testing.T, c Config, g *window.Grid) *study {
+	t.Helper()
+	s := unfitted(t, c, g)
+	if err := s.fit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// unfitted returns a study whose members are still to come.
+func unfitted(t *testing.T, c Config, g *window.Grid) *study {
+	t.Helper()
+	d := Data{Grid: g}
+	spec, _, err := c.spec(c.recipe(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStudy(context.Background(), c, c.recipe(), spec, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/trainer/feature"
 )
 
 // Data is the history to learn from.
@@ -65,6 +66,8 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		Series:      []string{c.Target},
 		TimeZone:    c.TimeZone,
 		MaxGap:      r.maxGap,
+		Quantiles:   r.quantiles,
+		Masks:       c.Masks,
 	}
 	inputs, notes, err := c.inputs(g)
 	if err != nil {
@@ -74,8 +77,8 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		return spec, nil, err
 	}
 	spec.Series = append(append(spec.Series, inputs...), spec.Future...)
-	if r.clock {
-		addClock(&spec, g)
+	if r.calendar {
+		addCalendar(&spec, g)
 	}
 	return spec, notes, window.Check(spec)
 }
@@ -154,25 +157,19 @@ func (c Config) known(d Data) ([]string, error) {
 	return names, nil
 }
 
-// addClock adds the clock features that the step can tell apart, and the lags
-// that the training part has seen often enough: three times.
-func addClock(spec *models.Spec, g *window.Grid) {
-	const day = 24 * time.Hour
-	if g.Step < day {
+// reachShare is the part of the training slots that a lag may reach back: the
+// windows before it are lost to training.
+const reachShare = 0.4
+
+// addCalendar adds the clock features that the step can tell apart, and the lags
+// that the features want and the training part is long enough for.
+func addCalendar(spec *models.Spec, g *window.Grid) {
+	if g.Step < 24*time.Hour {
 		spec.Calendar = append(spec.Calendar, "hour_of_day")
 	}
 	if g.Step < time.Hour {
 		spec.Calendar = append(spec.Calendar, "minute_of_hour")
 	}
-	spec.Calendar = append(spec.Calendar, "day_of_week")
-	train := time.Duration(score.NewSplit(g.Len()).Train) * g.Step
-	var offsets []int
-	for _, period := range []time.Duration{day, 7 * day} {
-		if slots := int(period / g.Step); period%g.Step == 0 && slots >= spec.Horizon && train >= 3*period {
-			offsets = append(offsets, slots)
-		}
-	}
-	if offsets != nil {
-		spec.Lags = []models.Lag{{Series: spec.Target, Offsets: offsets}}
-	}
+	spec.Calendar = append(spec.Calendar, "day_of_week", "weekend")
+	spec.Lags = feature.Lags(*spec, int(reachShare*float64(score.NewSplit(g.Len()).Train)))
 }

@@ -34,11 +34,11 @@ func TestAForecastDependsOnNothingAfterItsOrigin(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				y, err := answers(p, spec, s)
+				a, err := p.Answer(s.series, s.context, 1)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return y
+				return append(a.Forecast, a.Quantiles...)
 			}
 			want := forecast(g)
 			for name, column := range g.Columns {
@@ -108,16 +108,23 @@ func TestWindowsThatStraddleTwoPartsBelongToNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := divide(context.Background(), spec, Data{Grid: g})
+	s, err := newStudy(context.Background(), c, c.recipe(), spec, Data{Grid: g})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n70, n80 := p.split.ValidationStart(), p.split.TestStart()
-	if last := p.train.origins[p.train.len()-1]; last != n70-1-spec.Horizon {
+	n70, n80 := s.split.ValidationStart(), s.split.TestStart()
+	if last := s.w.origins[s.fitRows[1]-1]; last != n70-1-spec.Horizon {
 		t.Errorf("the last training window has origin %d, its targets end before slot %d", last, n70)
 	}
-	first, last := p.validation.origins[0], p.validation.origins[p.validation.len()-1]
+	first, last := s.w.origins[s.judgeRows[0]], s.w.origins[s.judgeRows[1]-1]
 	if first != n70-1 || last != n80-1-spec.Horizon {
 		t.Errorf("validation windows from %d to %d, want %d to %d", first, last, n70-1, n80-1-spec.Horizon)
+	}
+	for i, origin := range s.w.origins {
+		for k := 1; k <= spec.Horizon; k++ {
+			if isKnown(s.w.target[i*spec.Horizon+k-1]) && origin+k >= n80 {
+				t.Fatalf("the study knows slot %d of the test part", origin+k)
+			}
+		}
 	}
 }

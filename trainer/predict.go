@@ -18,76 +18,119 @@ const runBatch = 256
 type tested struct {
 	predictions score.Predictions
 	horizons    []models.HorizonScore
+	members     []score.Member
 	fallbacks   int // forecasts that are persistence, because the window had a gap
 }
 
 // test forecasts each known slot of the test part at each horizon with the
 // exported model. Where the window has a gap there is still a row: a forecast
 // must exist, and it is the last known value, as a scaler without a model would
-// assume. These rows count in the scores and are counted in fallbacks. A slot
-// whose demand was only seen from below (censored) has no known target.
-func test(ctx context.Context, p *onnx.Program, spec models.Spec, d Data) (*tested, error) {
-	n, H := d.Grid.Len(), spec.Horizon
-	split := score.NewSplit(n)
-	first := max(0, split.TestStart()-H)
-	s, err := collect(ctx, spec, d, first, n-1)
+// assume. These rows count in the scores and are counted in fallbacks; their
+// quantiles are the last known value too, and count in the coverage. A slot whose
+// demand was only seen from below (censored) has no known target.
+func (s *study) test(ctx context.Context, p *onnx.Program, d Data) (*tested, error) {
+	n, H, Q := d.Grid.Len(), s.spec.Horizon, len(s.spec.Quantiles)
+	first := max(0, s.split.TestStart()-H)
+	ws, err := collect(ctx, s.spec, d, first, n-1)
 	if err != nil {
 		return nil, err
 	}
-	forecasts, err := answers(p, spec, s)
+	w := newWindows(s.spec, ws, s.config.Workers)
+	model, err := answersOf(ctx, p, w)
 	if err != nil {
 		return nil, err
 	}
-	target := d.Grid.Columns[spec.Target]
+	target := d.Grid.Columns[s.spec.Target]
 	baselines := score.NewBaselines(target, d.Grid.Step)
-	naive := score.Naive(target[:split.ValidationStart()])
-	t := &tested{}
+	naive := score.Naive(target[:s.split.ValidationStart()])
+	t := &tested{predictions: score.Predictions{Levels: s.spec.Quantiles}}
 	cases := make([][]score.Case, H)
-	at := 0 // index into s of the first origin not before the present one
+	at := make([][]int, H) // of each case, the window that answered; -1: none
+	next := 0              // index into w of the first origin not before the present one
 	for origin := first; origin < n-1; origin++ {
-		for at < s.len() && s.origins[at] < origin {
-			at++
+		for next < w.len() && w.origins[next] < origin {
+			next++
 		}
-		answered := at < s.len() && s.origins[at] == origin
+		answered := next < w.len() && w.origins[next] == origin
 		for k := 1; k <= H; k++ {
-			actual, ok := window.TargetAt(spec, d.Grid, origin, k)
-			if !ok || origin+k < split.TestStart() {
+			actual, ok := window.TargetAt(s.spec, d.Grid, origin, k)
+			if !ok || origin+k < s.split.TestStart() {
 				continue
 			}
-			forecast := baselines.Persistence(origin) // known: slot 0 is, see Data.trimmed
+			c := score.Case{Origin: origin, Actual: actual, Forecast: baselines.Persistence(origin)} // known: slot 0 is, see Data.trimmed
+			from := -1
 			if answered {
-				forecast = float64(forecasts[at*H+k-1])
+				from = next
+				c.Forecast = float64(model.Forecast[next*H+k-1])
+				c.Quantiles = widen(model.Quantiles[(next*H+k-1)*Q:][:Q])
 			} else {
 				t.fallbacks++
+				c.Quantiles = widen(filled(Q, float32(c.Forecast)))
 			}
 			t.predictions.Rows = append(t.predictions.Rows, score.Prediction{
 				Timestamp: d.Grid.Time(origin + k), IssuedAt: d.Grid.Time(origin + 1), Steps: k,
-				Actual: actual, Forecast: forecast, Split: score.Test})
-			cases[k-1] = append(cases[k-1], score.Case{Origin: origin, Actual: actual, Forecast: forecast})
+				Actual: actual, Forecast: c.Forecast, Quantiles: c.Quantiles, Split: score.Test})
+			cases[k-1], at[k-1] = append(cases[k-1], c), append(at[k-1], from)
 		}
 	}
 	for k := 1; k <= H; k++ {
-		t.horizons = append(t.horizons, score.Horizon(cases[k-1], nil, k, d.Grid.Step, baselines, naive))
+		t.horizons = append(t.horizons, score.Horizon(cases[k-1], s.spec.Quantiles, k, d.Grid.Step, baselines, naive))
+	}
+	for m := range s.members {
+		t.members = append(t.members, s.testMember(m, w, cases, at, d, baselines, naive))
 	}
 	return t, nil
 }
 
-// answers runs the windows of s through the exported model.
-func answers(p *onnx.Program, spec models.Spec, s *samples) ([]float32, error) {
-	wide, extra := widths(spec)
-	var out []float32
-	for i := 0; i < s.len(); i += runBatch {
-		j := min(s.len(), i+runBatch)
-		y, err := p.Run(s.series[i*wide:j*wide], s.context[i*extra:j*extra], j-i)
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range y {
-			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-				return nil, fmt.Errorf("the model forecasts %v", v)
+// testMember scores a member on the same cases as the model.
+func (s *study) testMember(m int, w *windows, cases [][]score.Case, at [][]int, d Data, b score.Baselines, naive float64) score.Member {
+	H, late := s.spec.Horizon, s.members[m].late
+	out := score.Member{Name: late.name(), Weights: widen(s.final.weights[m])}
+	forecasts := w.of(late)
+	for k := range H {
+		own := make([]score.Case, len(cases[k]))
+		for i, c := range cases[k] {
+			own[i] = score.Case{Origin: c.Origin, Actual: c.Actual, Forecast: c.Forecast}
+			if n := at[k][i]; n >= 0 {
+				own[i].Forecast = float64(forecasts[n*H+k])
 			}
 		}
-		out = append(out, y...)
+		h := score.Horizon(own, nil, k+1, d.Grid.Step, b, naive)
+		h.Baselines = nil
+		out.Horizons = append(out.Horizons, h)
 	}
-	return out, nil
+	return out
+}
+
+func widen(v []float32) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = float64(x)
+	}
+	return out
+}
+
+// answersOf runs windows through the exported model.
+func answersOf(ctx context.Context, p *onnx.Program, w *windows) (onnx.Answer, error) {
+	wide, extra := widths(w.spec)
+	var all onnx.Answer
+	for i := 0; i < w.len(); i += runBatch {
+		if err := ctx.Err(); err != nil {
+			return all, err
+		}
+		j := min(w.len(), i+runBatch)
+		a, err := p.Answer(w.series[i*wide:j*wide], w.context[i*extra:j*extra], j-i)
+		if err != nil {
+			return all, err
+		}
+		for _, values := range [][]float32{a.Forecast, a.Quantiles} {
+			for _, v := range values {
+				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+					return all, fmt.Errorf("the model forecasts %v", v)
+				}
+			}
+		}
+		all.Forecast, all.Quantiles = append(all.Forecast, a.Forecast...), append(all.Quantiles, a.Quantiles...)
+	}
+	return all, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/trainer/feature"
 )
 
 // samples are the windows of a run of origins, encoded, with what came true.
@@ -68,89 +69,38 @@ func collect(ctx context.Context, spec models.Spec, d Data, from, to int) (*samp
 func checkValues(spec models.Spec, d Data) error {
 	for _, name := range spec.Series {
 		for i, v := range d.Grid.Columns[name] {
-			if math.Abs(v) > clipRaw { // false for NaN
+			if math.Abs(v) > feature.ClipRaw { // false for NaN
 				return fmt.Errorf("group %q: series %q has the value %g at %s; the greatest that can be learned from is %g",
-					d.Grid.Group, name, v, d.Grid.Time(i).UTC().Format(time.RFC3339), float64(clipRaw))
+					d.Grid.Group, name, v, d.Grid.Time(i).UTC().Format(time.RFC3339), float64(feature.ClipRaw))
 			}
 		}
 	}
 	return nil
 }
 
-// parts holds the windows of the parts of a history.
-type parts struct {
-	split      score.Split
-	train      *samples // all targets before the validation part
-	validation *samples // all targets inside it
-}
-
 // minTrain is the least number of training windows worth a fit.
 const minTrain = 64
 
-// divide collects the windows that fit and that choose. first is the first
-// origin whose lags the history knows: a window without them is answered when the
-// model serves, but teaches that yesterday was as today.
-func divide(ctx context.Context, spec models.Spec, d Data) (*parts, error) {
-	n := d.Grid.Len()
-	if need := needed(spec); n < need {
-		return nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
-			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
-	}
-	p := &parts{split: score.NewSplit(n)}
+// prepare collects the windows that fit and that choose: those whose origin lies
+// before the test part. A target inside it is made unknown. The first origin is
+// the first whose lags the history knows: a window without them is answered when
+// the model serves, but teaches that yesterday was as today.
+func prepare(ctx context.Context, spec models.Spec, d Data, workers int) (*windows, score.Split, error) {
+	split := score.NewSplit(d.Grid.Len())
 	first := spec.Lookback - 1
 	for _, lag := range spec.Lags {
 		first = max(first, lag.Offsets[len(lag.Offsets)-1])
 	}
-	var err error
-	if p.train, err = collect(ctx, spec, d, first, p.split.ValidationStart()-spec.Horizon); err != nil {
-		return nil, err
+	s, err := collect(ctx, spec, d, first, split.TestStart()-1)
+	if err != nil {
+		return nil, split, err
 	}
-	if p.validation, err = collect(ctx, spec, d, p.split.ValidationStart()-1, p.split.TestStart()-spec.Horizon); err != nil {
-		return nil, err
-	}
-	p.train.keepKnown(spec.Horizon)
-	p.validation.keepKnown(spec.Horizon)
-	if p.train.len() < minTrain || p.validation.len() == 0 {
-		return nil, fmt.Errorf("group %q: of %d slots, gaps leave %d windows to train on and %d to validate with; at least %d and 1 are needed",
-			d.Grid.Group, n, p.train.len(), p.validation.len(), minTrain)
-	}
-	return p, nil
-}
-
-// needed returns the least number of slots with minTrain training windows and a
-// validation window, if nothing is missing.
-func needed(spec models.Spec) int {
-	for n := 0; ; n++ {
-		s := score.NewSplit(n)
-		if s.Train-spec.Horizon-spec.Lookback+1 >= minTrain && s.Validation >= spec.Horizon {
-			return n
+	for i, origin := range s.origins {
+		for k := max(1, split.TestStart()-origin); k <= spec.Horizon; k++ {
+			s.target[i*spec.Horizon+k-1] = nan32
 		}
 	}
-}
-
-// keepKnown drops the windows of which no target is known.
-func (s *samples) keepKnown(horizon int) {
-	if s.len() == 0 {
-		return
-	}
-	wide, extra := len(s.series)/s.len(), len(s.context)/s.len()
-	kept := 0
-	for i := range s.origins {
-		known := false
-		for _, y := range s.target[i*horizon:][:horizon] {
-			known = known || isKnown(y)
-		}
-		if !known {
-			s.gaps++
-			continue
-		}
-		s.origins[kept] = s.origins[i]
-		copy(s.series[kept*wide:][:wide], s.series[i*wide:])
-		copy(s.context[kept*extra:][:extra], s.context[i*extra:])
-		copy(s.target[kept*horizon:][:horizon], s.target[i*horizon:])
-		kept++
-	}
-	s.origins, s.series, s.context, s.target = s.origins[:kept], s.series[:kept*wide], s.context[:kept*extra], s.target[:kept*horizon]
+	return newWindows(spec, s, workers), split, nil
 }
 
 // isKnown reports whether a target is a number: NaN stands for a missing one.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/forescale/forescale/internal/score"
@@ -33,10 +34,7 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var started time.Time
-	if c.Now != nil {
-		started = c.Now()
-	}
+	started := c.now()
 	r := c.recipe()
 	spec, notes, err := c.spec(r, d)
 	if err != nil {
@@ -45,22 +43,18 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 	if err := checkValues(spec, d); err != nil {
 		return nil, err
 	}
-	p, err := divide(ctx, spec, d)
+	if n, need := d.Grid.Len(), needed(spec); n < need {
+		return nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
+			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
+	}
+	s, err := newStudy(ctx, c, r, spec, d)
 	if err != nil {
 		return nil, err
 	}
-	f, err := newFit(c, r, spec, p)
-	if err != nil {
+	if err := s.fit(ctx); err != nil {
 		return nil, err
 	}
-	if err := f.run(ctx); err != nil {
-		return nil, err
-	}
-	seconds := 0.0
-	if c.Now != nil {
-		seconds = c.Now().Sub(started).Seconds()
-	}
-	res, err := f.result(ctx, d, seconds)
+	res, err := s.result(ctx, d, c.now().Sub(started).Seconds())
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +65,17 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 	return res, nil
 }
 
+// now is the configured clock; without one, time stands still.
+func (c Config) now() time.Time {
+	if c.Now == nil {
+		return time.Time{}
+	}
+	return c.Now()
+}
+
 // result exports the fitted model, checks the export and measures it.
-func (f *fit) result(ctx context.Context, d Data, seconds float64) (*Result, error) {
-	model, err := f.export()
+func (s *study) result(ctx context.Context, d Data, seconds float64) (*Result, error) {
+	model, err := s.export()
 	if err != nil {
 		return nil, err
 	}
@@ -81,45 +83,108 @@ func (f *fit) result(ctx context.Context, d Data, seconds float64) (*Result, err
 	if err != nil {
 		return nil, err
 	}
-	if err := f.verify(program, f.parts.validation.head(runBatch)); err != nil {
+	golden := s.w.head(s.judgeRows[0], runBatch)
+	if err := s.verify(program, golden); err != nil {
 		return nil, err
 	}
-	t, err := test(ctx, program, f.spec, d)
+	t, err := s.test(ctx, program, d)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(model)
-	res := &Result{Model: model, Predictions: t.predictions}
+	res := &Result{Model: model, Predictions: t.predictions, Notes: s.notes(t)}
 	res.Report = score.Report{
-		Target: f.spec.Target, StepSeconds: f.spec.StepSeconds, Split: f.parts.split, Horizons: t.horizons,
-		Training: score.Training{Epochs: f.epochsRun, Seconds: seconds},
-		Seed:     f.config.Seed, ModelSHA256: hex.EncodeToString(sum[:]),
+		Target: s.spec.Target, StepSeconds: s.spec.StepSeconds, Split: s.split, Horizons: t.horizons, Members: t.members,
+		Training: score.Training{Epochs: s.tally.epochs, Seconds: seconds},
+		Seed:     s.config.Seed, ModelSHA256: hex.EncodeToString(sum[:]),
 	}
 	if seconds > 0 {
-		res.Report.Training.SamplesPerSecond = float64(f.seen) / seconds
+		res.Report.Training.SamplesPerSecond = float64(s.tally.seen) / seconds
 	}
-	golden := f.parts.validation.head(1)
+	first := s.w.head(s.judgeRows[0], 1)
+	points, quantiles := s.forecasts(first)
 	res.Manifest = models.Manifest{
-		Groups: []string{d.Grid.Group}, Spec: f.spec, Preset: f.config.Preset, Seed: f.config.Seed,
+		Groups: []string{d.Grid.Group}, Spec: s.spec, Preset: s.config.Preset, Seed: s.config.Seed,
 		SHA256: res.Report.ModelSHA256, SizeBytes: int64(len(model)),
-		TrainedFrom: d.Grid.Time(0).UTC(), TrainedUntil: d.Grid.Time(f.parts.split.TestStart()).UTC(),
+		TrainedFrom: d.Grid.Time(0).UTC(), TrainedUntil: d.Grid.Time(s.split.TestStart()).UTC(),
 		Scores: t.horizons,
-		Golden: &models.Golden{Series: golden.series, Context: golden.context, Forecast: f.forecasts(golden)},
+		Golden: &models.Golden{Series: first.series, Context: first.context, Forecast: points, Quantiles: quantiles},
 	}
-	res.Notes = f.notes(t)
 	return res, nil
 }
 
 // notes says what a reader of the scores should know.
-func (f *fit) notes(t *tested) (notes []string) {
+func (s *study) notes(t *tested) (notes []string) {
 	note := func(n int, format string, args ...any) {
 		if n > 0 {
 			notes = append(notes, fmt.Sprintf(format, args...))
 		}
 	}
-	note(f.parts.train.gaps+f.parts.validation.gaps, "%d windows with gaps were left out of training, %d of validation",
-		f.parts.train.gaps, f.parts.validation.gaps)
+	note(s.w.gaps, "%d windows with gaps were left out of training and validation", s.w.gaps)
 	note(t.fallbacks, "%d test forecasts are the last known value, because their windows have gaps", t.fallbacks)
-	note(f.rejected, "the learning rate was halved %d times because the loss was not finite", f.rejected)
+	note(s.tally.rejected, "the learning rate was halved %d times because the loss was not finite", s.tally.rejected)
 	return notes
+}
+
+// head returns n windows from first on, or as many as there are.
+func (w *windows) head(first, n int) *windows {
+	wide, extra := widths(w.spec)
+	last := min(w.len(), first+n)
+	return newWindows(w.spec, &samples{
+		origins: w.origins[first:last], series: w.series[first*wide : last*wide],
+		context: w.context[first*extra : last*extra], target: w.target[first*w.spec.Horizon : last*w.spec.Horizon],
+	}, w.workers)
+}
+
+// verify compares what the exported model says of windows, run in pure Go, with
+// what the members say.
+func (s *study) verify(p *onnx.Program, w *windows) error {
+	points, quantiles := s.forecasts(w)
+	got, err := p.Answer(w.series, w.context, w.len())
+	if err != nil {
+		return err
+	}
+	scale := float32(0)
+	for _, y := range w.target {
+		if isKnown(y) {
+			scale = max(scale, float32(math.Abs(float64(y))))
+		}
+	}
+	if len(got.Forecast) != len(points) || len(got.Quantiles) != len(quantiles) {
+		return fmt.Errorf("the exported model answers %d points and %d quantiles, must be %d and %d",
+			len(got.Forecast), len(got.Quantiles), len(points), len(quantiles))
+	}
+	for i := range points {
+		if !near(got.Forecast[i], points[i], scale) {
+			return fmt.Errorf("the exported model answers %v where the trained one answers %v", got.Forecast[i], points[i])
+		}
+	}
+	for i := range quantiles {
+		if !near(got.Quantiles[i], quantiles[i], scale) {
+			return fmt.Errorf("the exported model has a quantile of %v where the trained one has %v", got.Quantiles[i], quantiles[i])
+		}
+	}
+	return nil
+}
+
+// near is the agreement that every implementation of a model must keep:
+// |a-b| <= 1e-5 x max(1, |a|, the scale of the output).
+func near(a, b, scale float32) bool {
+	limit := 1e-5 * max(1, math.Abs(float64(a)), float64(scale))
+	return math.Abs(float64(a)-float64(b)) <= limit // false for NaN
+}
+
+// needed returns the least number of slots with minTrain training windows and a
+// validation window, if nothing is missing.
+func needed(spec models.Spec) int {
+	first := spec.Lookback
+	for _, lag := range spec.Lags {
+		first = max(first, lag.Offsets[len(lag.Offsets)-1]+1)
+	}
+	for n := 0; ; n++ {
+		s := score.NewSplit(n)
+		if s.Train-spec.Horizon-first+1 >= minTrain && s.Validation >= spec.Horizon {
+			return n
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,6 +163,24 @@ func TestTheRequestIsWhatTheServerReads(t *testing.T) {
 	}
 	if _, err := client.Predict(context.Background(), oneWindow); err != nil || got.Windows[0].Group != "web" {
 		t.Errorf("%v, %+v", err, got)
+	}
+}
+
+func TestAForecastComesWithEverythingThatTheServerSays(t *testing.T) {
+	want := api.PredictResponse{Model: "m", Version: 3, Forecasts: []api.Forecast{{Group: "web", IssuedAt: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC),
+		StepSeconds: 300, Model: "m", Version: 3, Point: []float64{1.5, 2}, Quantiles: []float64{0.1, 0.9},
+		Values: [][]float64{{1, 2}, {0.5, 3}}, Peaks: [][]float64{{1, 2}, {1.25, 3.5}}}}}
+	url, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if err := json.NewEncoder(w).Encode(want); err != nil {
+			t.Error(err)
+		}
+	})
+	client, err := New(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client.Predict(context.Background(), oneWindow); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -252,7 +252,7 @@ func exported(n *nn.Network, flat []float32) []byte {
 	if n.Features > 0 {
 		features = g.Input(onnx.ContextInput, onnx.DynamicBatch, n.Features)
 	}
-	g.Add(onnx.ForecastOutput, nn.Export(g, n, flat, x, features), g.Constant("nothing", []float32{0}))
+	g.Add(onnx.ForecastOutput, nn.Export(g, "", n, flat, x, features), g.Constant("nothing", []float32{0}))
 	g.Output(onnx.ForecastOutput, onnx.DynamicBatch, n.Horizon)
 	return g.Marshal()
 }

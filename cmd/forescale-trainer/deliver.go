@@ -6,46 +6,75 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/file"
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/trainer"
+	"github.com/forescale/forescale/trainer/batch"
 )
 
-// deliver writes the files, registers the model and prints how good it is. The
+// deliver writes the files into dir and registers the model under its name. The
 // registry comes last, since it makes the model visible; it decides the version,
-// which then goes into the manifest.
-func (p *program) deliver(ctx context.Context, r *trainer.Result) error {
+// which then goes into the manifest. It is safe for concurrent use on different
+// directories.
+func (p *program) deliver(ctx context.Context, r *trainer.Result, name, dir string) (batch.Outcome, error) {
 	m := r.Manifest
-	m.Name = p.name
-	if m.Name == "" {
-		m.Name = p.group
-	}
-	if err := p.write(r, m); err != nil {
-		return err
+	m.Name = name
+	if err := write(dir, r, m); err != nil {
+		return batch.Outcome{}, err
 	}
 	if p.common.Models != "" {
 		registered, err := p.register(ctx, m, r.Model)
 		if err != nil {
-			if ctx.Err() != nil {
-				fmt.Fprintf(p.stderr, "stopped; the files are in %s, but the model is not registered\n", p.out)
+			if ctx.Err() != nil && !p.many.all {
+				fmt.Fprintf(p.stderr, "stopped; the files are in %s, but the model is not registered\n", dir)
 			}
-			return fmt.Errorf("register in %s: %w; the model itself is in %s", p.common.Models, err, p.out)
+			return batch.Outcome{}, fmt.Errorf("register in %s: %w; the model itself is in %s", p.common.Models, file.Advise(err), dir)
 		}
 		m = registered
-		if err := p.writeManifest(m); err != nil {
-			return err
+		manifest, err := encodeManifest(m)
+		if err != nil {
+			return batch.Outcome{}, err
+		}
+		if err := file.Replace(filepath.Join(dir, manifestFile), manifest); err != nil {
+			return batch.Outcome{}, err
 		}
 	}
-	for _, note := range r.Notes {
-		fmt.Fprintln(p.stderr, note)
+	if !p.many.all {
+		for _, note := range r.Notes {
+			fmt.Fprintln(p.stderr, note)
+		}
+		p.summarise(r, m)
 	}
-	p.summarise(r, m)
-	return nil
+	return outcome(r, m), nil
+}
+
+// outcome is what the summary of a run says of a delivered model.
+func outcome(r *trainer.Result, m models.Manifest) batch.Outcome {
+	t := r.Report.Training
+	o := batch.Outcome{Model: m.Name, Version: m.Version, Samples: int(math.Round(t.SamplesPerSecond * t.Seconds)),
+		Note: strings.Join(r.Notes, "; ")}
+	if n := len(r.Report.Horizons); n > 0 {
+		o.First, o.Last = brief(r.Report.Horizons[0]), brief(r.Report.Horizons[n-1])
+	}
+	return o
+}
+
+// brief keeps persistence of the baselines.
+func brief(h models.HorizonScore) *models.HorizonScore {
+	naive, ok := h.Baselines[score.Persistence]
+	h.Baselines = nil
+	if ok {
+		h.Baselines = map[string]models.Score{score.Persistence: naive}
+	}
+	return &h
 }
 
 // register makes the model the next version of its name and returns its manifest.
@@ -69,8 +98,8 @@ func makeOut(dir string) error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// write puts the files into the output directory, the manifest last.
-func (p *program) write(r *trainer.Result, m models.Manifest) error {
+// write puts the files into a directory: all, or none where one finds no room.
+func write(dir string, r *trainer.Result, m models.Manifest) error {
 	var report, predictions bytes.Buffer
 	if err := r.Report.Write(&report); err != nil {
 		return err
@@ -78,53 +107,40 @@ func (p *program) write(r *trainer.Result, m models.Manifest) error {
 	if err := r.Predictions.Write(&predictions); err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{
-		{"model.onnx", r.Model}, {"predictions.csv", predictions.Bytes()},
-		{"report.json", report.Bytes()},
-	} {
-		if err := writeFile(filepath.Join(p.out, f.name), f.data); err != nil {
-			return err
-		}
+	manifest, err := encodeManifest(m)
+	if err != nil {
+		return err
 	}
-	return p.writeManifest(m)
+	return file.ReplaceAll(
+		file.Content{Path: filepath.Join(dir, "model.onnx"), Data: r.Model},
+		file.Content{Path: filepath.Join(dir, "predictions.csv"), Data: predictions.Bytes()},
+		file.Content{Path: filepath.Join(dir, "report.json"), Data: report.Bytes()},
+		file.Content{Path: filepath.Join(dir, manifestFile), Data: manifest},
+	)
 }
 
-func (p *program) writeManifest(m models.Manifest) error {
+func encodeManifest(m models.Manifest) ([]byte, error) {
 	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(p.out, "manifest.json"), append(b, '\n'))
+	return append(b, '\n'), err
 }
 
-// writeFile replaces a file as a whole: whoever reads it sees the old content or
-// the new.
-func writeFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
+// manifestFile is written last: where it is, the others are.
+const manifestFile = "manifest.json"
+
+// tell writes and pushes the metrics of a run. A push that fails is a warning: the
+// models are delivered, and their metrics are not worth a failed run. It goes on
+// although ctx has ended: a run that was stopped is told of, too.
+func (p *program) tell(ctx context.Context, s batch.Summary) error {
+	m := &p.many
+	if m.gateway != nil {
+		if err := s.Push(context.WithoutCancel(ctx), *m.gateway, m.shard, m.byGroup); err != nil {
+			fmt.Fprintf(p.stderr, "warning: %v\n", err)
 		}
-	}()
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
 	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
+	if m.metricsFile == "" {
+		return nil
 	}
-	if err != nil {
-		return err
-	}
-	if err = os.Chmod(f.Name(), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return s.WriteMetrics(m.metricsFile, m.shard, m.byGroup)
 }
 
 // summarise prints the errors on the test part beside those of the baselines.

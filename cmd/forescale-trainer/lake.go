@@ -12,60 +12,102 @@ import (
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/window"
+	"github.com/forescale/forescale/trainer/batch"
 )
 
-// loadLake reads a group of a data lake up to the last whole slot before now.
-func (p *program) loadLake(ctx context.Context, now time.Time) (*window.Grid, error) {
+// span returns the time to read a data lake for: whole slots up to -until, else
+// up to the given time.
+func (p *program) span(now time.Time) batch.Span {
+	if !p.until.IsZero() {
+		now = p.until
+	}
+	until := now.UTC().Truncate(p.common.Step)
+	return batch.Span{From: until.Add(-p.history).Truncate(p.common.Step), Until: until}
+}
+
+// openLake returns the data lake with a cache of so many bytes.
+func (p *program) openLake(ctx context.Context, cache int64) (*dataset.Dataset, error) {
 	store, err := blob.Open(ctx, p.common.Data)
 	if err != nil {
 		return nil, err
 	}
-	lake := dataset.New(store)
-	to := now.UTC().Truncate(p.common.Step)
-	from := to.Add(-p.history).Truncate(p.common.Step)
+	return dataset.NewWithCache(store, cache), nil
+}
+
+// loadLake reads the group, or the only one, of a data lake.
+func (p *program) loadLake(ctx context.Context, span batch.Span) (*window.Grid, error) {
+	lake, err := p.openLake(ctx, dataset.DefaultCacheBytes)
+	if err != nil {
+		return nil, err
+	}
 	if p.group == "" {
-		if p.group, err = p.onlyGroup(ctx, lake, from, to); err != nil {
+		if p.group, err = p.onlyGroup(ctx, lake, span); err != nil {
 			return nil, err
 		}
 	}
-	samples, err := lake.Scan(ctx, dataset.Query{Groups: []string{p.group}, From: from, To: to})
+	grids, err := p.readGroups(ctx, lake, span, []string{p.group})
+	if err != nil {
+		return nil, err
+	}
+	if grids[p.group] == nil {
+		return nil, p.noSamples(p.group, span)
+	}
+	return grids[p.group], nil
+}
+
+// readGroups reads groups of a data lake in one pass. Each grid reaches from its
+// group's first sample to its last; a group without samples has none.
+func (p *program) readGroups(ctx context.Context, lake *dataset.Dataset, span batch.Span, groups []string) (map[string]*window.Grid, error) {
+	samples, err := lake.Scan(ctx, dataset.Query{Groups: groups, From: span.From, To: span.Until})
 	if err := p.bear(err); err != nil {
 		return nil, err
 	}
-	if len(samples) == 0 {
-		return nil, fmt.Errorf("%s has no samples of group %q between %s and %s", p.common.Data, p.group, stamp(from), stamp(to))
+	grids := map[string]*window.Grid{}
+	for len(samples) > 0 { // sorted by group
+		group := samples[0].Group
+		end := slices.IndexFunc(samples, func(s api.Sample) bool { return s.Group != group })
+		if end < 0 {
+			end = len(samples)
+		}
+		own := samples[:end]
+		samples = samples[end:]
+		first := slices.MinFunc(own, byTime).Time.Truncate(p.common.Step)
+		last := slices.MaxFunc(own, byTime).Time.Truncate(p.common.Step)
+		if g := window.FromSamples(own, p.common.Step, first, last.Add(p.common.Step))[group]; g != nil {
+			grids[group] = g
+		}
 	}
-	first := slices.MinFunc(samples, byTime).Time.Truncate(p.common.Step)
-	last := slices.MaxFunc(samples, byTime).Time.Truncate(p.common.Step)
-	grid := window.FromSamples(samples, p.common.Step, first, last.Add(p.common.Step))[p.group]
-	if grid.AddDemand() && p.config.Target == "" {
-		p.config.Target = api.SeriesDemand
-	}
-	return grid, nil
+	return grids, nil
 }
 
-// bear reports parts of the lake that cannot be read, and returns any other
+func (p *program) noSamples(group string, span batch.Span) error {
+	return fmt.Errorf("%s has no samples of group %q between %s and %s", p.common.Data, group, stamp(span.From), stamp(span.Until))
+}
+
+// bear reports parts of the lake that cannot be read, once, and returns any other
 // error: what is left is good enough to learn from.
 func (p *program) bear(err error) error {
 	if err == nil || !dataset.OnlyCorrupt(err) {
 		return err
 	}
-	fmt.Fprintf(p.stderr, "left out of the history: %v\n", err)
+	if _, told := p.heard.LoadOrStore(err.Error(), true); !told {
+		fmt.Fprintf(p.stderr, "left out of the history: %v\n", err)
+	}
 	return nil
 }
 
 func byTime(a, b api.Sample) int { return a.Time.Compare(b.Time) }
 
 // onlyGroup returns the one group of a lake.
-func (p *program) onlyGroup(ctx context.Context, lake *dataset.Dataset, from, to time.Time) (string, error) {
-	groups, err := lake.Groups(ctx, from, to)
+func (p *program) onlyGroup(ctx context.Context, lake *dataset.Dataset, span batch.Span) (string, error) {
+	groups, err := lake.Groups(ctx, span.From, span.Until)
 	switch err := p.bear(err); {
 	case err != nil:
 		return "", err
 	case len(groups) == 0:
-		return "", fmt.Errorf("%s has no samples between %s and %s", p.common.Data, stamp(from), stamp(to))
+		return "", fmt.Errorf("%s has no samples between %s and %s", p.common.Data, stamp(span.From), stamp(span.Until))
 	case len(groups) > 1:
-		return "", cli.Usagef("-group is missing: the data lake has %s", strings.Join(groups, ", "))
+		return "", cli.Usagef("-group is missing: the data lake has %s; -all-groups trains them all", strings.Join(groups, ", "))
 	}
 	return groups[0], nil
 }

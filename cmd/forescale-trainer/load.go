@@ -1,39 +1,41 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/tidy"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/trainer"
 )
 
-// load reads the history from a file or a data lake.
-func (p *program) load(ctx context.Context) (trainer.Data, error) {
-	var d trainer.Data
-	var err error
-	if isLake(p.common.Data) {
-		d.Grid, err = p.loadLake(ctx, time.Now())
-	} else {
-		d.Grid, err = p.loadFile()
-	}
-	if err != nil {
-		return d, err
-	}
+// prepare returns what is to be trained on a history: the data with the calendar,
+// and the configuration with a target.
+func (p *program) prepare(g *window.Grid) (trainer.Config, trainer.Data, error) {
+	c, d := p.config, trainer.Data{Grid: g}
 	if p.calendar != nil {
 		d.Flags, d.FlagNames = p.calendar, p.calendar.Flags()
 	}
-	return d, nil
+	if isLake(p.common.Data) && g.AddDemand() && c.Target == "" {
+		c.Target = api.SeriesDemand
+	}
+	var err error
+	if c.Target == "" {
+		c.Target, err = onlyTarget(g)
+	}
+	return c, d, err
 }
 
-// loadFile reads a tidy file; its group is named for it unless -group is set.
-func (p *program) loadFile() (*window.Grid, error) {
-	path := p.common.Data
+// loadFile reads a tidy file as the history of a group.
+func (p *program) loadFile(path, group string) (*window.Grid, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, cli.Usagef("-data: %s is a directory; -all-groups trains a model for each file in it", path)
+	}
 	table, err := tidy.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -41,15 +43,68 @@ func (p *program) loadFile() (*window.Grid, error) {
 	for _, note := range table.Notes {
 		fmt.Fprintf(p.stderr, "%s: %s\n", path, note)
 	}
-	if p.group == "" {
-		base := strings.TrimSuffix(filepath.Base(path), ".gz")
-		p.group = strings.TrimSuffix(base, filepath.Ext(base))
-	}
-	grid, err := table.Grid(p.group)
+	grid, err := table.Grid(group)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return grid, nil
+}
+
+// groupOf returns the name of a file without its extensions.
+func groupOf(path string) string {
+	base := strings.TrimSuffix(filepath.Base(path), ".gz")
+	return strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+// tidyFiles returns the CSV and CSV.gz files of a directory by their groups.
+func tidyFiles(dir string) (map[string]os.FileInfo, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, cli.Usagef("-data: with -all-groups, %s must be a directory of CSV files, or the URL of a data lake", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]os.FileInfo{}
+	for _, e := range entries {
+		if !isTidy(e.Name()) {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(dir, e.Name())) // of what a link points to
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			continue
+		}
+		group := groupOf(e.Name())
+		if other, taken := files[group]; taken {
+			return nil, fmt.Errorf("%s: %s and %s are both of group %q; remove one", dir, other.Name(), e.Name(), group)
+		}
+		files[group] = named{info, e.Name()}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s has no files *.csv or *.csv.gz", dir)
+	}
+	return files, nil
+}
+
+// named is what is known of a file under the name of a link to it.
+type named struct {
+	os.FileInfo
+	name string
+}
+
+// Name implements os.FileInfo.
+func (n named) Name() string { return n.name }
+
+func isTidy(name string) bool {
+	return !strings.HasPrefix(name, ".") &&
+		slices.ContainsFunc([]string{".csv", ".csv.gz"}, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
 // onlyTarget returns the one column that can only be meant.

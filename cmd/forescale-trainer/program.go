@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -17,10 +18,11 @@ import (
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/trainer"
+	"github.com/forescale/forescale/trainer/checkpoint"
 )
 
-const manual = `forescale-trainer fits a forecasting model to the history of one group, measures
-it on the last fifth of that history, and exports it as one ONNX file.
+const manual = `forescale-trainer fits a forecasting model to the history of a group, measures it
+on the last fifth of that history, and exports it as one ONNX file.
 
   # A CSV file with a column timestamp; half a minute:
   forescale-trainer -data cpu.csv.gz -target cpu_utilization -out model
@@ -35,8 +37,25 @@ it on the last fifth of that history, and exports it as one ONNX file.
 
 DIR receives model.onnx, manifest.json, report.json and predictions.csv. The first
 version of a name in the registry serves at once, a later one is a challenger.
-Ctrl-C stops between two steps; then nothing is written. The same data and -seed
-give the same bytes of model.onnx for any number of -workers.
+Ctrl-C stops between two steps; then no model is written, and -resume continues
+where there is a checkpoint. The same data and -seed give the same bytes of
+model.onnx for any number of -workers.
+
+Many groups, each with a model of its own in DIR/GROUP:
+
+  # Every file of a directory, as many at a time as fit into the memory:
+  forescale-trainer -all-groups -data traces/ -out out -memory 4GiB
+
+  # Every group of the data lake, again after a stop or a failure; only what is
+  # missing or has changed is trained:
+  forescale-trainer -all-groups -data s3://lake/forescale -models s3://lake/models -out out -resume
+
+  # A quarter of them in each pod of an indexed Kubernetes Job with 4 completions:
+  forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \\
+      -models s3://lake/models -out /work/out -push-gateway http://pushgateway:9091
+
+The table at the end is in DIR/summary.csv and .json, too. The exit status is 1 if
+some group failed or the run was stopped, 0 if every group is trained.
 
 Presets:
   fast       one LSTM layer of 32 over 24 slots, 12 steps ahead: the change from the
@@ -46,8 +65,10 @@ Presets:
 // program is the command line, and what check makes of it.
 type program struct {
 	configFile, data, group, name, out, models string
-	calendarFile, known, inputs                string
+	calendarFile, known, inputs, untilText     string
 	history                                    time.Duration
+	resume                                     bool
+	many                                       manyFlags
 	override                                   trainer.Config // what the flags say
 	set                                        map[string]bool
 	fs                                         *flag.FlagSet
@@ -55,8 +76,19 @@ type program struct {
 	common   conf.Common
 	config   trainer.Config
 	calendar *calendar.Calendar // nil: none
+	until    time.Time          // of -until; zero: now
 
 	stdout, stderr io.Writer // nil: the process's
+	train          training  // nil: train
+	heard          sync.Map  // notes about the data lake that were told
+}
+
+// training fits a model, or continues from the checkpoint, which may be nil.
+type training func(context.Context, trainer.Config, trainer.Data, *checkpoint.Dir) (*trainer.Result, error)
+
+// train is the training of package trainer.
+func train(ctx context.Context, c trainer.Config, d trainer.Data, _ *checkpoint.Dir) (*trainer.Result, error) {
+	return trainer.Train(ctx, c, d)
 }
 
 func (p *program) command() cli.Command {
@@ -73,6 +105,9 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.StringVar(&p.name, "name", "", "`NAME` of the model in the registry (default: the group's)")
 	fs.StringVar(&p.calendarFile, "calendar", "", "business calendar `FILE`: what is known in advance, in place of the data's own is_ columns")
 	fs.DurationVar(&p.history, "history", 60*24*time.Hour, "how far back to read a data lake")
+	fs.StringVar(&p.untilText, "until", "", "read a data lake up to `TIME`, such as 2026-03-01T00:00:00Z (default: now)")
+	fs.BoolVar(&p.resume, "resume", false, "continue what a stopped run left: a training from DIR/.checkpoint, many groups from DIR/.ledger")
+	p.many.declare(fs)
 	o := &p.override
 	fs.StringVar(&o.Target, "target", "", "`COLUMN` to forecast (default: a data lake's demand, else the only metric)")
 	fs.StringVar(&o.Preset, "preset", "", "recipe `NAME`: "+strings.Join(trainer.Presets(), " or "))
@@ -82,7 +117,7 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.IntVar(&o.Lookback, "lookback", 0, "`SLOTS` to look back (default: the preset's)")
 	fs.IntVar(&o.Epochs, "epochs", 0, "train for at most `N` epochs (default: the preset's)")
 	fs.Uint64Var(&o.Seed, "seed", 0, "`NUMBER` that all randomness follows from")
-	fs.IntVar(&o.Workers, "workers", 0, "`N` goroutines (default: one per processor)")
+	fs.IntVar(&o.Workers, "workers", 0, "`N` goroutines a model (default: one per processor; with -all-groups, shared by the jobs)")
 }
 
 // check loads the configuration, puts the flags over it and returns every fault
@@ -99,7 +134,7 @@ func (p *program) check() error {
 	if p.history <= 0 {
 		faults = append(faults, fmt.Errorf("history: %s must be positive", p.history))
 	}
-	faults = append(faults, p.checkPlaces())
+	faults = append(faults, p.checkPlaces(), p.checkUntil(), p.many.check(p.set))
 	if p.common.Calendar != "" {
 		p.calendar, err = calendar.Load(p.common.Calendar)
 		faults = append(faults, err)
@@ -167,9 +202,26 @@ func list(s string) []string {
 	return strings.Split(s, ",")
 }
 
+// checkUntil reads -until, which is the end of the newest slot that is read.
+func (p *program) checkUntil() (err error) {
+	switch {
+	case p.untilText == "":
+		return nil
+	case !isLake(p.common.Data):
+		return errors.New("-until: only a data lake is read up to a time")
+	}
+	if p.until, err = time.Parse(time.RFC3339, p.untilText); err != nil {
+		return fmt.Errorf("-until: %.40q is not a time such as 2026-03-01T00:00:00Z", p.untilText)
+	}
+	return nil
+}
+
 func (p *program) run(ctx context.Context, args []string) error {
 	if p.stdout == nil {
 		p.stdout, p.stderr = os.Stdout, os.Stderr
+	}
+	if p.train == nil {
+		p.train = train
 	}
 	switch {
 	case len(args) > 0:
@@ -182,24 +234,8 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if err := makeOut(p.out); err != nil { // before the work, not after it
 		return err
 	}
-	data, err := p.load(ctx)
-	if err != nil {
-		return err
+	if p.many.all {
+		return p.runAll(ctx)
 	}
-	if p.config.Target == "" {
-		if p.config.Target, err = onlyTarget(data.Grid); err != nil {
-			return err
-		}
-	}
-	show := newProgress(p.stderr)
-	p.config.Progress, p.config.Now = show.update, time.Now
-	result, err := trainer.Train(ctx, p.config, data)
-	show.finish()
-	if err != nil {
-		if ctx.Err() != nil {
-			fmt.Fprintln(p.stderr, "stopped; nothing was written")
-		}
-		return fmt.Errorf("%s: %w", p.common.Data, err)
-	}
-	return p.deliver(ctx, result)
+	return p.runOne(ctx)
 }

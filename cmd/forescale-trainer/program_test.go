@@ -29,8 +29,8 @@ func execute(ctx context.Context, args ...string) (code int, stdout, stderr stri
 	return code, out.String(), errs.String()
 }
 
-// file writes a CSV of n five-minute slots with the given columns.
-func file(t *testing.T, n int, columns ...string) string {
+// csvFile writes a CSV of n five-minute slots with the given columns.
+func csvFile(t *testing.T, n int, columns ...string) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("timestamp," + strings.Join(columns, ",") + "\n")
@@ -53,7 +53,7 @@ func file(t *testing.T, n int, columns ...string) string {
 var quick = []string{"-epochs", "1", "-horizon", "2", "-lookback", "6", "-seed", "3"}
 
 func TestAFileBecomesAModelWithItsReport(t *testing.T) {
-	data, out, registry := file(t, 900, "cpu_utilization"), filepath.Join(t.TempDir(), "out"), t.TempDir()
+	data, out, registry := csvFile(t, 900, "cpu_utilization"), filepath.Join(t.TempDir(), "out"), t.TempDir()
 	args := append([]string{"-data", data, "-out", out, "-models", "file://" + registry}, quick...)
 	code, stdout, stderr := execute(t.Context(), args...)
 	if code != cli.ExitOK {
@@ -81,7 +81,7 @@ func TestAFileBecomesAModelWithItsReport(t *testing.T) {
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 1+2*180 || strings.Join(rows[0], ",") != "timestamp,issued_at,horizon_steps,actual,forecast,split" {
+	if err != nil || len(rows) != 1+2*180 || strings.Join(rows[0], ",") != "timestamp,issued_at,horizon_steps,actual,forecast,q0.05,q0.1,q0.5,q0.9,q0.95,q0.99,split" {
 		t.Errorf("%d rows, header %v, error %v", len(rows), rows[0], err)
 	}
 	store, err := blob.Open(t.Context(), "file://"+registry)
@@ -179,7 +179,7 @@ func TestFaultsNameTheInputAndTheFix(t *testing.T) {
 	if err := os.WriteFile(yaml, []byte("trainer:\n  preset: huge\n  horizon: -2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	two, short, labelled := file(t, 900, "a", "b"), file(t, 30, "a"), file(t, 900, "a_label", "is_sale_active")
+	two, short, labelled := csvFile(t, 900, "a", "b"), csvFile(t, 30, "a"), csvFile(t, 900, "a_label", "is_sale_active")
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -205,6 +205,19 @@ func TestFaultsNameTheInputAndTheFix(t *testing.T) {
 		"a flag that is no number":  {[]string{"-data", two, "-epochs", "few"}, cli.ExitUsage, []string{"few", "-epochs"}},
 		"a number out of range":     {[]string{"-data", two, "-horizon", "-3"}, cli.ExitUsage, []string{"horizon: -3"}},
 		"a label as the target":     {[]string{"-data", labelled, "-target", "a_label"}, cli.ExitUsage, []string{"a_label", "is a label"}},
+		"a directory alone":         {[]string{"-data", t.TempDir()}, cli.ExitUsage, []string{"is a directory", "-all-groups"}},
+		"all groups of a file":      {[]string{"-all-groups", "-data", two}, cli.ExitUsage, []string{"must be a directory of CSV files"}},
+		"all groups of nothing":     {[]string{"-all-groups", "-data", t.TempDir()}, cli.ExitFailed, []string{"has no files *.csv"}},
+		"all groups of no lake":     {[]string{"-all-groups", "-data", "file://" + t.TempDir()}, cli.ExitFailed, []string{"has no samples between"}},
+		"all groups and one":        {[]string{"-all-groups", "-group", "x", "-name", "y", "-data", two}, cli.ExitUsage, []string{"-group: with -all-groups", "-name: with"}},
+		"parts of one group":        {[]string{"-shard", "0/2", "-jobs", "3", "-memory", "1GiB", "-data", two}, cli.ExitUsage, []string{"-shard: it takes -all-groups", "-jobs: it", "-memory: it"}},
+		"a shard too many":          {[]string{"-all-groups", "-shard", "2/2", "-data", two}, cli.ExitUsage, []string{"must be 0 to 1"}},
+		"a memory that is none":     {[]string{"-all-groups", "-memory", "lots", "-jobs", "-1", "-data", two}, cli.ExitUsage, []string{`"lots"`, "2GiB", "-jobs: -1"}},
+		"metrics nobody would read": {[]string{"-metrics-file", "x.txt", "-data", two}, cli.ExitUsage, []string{"x.txt", ".prom"}},
+		"metrics for nobody":        {[]string{"-metrics-by-group", "-data", two}, cli.ExitUsage, []string{"-metrics-file or -push-gateway"}},
+		"a gateway that is none":    {[]string{"-push-gateway", "anna:secret@x", "-data", two}, cli.ExitUsage, []string{"http://HOST:PORT"}},
+		"an end of a file":          {[]string{"-until", "2026-03-01T00:00:00Z", "-data", two}, cli.ExitUsage, []string{"-until: only a data lake"}},
+		"an end that is no time":    {[]string{"-until", "tomorrow", "-data", "file:///x"}, cli.ExitUsage, []string{`"tomorrow"`}},
 		"a configuration that fits": {[]string{"-preset", "fast", "-check"}, cli.ExitOK, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -234,7 +247,7 @@ func TestStoppingWritesNothingAndSaysSo(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer stop()
-	code, stdout, stderr := execute(ctx, "-data", file(t, 4000, "cpu_utilization"), "-preset", "reference", "-out", out)
+	code, stdout, stderr := execute(ctx, "-data", csvFile(t, 4000, "cpu_utilization"), "-preset", "reference", "-out", out)
 	if code == cli.ExitUsage || stdout != "" || !strings.Contains(stderr, "stopped; nothing was written") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
@@ -259,7 +272,7 @@ func (c interrupted) Err() error {
 
 func TestStoppingBeforeTheModelIsRegisteredSaysSo(t *testing.T) {
 	out, registry := t.TempDir(), t.TempDir()
-	args := append([]string{"-data", file(t, 900, "cpu_utilization"), "-out", out, "-models", "file://" + registry}, quick...)
+	args := append([]string{"-data", csvFile(t, 900, "cpu_utilization"), "-out", out, "-models", "file://" + registry}, quick...)
 	code, stdout, stderr := execute(interrupted{t.Context(), out}, args...)
 	if code != cli.ExitOK || !strings.Contains(stderr, "is not registered") || strings.Contains(stdout, "registered as") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
@@ -274,7 +287,7 @@ func TestTheManualTeachesWithExamples(t *testing.T) {
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models", "data lake's demand"} {
+	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models", "data lake's demand", "-all-groups", "-shard", "-resume", "-push-gateway"} {
 		if !strings.Contains(manual, want) {
 			t.Errorf("the manual does not mention %s", want)
 		}

@@ -18,6 +18,14 @@
 // A flag that does not hold is 0. Names of flags begin with is_, so that a
 // misspelt key cannot pass for one: every other key is an error.
 //
+// A flag can be asked for at any instant, past or future, and a slot of a grid has
+// the flags that hold at its start: at any step, in any time zone, on days of 23
+// and 25 hours too, since a calendar holds instants and never a local clock. So
+// an event that begins and ends between two slots' starts is seen by no slot:
+// where slots are hours, let events begin and end on the hour. Asking costs a
+// search in the sorted boundaries of the flag's events, some tens of nanoseconds,
+// so that training may ask for every slot of every window.
+//
 // The package watches nothing. Who wants a changed file to count loads it again
 // and compares Hash.
 package calendar

@@ -117,27 +117,36 @@ func parse(raw []byte, name string, into any) (Common, error) {
 	default:
 		panic("conf: no section is called " + name)
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	dec.KnownFields(true)
-	err := dec.Decode(&f)
-	if errors.Is(err, io.EOF) { // an empty file
-		return f.Common, nil
-	}
-	faults := []error{plain(err)}
-	var rest yaml.Node
-	if err == nil && !errors.Is(dec.Decode(&rest), io.EOF) {
-		faults = append(faults, fmt.Errorf("line %d: a second document begins here; the file must hold one", rest.Line))
-	}
+	faults := []error{Decode(raw, &f)}
 	if f.Step <= 0 || f.Step%time.Minute != 0 || 24*time.Hour%f.Step != 0 {
 		faults = append(faults, fmt.Errorf("step: %s must be whole minutes that divide a day", f.Step))
 	}
 	return f.Common, errors.Join(faults...)
 }
 
+// Decode decodes one YAML document over what into points to, which an empty
+// document leaves as it is. The error lists all unknown keys and wrong types at
+// once, each with its line, or the document that should not follow.
+func Decode(raw []byte, into any) error {
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	switch err := dec.Decode(into); {
+	case errors.Is(err, io.EOF): // an empty file
+		return nil
+	case err != nil:
+		return plain(err)
+	}
+	var rest yaml.Node
+	if !errors.Is(dec.Decode(&rest), io.EOF) {
+		return fmt.Errorf("line %d: a second document begins here; the file must hold one", rest.Line)
+	}
+	return nil
+}
+
 // The decoder's messages speak of Go types, which no operator knows.
 var (
 	unknownKey = regexp.MustCompile(`field (.*) not found in type \S+$`)
-	notMapping = regexp.MustCompile(`cannot unmarshal (.*) into (conf\.file|.*\.Config)$`)
+	notMapping = regexp.MustCompile(`cannot unmarshal (.*) into (conf\.file|.*\.Config|.*\.plain)$`)
 )
 
 // plain rewrites the messages of a *yaml.TypeError; each begins with its line.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -59,37 +60,50 @@ const readers = 8
 // Parts that cannot be read do not hide the others: the rows of all readable
 // parts are returned together with the joined *CorruptErrors, and OnlyCorrupt
 // tells this from a failure, after which there are no rows.
+//
+// Each part is read once and cut down to what is selected before the next ones
+// are: the memory that a scan takes follows from its answer, not from the size of
+// the lake.
 func (d *Dataset) Scan(ctx context.Context, q Query) ([]api.Sample, error) {
-	parts, corrupt, err := d.parts(ctx, q)
+	parts, corrupt, err := each(ctx, d, q, q.selection())
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
-	return merge(parts, q), errors.Join(corrupt...)
+	return merge(parts), errors.Join(corrupt...)
 }
 
 // Groups returns the names of the groups that have samples in [from, to),
 // sorted. As with Scan, a zero time is no bound, and unreadable parts are
 // reported beside the answer.
 func (d *Dataset) Groups(ctx context.Context, from, to time.Time) ([]string, error) {
-	parts, corrupt, err := d.parts(ctx, Query{From: from, To: to})
-	if err != nil {
-		return nil, fmt.Errorf("groups: %w", err)
-	}
+	rows, err := d.Rows(ctx, from, to)
+	return slices.Sorted(maps.Keys(rows)), err
+}
+
+// Rows returns how many rows each group has in [from, to), revisions counted
+// apart: a Scan of the group returns at most so many samples. Zero times and
+// unreadable parts are treated as by Groups.
+func (d *Dataset) Rows(ctx context.Context, from, to time.Time) (map[string]int, error) {
 	lo, hi := micros(from, to)
-	seen := map[string]bool{}
-	for _, p := range parts {
+	parts, corrupt, err := each(ctx, d, Query{From: from, To: to}, func(p *part) map[string]int {
+		rows := map[string]int{}
 		for _, r := range p.rows {
 			if lo <= r.time && r.time < hi {
-				seen[p.series[r.series].group] = true
+				rows[p.series[r.series].group]++
 			}
 		}
+		return rows
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count rows: %w", err)
 	}
-	names := make([]string, 0, len(seen))
-	for name := range seen {
-		names = append(names, name)
+	total := map[string]int{}
+	for _, rows := range parts {
+		for group, n := range rows {
+			total[group] += n
+		}
 	}
-	slices.Sort(names)
-	return names, errors.Join(corrupt...)
+	return total, errors.Join(corrupt...)
 }
 
 // micros returns the bounds in microseconds.
@@ -114,9 +128,11 @@ func ceilMicro(t time.Time) int64 {
 	return m
 }
 
-// parts returns the decoded parts that may hold rows of the query's time, in
-// the order of their keys, and a *CorruptError for each one that is unreadable.
-func (d *Dataset) parts(ctx context.Context, q Query) (parts []*part, corrupt []error, err error) {
+// each returns what take makes of every part that may hold rows of the query's
+// time, in the order of their keys, and a *CorruptError for each part that is
+// unreadable. take is called from several goroutines at once; no more than readers
+// parts beside the cache are in memory at a time, unless take returns them.
+func each[T any](ctx context.Context, d *Dataset, q Query, take func(*part) T) (taken []T, corrupt []error, err error) {
 	lo, hi := micros(q.From, q.To)
 	if lo >= hi {
 		return nil, nil, nil
@@ -124,25 +140,26 @@ func (d *Dataset) parts(ctx context.Context, q Query) (parts []*part, corrupt []
 	// A part may be compacted away between the listing and the reading; what
 	// replaced it is then in a new listing.
 	for attempt := 0; attempt < 3; attempt++ {
-		if parts, corrupt, err = d.readParts(ctx, q, lo, hi); !errors.Is(err, blob.ErrNotFound) {
+		if taken, corrupt, err = eachListed(ctx, d, q, take); !errors.Is(err, blob.ErrNotFound) {
 			break
 		}
 	}
-	return parts, corrupt, err
+	return taken, corrupt, err
 }
 
-func (d *Dataset) readParts(ctx context.Context, q Query, lo, hi int64) ([]*part, []error, error) {
+func eachListed[T any](ctx context.Context, d *Dataset, q Query, take func(*part) T) ([]T, []error, error) {
+	lo, hi := micros(q.From, q.To)
 	infos, err := d.list(ctx, q, lo, hi)
 	if err != nil {
 		return nil, nil, err
 	}
-	found := make([]*part, len(infos))
-	broken := make([]error, len(infos))
+	found := make([]T, len(infos))
+	broken := make([]error, len(infos)) // nil: found
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
 	for i, info := range infos {
 		if p := d.cache.get(info.Key); p != nil {
-			found[i] = p
+			found[i] = take(p)
 			continue
 		}
 		g.Go(func() error {
@@ -151,15 +168,26 @@ func (d *Dataset) readParts(ctx context.Context, q Query, lo, hi int64) ([]*part
 				broken[i] = c
 				return nil
 			}
-			found[i] = p
-			return err
+			if err != nil {
+				return err
+			}
+			found[i] = take(p)
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
 	}
-	isNil := func(p *part) bool { return p == nil }
-	return slices.DeleteFunc(found, isNil), slices.DeleteFunc(broken, func(err error) bool { return err == nil }), nil
+	var taken []T
+	var corrupt []error
+	for i, err := range broken {
+		if err != nil {
+			corrupt = append(corrupt, err)
+		} else {
+			taken = append(taken, found[i])
+		}
+	}
+	return taken, corrupt, nil
 }
 
 // list returns the parts of the days in question, except for those that are
@@ -227,25 +255,54 @@ func decodeSafely(b []byte) (p *part, err error) {
 	return decodePart(b)
 }
 
-// merge returns the rows of parts that the query selects, the winner of each
-// (group, metric, stat, time) only. Parts are in the order of their keys.
-func merge(parts []*part, q Query) []api.Sample {
+// selection returns a function that cuts a part down to what the query selects,
+// and returns the part itself where that is all of it.
+func (q Query) selection() func(*part) *part {
 	lo, hi := micros(q.From, q.To)
 	groups, metrics := setOf(q.Groups), setOf(q.Metrics)
+	return func(p *part) *part {
+		if groups == nil && metrics == nil && lo <= p.min && p.max < hi {
+			return p
+		}
+		return p.cut(lo, hi, func(s series) bool {
+			return (groups == nil || groups[s.group]) && (metrics == nil || metrics[s.metric])
+		})
+	}
+}
+
+// cut returns a part with the wanted series and the rows of [lo, hi) only.
+func (p *part) cut(lo, hi int64, wanted func(series) bool) *part {
+	cut := &part{min: p.min, max: p.max}
+	local := make([]int32, len(p.series)) // the part's series to those of cut, -1: not selected
+	for i, s := range p.series {
+		local[i] = -1
+		if wanted(s) {
+			local[i] = int32(len(cut.series))
+			cut.series = append(cut.series, s)
+		}
+	}
+	if len(cut.series) == 0 {
+		return cut
+	}
+	for _, r := range p.rows {
+		if at := local[r.series]; at >= 0 && lo <= r.time && r.time < hi {
+			r.series = at
+			cut.rows = append(cut.rows, r)
+		}
+	}
+	return cut
+}
+
+// merge returns the rows of parts, the winner of each (group, metric, stat, time)
+// only. Parts are in the order of their keys.
+func merge(parts []*part) []api.Sample {
 	index := map[series]int{}
 	var names []series
 	var found [][]row // by index of series; row.series holds the part's rank
 	total := 0
 	for rank, p := range parts {
-		if p.max < lo || p.min >= hi {
-			continue
-		}
-		local := make([]int, len(p.series)) // the part's series to ours, -1: not selected
+		local := make([]int, len(p.series)) // the part's series to ours
 		for i, s := range p.series {
-			local[i] = -1
-			if groups != nil && !groups[s.group] || metrics != nil && !metrics[s.metric] {
-				continue
-			}
 			at, ok := index[s]
 			if !ok {
 				at = len(names)
@@ -256,11 +313,10 @@ func merge(parts []*part, q Query) []api.Sample {
 			local[i] = at
 		}
 		for _, r := range p.rows {
-			if at := local[r.series]; at >= 0 && lo <= r.time && r.time < hi {
-				r.series = int32(rank)
-				found[at] = append(found[at], r)
-				total++
-			}
+			at := local[r.series]
+			r.series = int32(rank)
+			found[at] = append(found[at], r)
+			total++
 		}
 	}
 	order := make([]int, len(names))

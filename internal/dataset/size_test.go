@@ -23,7 +23,7 @@ func TestRowsWithLongNamesAreReadBack(t *testing.T) {
 	if err := d.Append(t.Context(), "w", day, rows, day); err != nil {
 		t.Fatal(err)
 	}
-	parts, _, err := d.parts(t.Context(), Query{})
+	parts, _, err := each(t.Context(), d, Query{}, func(p *part) *part { return p })
 	if err != nil || len(parts) != 2 {
 		t.Errorf("%d parts, want 2; %v", len(parts), err)
 	}

@@ -3,17 +3,20 @@
 package onnxtest
 
 import (
-	"encoding/json"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/forescale/forescale/internal/window"
-	"github.com/forescale/forescale/models"
 )
 
-// Opset is the operator set that the models are written for.
-const Opset = 17
+// The operator sets that the models are written for: the standard one, and that of
+// DomainML.
+const (
+	Opset   = 17
+	OpsetML = 3
+)
+
+// DomainML is the domain of the operators for trees and other classical models.
+const DomainML = "ai.onnx.ml"
 
 // The element types of TensorProto.DataType that are needed here.
 const (
@@ -44,7 +47,8 @@ func (m Message) Int(field protowire.Number, value int64) Message {
 func Model(graph Message, metadata map[string]string, domains ...string) []byte {
 	m := Message(nil).Int(1, 8).Text(2, "onnxtest").Bytes(7, graph)
 	for _, domain := range append([]string{""}, domains...) {
-		m = m.Bytes(8, Message(nil).Text(1, domain).Int(2, map[bool]int64{true: Opset, false: 1}[domain == ""]))
+		version := map[string]int64{"": Opset, DomainML: OpsetML}[domain]
+		m = m.Bytes(8, Message(nil).Text(1, domain).Int(2, max(1, version)))
 	}
 	for key, value := range metadata {
 		m = m.Bytes(14, Message(nil).Text(1, key).Text(2, value))
@@ -74,6 +78,34 @@ func Node(op, domain string, inputs, outputs []string, attributes ...Message) Me
 // IntAttribute returns an AttributeProto.
 func IntAttribute(name string, value int64) Message {
 	return Message(nil).Text(1, name).Int(3, value).Int(20, 2)
+}
+
+// IntsAttribute, FloatsAttribute and TextsAttribute return an AttributeProto with a
+// list.
+func IntsAttribute(name string, values ...int64) Message {
+	m := Message(nil).Text(1, name).Int(20, 7)
+	for _, v := range values {
+		m = m.Int(8, v)
+	}
+	return m
+}
+
+// FloatsAttribute is like IntsAttribute.
+func FloatsAttribute(name string, values ...float32) Message {
+	m := Message(nil).Text(1, name).Int(20, 6)
+	for _, v := range values {
+		m = protowire.AppendFixed32(protowire.AppendTag(m, 7, protowire.Fixed32Type), math.Float32bits(v))
+	}
+	return m
+}
+
+// TextsAttribute is like IntsAttribute.
+func TextsAttribute(name string, values ...string) Message {
+	m := Message(nil).Text(1, name).Int(20, 8)
+	for _, v := range values {
+		m = m.Text(9, v)
+	}
+	return m
 }
 
 // Floats returns a GraphProto field with a float32 initializer.
@@ -134,75 +166,6 @@ func Graph(fields ...Message) Message {
 	g := Message(nil).Text(2, "graph")
 	for _, f := range fields {
 		g = append(g, f...)
-	}
-	return g
-}
-
-// Foreign returns a model that is not one of ours: output [batch, 2] is
-// max(0, input x W + b) of input [batch, 3], with
-//
-//	W = [[1, -1], [2, 0], [0.5, 4]], b = [0.25, -1].
-func Foreign() []byte {
-	return Model(Graph(
-		Node("Gemm", "", []string{"input", "w", "b"}, []string{"sum"}),
-		Node("Relu", "", []string{"sum"}, []string{"output"}),
-		Floats("w", []int64{3, 2}, 1, -1, 2, 0, .5, 4),
-		Floats("b", []int64{2}, .25, -1),
-		Input("input", -1, 3), Output("output", -1, 2),
-	), nil)
-}
-
-// Spec returns the contract of a small model: lookback slots of demand, horizon
-// steps, a mask, and the quantiles given.
-func Spec(lookback, horizon int, quantiles ...float64) models.Spec {
-	return models.Spec{Target: "demand", StepSeconds: 300, Lookback: lookback, Horizon: horizon,
-		Series: []string{"demand"}, Masks: true, Quantiles: quantiles, MaxGap: 2}
-}
-
-// Persistence returns one of our own models for a spec without context: every
-// step forecasts factor times the newest value of the target, and quantile j lies
-// j-1 above it. Factor tells versions apart; NaN makes every answer NaN.
-func Persistence(spec models.Spec, factor float32) (models.Manifest, []byte) {
-	if window.ContextLen(spec) > 0 {
-		panic("onnxtest: Persistence reads no context")
-	}
-	text, err := json.Marshal(spec)
-	if err != nil {
-		panic(err) // a Spec always marshals
-	}
-	h, q := int64(spec.Horizon), int64(len(spec.Quantiles))
-	fields := []Message{
-		Node("Gather", "", []string{"series", "last"}, []string{"newest"}, IntAttribute("axis", 1)),     // [batch, channels]
-		Node("Gather", "", []string{"newest", "target"}, []string{"repeated"}, IntAttribute("axis", 1)), // [batch, horizon]
-		Node("Mul", "", []string{"repeated", "factor"}, []string{"forecast"}),                           // [batch, horizon]
-		Ints("last", nil, -1), Ints("target", []int64{h}, make([]int64, h)...), Floats("factor", nil, factor), // channel 0 is the target
-		Input("series", -1, int64(spec.Lookback), int64(spec.Channels())), Output("forecast", -1, h),
-	}
-	if q > 0 {
-		above := make([]float32, q)
-		for j := range above {
-			above[j] = float32(j - 1)
-		}
-		fields = append(fields,
-			Node("Unsqueeze", "", []string{"forecast", "axis"}, []string{"column"}),
-			Node("Add", "", []string{"column", "above"}, []string{"quantiles"}),
-			Ints("axis", []int64{1}, 2), Floats("above", []int64{q}, above...), Output("quantiles", -1, h, q))
-	}
-	m := models.Manifest{Groups: []string{models.AnyGroup}, Spec: spec, Golden: golden(spec, factor)}
-	return m, Model(Graph(fields...), map[string]string{models.MetadataKey: string(text)})
-}
-
-// golden returns the answer of Persistence to a ramp, worked out here.
-func golden(spec models.Spec, factor float32) *models.Golden {
-	if factor != factor { // JSON has no NaN
-		return nil
-	}
-	g := &models.Golden{Series: make([]float32, spec.Lookback*spec.Channels()), Forecast: make([]float32, spec.Horizon)}
-	for i := range spec.Lookback {
-		g.Series[i*spec.Channels()] = float32(i + 1)
-	}
-	for k := range g.Forecast {
-		g.Forecast[k] = factor * float32(spec.Lookback)
 	}
 	return g
 }

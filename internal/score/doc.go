@@ -11,6 +11,7 @@
 //	Accuracy = 100 - MAPE
 //	WAPE     = Σ|e| / Σ|y|
 //	MASE     = MAE / naive, the mean |y[i] - y[i-1]| of the training part
+//	Skill    = 1 - MAE / MAE of the persistence on the same slots
 //	Pinball  = mean over slots and levels q of max(q·(y-f), (q-1)·(y-f))
 //
 // A measure whose denominator is 0 is not defined: NaN here, null in JSON.

@@ -51,9 +51,22 @@ type Report struct {
 	StepSeconds int                   `json:"step_seconds"`
 	Split       Split                 `json:"split"` // in slots
 	Horizons    []models.HorizonScore `json:"horizons"`
-	Training    Training              `json:"training"`
-	Seed        uint64                `json:"seed"`
-	ModelSHA256 string                `json:"model_sha256"` // of model.onnx, lower-case hex
+	// Members are the forecasters that the model combines, scored on the same
+	// slots; none for a model that combines nothing.
+	Members     []Member `json:"members,omitempty"`
+	Training    Training `json:"training"`
+	Seed        uint64   `json:"seed"`
+	ModelSHA256 string   `json:"model_sha256"` // of model.onnx, lower-case hex
+}
+
+// Member is one of the forecasters that a model combines.
+type Member struct {
+	Name string `json:"name"`
+	// Weights has the member's share in the combination, by horizon: between 0 and
+	// 1, and 1 in sum over the members. 0: it was left out there.
+	Weights []float64 `json:"weights"`
+	// Horizons are its own scores, without baselines, as Report.Horizons.
+	Horizons []models.HorizonScore `json:"horizons"`
 }
 
 // Training says what training took.

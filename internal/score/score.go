@@ -36,7 +36,7 @@ func Evaluate(actual, forecast []float64, naive float64) models.Score {
 		R2:   1 - ratio(squared, spread),
 		MAPE: 100 * ratio(relative, n-float64(Zeros(actual))),
 		WAPE: ratio(absolute, magnitude),
-		MASE: ratio(ratio(absolute, n), naive),
+		MASE: ratio(ratio(absolute, n), naive), Skill: math.NaN(),
 	}
 	s.Accuracy = 100 - s.MAPE
 	return s
@@ -96,6 +96,27 @@ func coverage(actual, levels []float64, values [][]float64, low, high float64) *
 	}
 	share := float64(inside) / float64(len(actual))
 	return &share
+}
+
+// PooledCoverage returns the shares of all slots of several horizons, or of
+// several series, that lie inside the 10-90 % and the 5-95 % interval:
+//
+//	pooled = Σ n·coverage / Σ n
+//
+// Scores without the interval, or of no slots, are left out. It is NaN when none
+// is left.
+func PooledCoverage(scores ...models.HorizonScore) (coverage80, coverage90 float64) {
+	pool := func(of func(models.Score) *float64) float64 {
+		inside, n := 0.0, 0.0
+		for _, s := range scores {
+			if share := of(s.Model); share != nil && s.N > 0 {
+				inside += *share * float64(s.N)
+				n += float64(s.N)
+			}
+		}
+		return ratio(inside, n)
+	}
+	return pool(func(s models.Score) *float64 { return s.Coverage80 }), pool(func(s models.Score) *float64 { return s.Coverage90 })
 }
 
 // Naive returns the mean |y[i] - y[i-1]| over the pairs of neighbouring slots of

@@ -3,7 +3,9 @@ package score
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +27,7 @@ func requireScore(t *testing.T, got, want models.Score) {
 	}{
 		{"MAE", got.MAE, want.MAE}, {"RMSE", got.RMSE, want.RMSE}, {"R2", got.R2, want.R2}, {"MAPE", got.MAPE, want.MAPE},
 		{"accuracy", got.Accuracy, want.Accuracy}, {"WAPE", got.WAPE, want.WAPE}, {"MASE", got.MASE, want.MASE},
+		{"skill", got.Skill, want.Skill},
 	} {
 		if !near(m.got, m.want) {
 			t.Errorf("%s: got %v, want %v", m.name, m.got, m.want)
@@ -74,6 +77,7 @@ func TestEvaluate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			tt.want.Skill = nan // Horizon knows what to compare with
 			requireScore(t, Evaluate(tt.actual, tt.forecast, tt.naive), tt.want)
 		})
 	}
@@ -158,10 +162,12 @@ func TestBaselinesReadNothingAfterTheOrigin(t *testing.T) {
 		for i := range y {
 			y[i] = float64(i) // a value names its slot
 		}
-		b := NewBaselines(y, 6*time.Hour)
+		b, fine := NewBaselines(y, 6*time.Hour), NewBaselines(y, 5*time.Minute)
 		for h := 1; h <= 3*day; h++ {
-			if got := b.SeasonalNaiveDay(origin, h); got > float64(origin) {
-				t.Fatalf("origin %d, h %d: reads slot %v", origin, h, got)
+			for _, got := range []float64{b.Persistence(origin), b.SeasonalNaiveDay(origin, h), b.SeasonalNaiveWeek(origin, h), fine.SeasonalNaiveHour(origin, h)} {
+				if !(got <= float64(origin)) { // NaN is a failure too
+					t.Fatalf("origin %d, h %d: reads slot %v", origin, h, got)
+				}
 			}
 		}
 	}
@@ -187,6 +193,99 @@ func TestHorizonScoresModelAndBaselinesOnTheSameSlots(t *testing.T) {
 	}
 	if s := got.Baselines[SeasonalNaiveDay]; !near(s.MAE, (10.+3+10)/3) {
 		t.Errorf("seasonal naive: %+v", s)
+	}
+}
+
+func TestSeasonalNaivesOfAnHourAndAWeek(t *testing.T) {
+	y := make([]float64, 60)
+	for i := range y {
+		y[i] = float64(i) // a value names its slot
+	}
+	quarters, days := NewBaselines(y, 15*time.Minute), NewBaselines(y, 24*time.Hour)
+	for _, tt := range []struct {
+		name      string
+		got, want float64
+	}{
+		{"the slot one step ahead, an hour before", quarters.SeasonalNaiveHour(20, 1), 17},
+		{"a whole hour ahead it is the origin", quarters.SeasonalNaiveHour(20, 4), 20},
+		{"five steps ahead, two hours before", quarters.SeasonalNaiveHour(20, 5), 17},
+		{"in the first hour the persistence stands in", quarters.SeasonalNaiveHour(2, 1), 2},
+		{"tomorrow, a week before", days.SeasonalNaiveWeek(20, 1), 14},
+		{"eight days ahead, two weeks before", days.SeasonalNaiveWeek(20, 8), 14},
+		{"in the first week the persistence stands in", days.SeasonalNaiveWeek(5, 1), 5},
+		{"an hourly series has no hour", NewBaselines(y, time.Hour).SeasonalNaiveHour(20, 1), nan},
+		{"a step of seven minutes does not divide an hour", NewBaselines(y, 7*time.Minute).SeasonalNaiveHour(20, 1), nan},
+		{"nor does a step of two days divide a week", NewBaselines(y, 48*time.Hour).SeasonalNaiveWeek(20, 1), nan},
+	} {
+		if !near(tt.got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+func TestABaselineIsScoredWhereTheStepAndTheHistoryAllow(t *testing.T) {
+	y := make([]float64, 3000)
+	for i := range y {
+		y[i] = float64(1 + i%7)
+	}
+	for _, tt := range []struct {
+		name         string
+		step         time.Duration
+		first, steps int // slot of the first case's origin
+		want         []string
+	}{
+		{"five minutes, more than a week of history", 5 * time.Minute, 2100, 1, []string{Persistence, SeasonalNaiveDay, SeasonalNaiveHour, SeasonalNaiveWeek}},
+		{"exactly a week before the first slot", 5 * time.Minute, 2015, 1, []string{Persistence, SeasonalNaiveDay, SeasonalNaiveHour, SeasonalNaiveWeek}},
+		{"one slot less than a week", 5 * time.Minute, 2014, 1, []string{Persistence, SeasonalNaiveDay, SeasonalNaiveHour}},
+		{"hourly", time.Hour, 200, 12, []string{Persistence, SeasonalNaiveDay, SeasonalNaiveWeek}},
+		{"a step that divides a week and no hour", 7 * time.Minute, 2900, 1, []string{Persistence, SeasonalNaiveDay, SeasonalNaiveWeek}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var cases []Case
+			for origin := tt.first; origin+tt.steps < len(y); origin++ {
+				cases = append(cases, Case{Origin: origin, Actual: y[origin+tt.steps], Forecast: y[origin]})
+			}
+			got := Horizon(cases, nil, tt.steps, tt.step, NewBaselines(y, tt.step), 1)
+			if names := slices.Sorted(maps.Keys(got.Baselines)); !slices.Equal(names, tt.want) {
+				t.Errorf("got %v, want %v", names, tt.want)
+			}
+		})
+	}
+	if got := Horizon(nil, nil, 1, 5*time.Minute, NewBaselines(y, 5*time.Minute), 1); got.N != 0 || !math.IsNaN(got.Model.Skill) || len(got.Baselines) != 2 {
+		t.Errorf("no cases: %+v", got)
+	}
+}
+
+func TestSkillComparesWithThePersistence(t *testing.T) {
+	y := []float64{10, 20, 10, 20, 10, 20}
+	b := NewBaselines(y, 12*time.Hour) // two slots a day: the day before is exact, the persistence off by 10
+	var cases []Case
+	for origin := 1; origin < 5; origin++ {
+		cases = append(cases, Case{Origin: origin, Actual: y[origin+1], Forecast: y[origin+1] + 4})
+	}
+	got := Horizon(cases, nil, 1, 12*time.Hour, b, 1)
+	if !near(got.Model.Skill, 0.6) || !near(got.Baselines[Persistence].Skill, 0) || !near(got.Baselines[SeasonalNaiveDay].Skill, 1) {
+		t.Errorf("model %v, %+v", got.Model.Skill, got.Baselines)
+	}
+	flat := Horizon([]Case{{Origin: 0, Actual: 3, Forecast: 4}}, nil, 1, time.Hour, NewBaselines([]float64{3, 3}, time.Hour), 1)
+	if !math.IsNaN(flat.Model.Skill) {
+		t.Errorf("over a perfect persistence the skill is %v", flat.Model.Skill)
+	}
+}
+
+func TestCoverageIsPooledBySlots(t *testing.T) {
+	share := func(v float64) *float64 { return &v }
+	c80, c90 := PooledCoverage(
+		models.HorizonScore{N: 30, Model: models.Score{Coverage80: share(0.8), Coverage90: share(1)}},
+		models.HorizonScore{N: 10, Model: models.Score{Coverage80: share(0.4)}},
+		models.HorizonScore{N: 1000}, // a point model
+		models.HorizonScore{N: 0, Model: models.Score{Coverage80: share(nan)}},
+	)
+	if !near(c80, 0.7) || !near(c90, 1) {
+		t.Errorf("got %v and %v, want 0.7 and 1", c80, c90)
+	}
+	if c80, c90 = PooledCoverage(); !math.IsNaN(c80) || !math.IsNaN(c90) {
+		t.Errorf("of nothing: %v and %v", c80, c90)
 	}
 }
 
@@ -217,6 +316,7 @@ func TestReportHasTheAgreedFields(t *testing.T) {
 			Baselines: map[string]models.Score{Persistence: {MAE: 2}, SeasonalNaiveDay: {MAE: nan}}}},
 		Training: Training{Epochs: 3, Seconds: 1.5, SamplesPerSecond: 1000}, Seed: 7, ModelSHA256: "abc",
 	}
+	r.Members = []Member{{Name: "linear", Weights: []float64{0.75}, Horizons: []models.HorizonScore{{Steps: 1, Minutes: 5, N: 2, Model: models.Score{MAE: 3, Skill: nan}}}}}
 	var b bytes.Buffer
 	if err := r.Write(&b); err != nil {
 		t.Fatal(err)
@@ -225,11 +325,13 @@ func TestReportHasTheAgreedFields(t *testing.T) {
 	if err := json.Compact(&compact, b.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	zeros := `"rmse":0,"r2":0,"mape":0,"accuracy":0,"wape":0,"mase":0`
+	zeros := `"rmse":0,"r2":0,"mape":0,"accuracy":0,"wape":0,"mase":0,"skill":0`
 	want := `{"target":"demand","step_seconds":300,"split":{"train":7,"validation":1,"test":2},` +
 		`"horizons":[{"steps":1,"minutes":5,"n":2,"mape_skipped":1,` +
 		`"model":{"mae":1,` + zeros + `,"pinball":0.5,"coverage80":0.5,"coverage90":0.5},` +
 		`"baselines":{"persistence":{"mae":2,` + zeros + `},"seasonal_naive_day":{"mae":null,` + zeros + `}}}],` +
+		`"members":[{"name":"linear","weights":[0.75],"horizons":[{"steps":1,"minutes":5,"n":2,"mape_skipped":0,"model":{"mae":3,` +
+		strings.Replace(zeros, `"skill":0`, `"skill":null`, 1) + `}}]}],` +
 		`"training":{"epochs":3,"seconds":1.5,"samples_per_second":1000},"seed":7,"model_sha256":"abc"}`
 	if compact.String() != want {
 		t.Errorf("got  %s\nwant %s", compact.String(), want)

@@ -35,7 +35,8 @@ func TestPublishedBaselinesAreReproduced(t *testing.T) {
 	for i, name := range rows[0] {
 		column[name] = i
 	}
-	baseline := map[string]string{"persistence": score.Persistence, "snaive_day": score.SeasonalNaiveDay}
+	baseline := map[string]string{"persistence": score.Persistence, "snaive_hour": score.SeasonalNaiveHour,
+		"snaive_day": score.SeasonalNaiveDay, "snaive_week": score.SeasonalNaiveWeek}
 	tables := make(map[string]*tidy.Table)
 	exact, partial := 0, 0
 	for _, row := range rows[1:] {
@@ -67,14 +68,19 @@ func TestPublishedBaselinesAreReproduced(t *testing.T) {
 		} else {
 			exact++
 		}
-		for field, v := range map[string]float64{"MAE": got.MAE, "RMSE": got.RMSE, "R2": got.R2, "WAPE": got.WAPE, "MASE": got.MASE} {
-			if w := want(field); math.Abs(v-w) > tolerance*max(math.Abs(w), 0.1) && !(tolerance > 0.01 && field == "R2" && math.Abs(v-w) < 0.01) {
+		for field, v := range map[string]float64{"MAE": got.MAE, "RMSE": got.RMSE, "R2": got.R2, "WAPE": got.WAPE, "MASE": got.MASE, "skill_vs_persistence": got.Skill} {
+			w := want(field)
+			allowed := tolerance * max(math.Abs(w), 0.1)
+			if tolerance > 0.01 && (field == "R2" || field == "skill_vs_persistence") { // ratios of errors, taken from 1
+				allowed = max(0.01, tolerance*(1-w))
+			}
+			if !(math.Abs(v-w) <= allowed) { // NaN is a failure too
 				t.Errorf("%s %s h=%v %s: %s is %.6g, published %v", trace, target, want("h"), name, field, v, w)
 			}
 		}
 	}
-	if exact < 64 || partial != 12 {
-		t.Errorf("compared %d rows exactly and %d in part; expected 64 or more, and 12", exact, partial)
+	if exact < 120 || partial != 18 {
+		t.Errorf("compared %d rows exactly and %d in part; expected 120 or more, and 18", exact, partial)
 	}
 }
 

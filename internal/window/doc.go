@@ -23,6 +23,13 @@
 //	minute_of_hour 10   sin, cos of 2πk·minute/60 for k = 1 … 5 (minute with its fraction)
 //	day_of_week     7   one-hot, Monday first
 //	weekend         1   1 on Saturday and Sunday
+//	business_hours  1   1 from Monday to Friday, from 9:00 until before 17:00
+//
+// Any of them with _ahead, such as weekend_ahead, speaks of the slots forecast
+// too: with n the newest slot it has these places for slot n, then for slot n+1,
+// and so on until slot n+Horizon, (1+Horizon) times as many in all. A slot ahead
+// starts a whole number of steps of real time after the newest one, so where the
+// clocks are changed in between, its local time follows.
 //
 // The time zone database comes from the system. A binary that may run without
 // one (a scratch container) imports time/tzdata.

@@ -185,14 +185,17 @@ func encodeCalendar(spec models.Spec, w *api.Window, dst []float32) error {
 	if err != nil {
 		return err
 	}
-	t := w.End.Add(-spec.Step()).In(zone)
+	slots := newClocks(zone, w.End.Add(-spec.Step()), spec.Step())
 	for _, name := range spec.Calendar {
 		f, ok := features[name]
 		if !ok {
 			return fmt.Errorf("spec: calendar: unknown feature %.40q", name)
 		}
-		f.put(dst[:len(f.components)], t)
-		dst = dst[len(f.components):]
+		n := len(f.components)
+		for k := range f.size(spec) / n {
+			f.put(dst[:n], slots.at(k))
+			dst = dst[n:]
+		}
 	}
 	return nil
 }

@@ -250,6 +250,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add([]byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09"))
 	f.Add([]byte{255, 254, 253, 0, 7, 9, 1, 1, 1, 1, 30, 40})
 	spec := fullSpec()
+	spec.Calendar = append(spec.Calendar, "business_hours", "day_of_week_ahead", "hour_of_day_ahead")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := scramble(goodWindow(), data)
 		series, context := make([]float32, spec.Lookback*spec.Channels()), make([]float32, ContextLen(spec))

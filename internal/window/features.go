@@ -3,39 +3,87 @@ package window
 import (
 	"fmt"
 	"math"
-	"sync"
-	"time"
+	"strings"
 
 	"github.com/forescale/forescale/models"
 )
 
 // feature is one entry of Spec.Calendar: the names of its components and the
-// function that writes them for a local time.
+// function that writes them for one slot. With ahead it has all components for
+// each of the 1+Horizon slots from the origin on, slot by slot.
 type feature struct {
+	name       string // what is seen of a slot: the feature's name without aheadSuffix
 	components []string
-	put        func(dst []float32, t time.Time)
+	put        func(dst []float32, c clock)
+	ahead      bool
 }
 
-// features is the table of calendar features; the package documentation
-// describes them.
-var features = map[string]feature{
-	"hour_of_day": {harmonics(3), func(dst []float32, t time.Time) {
-		putHarmonics(dst, (float64(t.Hour())+minuteOf(t)/60)/24)
-	}},
-	"minute_of_hour": {harmonics(5), func(dst []float32, t time.Time) {
-		putHarmonics(dst, minuteOf(t)/60)
-	}},
-	"day_of_week": {[]string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"},
-		func(dst []float32, t time.Time) {
-			clear(dst)
-			dst[(int(t.Weekday())+6)%7] = 1
-		}},
-	"weekend": {[]string{""}, func(dst []float32, t time.Time) {
-		dst[0] = 0
-		if t.Weekday() == time.Saturday || t.Weekday() == time.Sunday {
-			dst[0] = 1
+// size returns the number of places in the context row.
+func (f feature) size(spec models.Spec) int {
+	if f.ahead {
+		return len(f.components) * (1 + spec.Horizon)
+	}
+	return len(f.components)
+}
+
+// names returns what ContextNames calls the feature's places.
+func (f feature) names(spec models.Spec) []string {
+	names := make([]string, 0, f.size(spec))
+	for k := range f.size(spec) / max(1, len(f.components)) {
+		for _, component := range f.components {
+			name := f.name
+			if component != "" {
+				name += " " + component
+			}
+			if f.ahead {
+				name += fmt.Sprintf(" at +%d", k)
+			}
+			names = append(names, name)
 		}
+	}
+	return names
+}
+
+// aheadSuffix ends the names of the features that speak of the slots ahead too.
+const aheadSuffix = "_ahead"
+
+// features is the table of calendar features by name; the package documentation
+// describes them.
+var features = func() map[string]feature {
+	byName := make(map[string]feature, 2*len(slotFeatures))
+	for _, f := range slotFeatures {
+		byName[f.name] = f
+		f.ahead = true
+		byName[f.name+aheadSuffix] = f
+	}
+	return byName
+}()
+
+var slotFeatures = []feature{
+	{name: "hour_of_day", components: harmonics(3), put: func(dst []float32, c clock) {
+		putHarmonics(dst, (float64(c.hour)+c.minutes()/60)/24)
 	}},
+	{name: "minute_of_hour", components: harmonics(5), put: func(dst []float32, c clock) {
+		putHarmonics(dst, c.minutes()/60)
+	}},
+	{name: "day_of_week", components: []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"},
+		put: func(dst []float32, c clock) {
+			clear(dst)
+			dst[c.weekday] = 1
+		}},
+	{name: "weekend", components: []string{""}, put: func(dst []float32, c clock) {
+		dst[0] = indicator(c.weekday >= 5)
+	}},
+	{name: "business_hours", components: []string{""}, put: func(dst []float32, c clock) {
+		dst[0] = indicator(c.weekday < 5 && c.hour >= 9 && c.hour < 17)
+	}},
+}
+
+func indicator(holds bool) float32 {
+	if holds {
+		return 1
+	}
+	return 0
 }
 
 // harmonics names n pairs of sine and cosine.
@@ -55,27 +103,6 @@ func putHarmonics(dst []float32, phase float64) {
 	}
 }
 
-// minuteOf returns the minute of the hour with its fraction.
-func minuteOf(t time.Time) float64 {
-	return float64(t.Minute()) + (float64(t.Second())+float64(t.Nanosecond())/1e9)/60
-}
-
-// zones caches time zones by name: time.LoadLocation reads and parses a file each
-// time. It holds at most the names of the time zone database.
-var zones sync.Map
-
-func loadZone(name string) (*time.Location, error) {
-	if z, ok := zones.Load(name); ok {
-		return z.(*time.Location), nil
-	}
-	z, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, fmt.Errorf("spec: time_zone: %w", err)
-	}
-	zones.Store(name, z)
-	return z, nil
-}
-
 // Check returns an error that names the first field of a Spec that this package
 // cannot build windows for: what Spec.Validate finds, and an unknown or repeated
 // calendar feature. A server calls it when it loads a model, a trainer before it
@@ -90,7 +117,7 @@ func Check(spec models.Spec) error {
 	seen := make(map[string]bool)
 	for i, name := range spec.Calendar {
 		if _, ok := features[name]; !ok {
-			return fmt.Errorf("spec: calendar[%d]: unknown feature %.40q; known are hour_of_day, minute_of_hour, day_of_week, weekend", i, name)
+			return fmt.Errorf("spec: calendar[%d]: unknown feature %.40q; known are %s, and each of them with %s", i, name, knownFeatures(), aheadSuffix)
 		}
 		if seen[name] {
 			return fmt.Errorf("spec: calendar[%d]: names %q twice", i, name)
@@ -101,6 +128,15 @@ func Check(spec models.Spec) error {
 		return fmt.Errorf("spec: the context has %d values, at most %d are allowed", n, maxContext)
 	}
 	return nil
+}
+
+// knownFeatures lists the calendar features of a slot for an error.
+func knownFeatures() string {
+	names := make([]string, len(slotFeatures))
+	for i, f := range slotFeatures {
+		names[i] = f.name
+	}
+	return strings.Join(names, ", ")
 }
 
 // maxContext bounds the context row, in values: 4 MB of float32.
@@ -115,7 +151,7 @@ func ContextLen(spec models.Spec) int {
 	}
 	n *= 1 + spec.Horizon
 	for _, name := range spec.Calendar {
-		n += len(features[name].components)
+		n += features[name].size(spec)
 	}
 	return n
 }
@@ -134,7 +170,7 @@ func ChannelNames(spec models.Spec) []string {
 
 // ContextNames returns the names of the values of the context row, in order, for
 // people to read: "demand lag 288 at +3", "is_holiday at +1", "hour_of_day sin1",
-// "weekend".
+// "weekend", "weekend at +3" (of weekend_ahead).
 func ContextNames(spec models.Spec) []string {
 	names := make([]string, 0, ContextLen(spec))
 	for _, lag := range spec.Lags {
@@ -150,13 +186,7 @@ func ContextNames(spec models.Spec) []string {
 		}
 	}
 	for _, name := range spec.Calendar {
-		for _, component := range features[name].components {
-			if component == "" {
-				names = append(names, name)
-				continue
-			}
-			names = append(names, name+" "+component)
-		}
+		names = append(names, features[name].names(spec)...)
 	}
 	return names
 }

@@ -65,7 +65,7 @@ func (c *Catalog) Status() ([]Status, RegistryStatus) {
 	list := make([]Status, 0, len(ix.champions)+len(ix.faults))
 	for name, m := range ix.champions {
 		s := c.entries[name].status(name, m, ix.faults[name])
-		s.Manifest.Golden = nil // thousands of numbers that nobody reads here
+		s.Manifest.Golden, s.Manifest.Calibration = nil, nil // thousands of numbers that nobody reads here
 		list = append(list, s)
 	}
 	for name, err := range ix.faults {

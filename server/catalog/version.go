@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"time"
 
@@ -21,6 +20,7 @@ const (
 	InputContext    = "context"
 	OutputForecast  = "forecast"
 	OutputQuantiles = "quantiles"
+	OutputPeaks     = "peaks"
 )
 
 // Session is a loaded graph. ort.Session is one.
@@ -109,6 +109,9 @@ func CheckGraph(spec models.Spec, inputs, outputs []tensor.Info) error {
 	wantOut := []tensor.Info{{Name: OutputForecast, Type: tensor.Float32, Shape: []int64{-1, int64(spec.Horizon)}}}
 	if q := len(spec.Quantiles); q > 0 {
 		wantOut = append(wantOut, tensor.Info{Name: OutputQuantiles, Type: tensor.Float32, Shape: []int64{-1, int64(spec.Horizon), int64(q)}})
+		if spec.Peaks {
+			wantOut = append(wantOut, tensor.Info{Name: OutputPeaks, Type: tensor.Float32, Shape: []int64{-1, int64(spec.Horizon), int64(q)}})
+		}
 	}
 	if err := checkInfos("input", wantIn, inputs); err != nil {
 		return err
@@ -161,89 +164,4 @@ func checkMetadata(spec models.Spec, metadata map[string]string) error {
 		return fmt.Errorf("the spec inside the model file differs from its manifest: %s against %s", a, b)
 	}
 	return nil
-}
-
-// goldenTolerance is how far an answer may be from the golden one, in parts of
-// the scale of the values. Two correct implementations differ by about 1e-6.
-const goldenTolerance = 1e-4
-
-// checkGolden puts the golden request, or a row of zeros when the manifest has
-// none, to the model, which also warms it, and compares the answer.
-func (v *Version) checkGolden(ctx context.Context) error {
-	spec, golden := v.Manifest.Spec, v.Manifest.Golden
-	series, context := make([]float32, spec.Lookback*spec.Channels()), make([]float32, window.ContextLen(spec))
-	if golden != nil {
-		if len(golden.Series) != len(series) || len(golden.Context) != len(context) || len(golden.Forecast) != spec.Horizon {
-			return fmt.Errorf("golden request: %d, %d and %d values, must be %d, %d and %d",
-				len(golden.Series), len(golden.Context), len(golden.Forecast), len(series), len(context), spec.Horizon)
-		}
-		series, context = golden.Series, golden.Context
-	}
-	forecast, _, err := v.Forecast(ctx, 1, series, context)
-	if err != nil {
-		return fmt.Errorf("golden request: %w", err)
-	}
-	if golden == nil {
-		return nil
-	}
-	// The scale is that of the target, in and out: an answer near zero, taken
-	// alone, would ask for more than float32 has.
-	scale := float32(0)
-	for i := 0; i < len(series); i += spec.Channels() {
-		scale = max(scale, abs(series[i]))
-	}
-	for _, want := range golden.Forecast {
-		scale = max(scale, abs(want))
-	}
-	if scale == 0 {
-		scale = 1
-	}
-	for i, want := range golden.Forecast {
-		if diff := abs(forecast[i] - want); !(diff <= goldenTolerance*scale) { // NaN is a failure too
-			return fmt.Errorf("golden request: step %d is %v, the trainer had %v", i+1, forecast[i], want)
-		}
-	}
-	return nil
-}
-
-func abs(v float32) float32 { return float32(math.Abs(float64(v))) }
-
-// Forecast runs one of our own models on encoded rows: series is
-// [rows, Lookback, Channels], context [rows, ContextLen]. It returns
-// forecast [rows, Horizon] and, from a quantile model, quantiles
-// [rows, Horizon, len(Quantiles)].
-func (v *Version) Forecast(ctx context.Context, rows int, series, context []float32) (forecast, quantiles []float32, err error) {
-	return v.ForecastBy(ctx, v.session, rows, series, context)
-}
-
-// ForecastBy is Forecast through another runner, which is the version's session
-// behind a queue.
-func (v *Version) ForecastBy(ctx context.Context, by batch.Runner, rows int, series, context []float32) (forecast, quantiles []float32, err error) {
-	spec := v.Manifest.Spec
-	b := batch.Batch{Rows: rows}
-	for _, info := range v.session.Inputs() {
-		switch info.Name {
-		case InputSeries:
-			b.Inputs = append(b.Inputs, tensor.New(series, int64(rows), int64(spec.Lookback), int64(spec.Channels())))
-		case InputContext:
-			b.Inputs = append(b.Inputs, tensor.New(context, int64(rows), int64(len(context)/rows)))
-		}
-	}
-	outputs, err := by.Run(ctx, b)
-	if err != nil {
-		return nil, nil, err
-	}
-	for i, info := range v.session.Outputs() {
-		switch info.Name {
-		case OutputForecast:
-			forecast = outputs[i].Float32s()
-		case OutputQuantiles:
-			quantiles = outputs[i].Float32s()
-		}
-	}
-	if len(forecast) != rows*spec.Horizon || len(quantiles) != rows*spec.Horizon*len(spec.Quantiles) {
-		return nil, nil, fmt.Errorf("the model answered %d and %d values for %d rows, must be %d and %d",
-			len(forecast), len(quantiles), rows, rows*spec.Horizon, rows*spec.Horizon*len(spec.Quantiles))
-	}
-	return forecast, quantiles, nil
 }

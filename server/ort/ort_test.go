@@ -92,6 +92,18 @@ func TestASessionDescribesAndRunsItsModel(t *testing.T) {
 	}
 }
 
+func TestTreesOfASecondOperatorDomainRun(t *testing.T) {
+	s := load(t, onnxtest.Trees())
+	// Of each split both sides, and the thresholds themselves.
+	outputs, err := s.Run(context.Background(), foreignBatch([3]float32{0.5, 9, 3}, [3]float32{0.51, 9, 3.01}, [3]float32{-7, 9, 100}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(outputs[0].AppendJSON(nil)); got != "[[10,-1],[20,1],[10,1]]" {
+		t.Errorf("answer %s", got)
+	}
+}
+
 func TestASessionReadsTheMetadataOfItsModel(t *testing.T) {
 	spec := onnxtest.Spec(4, 2)
 	_, model := onnxtest.Persistence(spec, 1)

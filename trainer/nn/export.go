@@ -8,8 +8,9 @@ import (
 
 // Export adds the network to an ONNX graph and returns the name of its result y
 // [batch, Horizon]. x names the input [batch, Lookback, Channels], batch-major as
-// ONNX inputs are, and features the features [batch, Features].
-func Export(g *onnx.Graph, n *Network, flat []float32, x, features string) string {
+// ONNX inputs are, and features the features [batch, Features]. Every
+// name that it adds begins with prefix.
+func Export(g *onnx.Graph, prefix string, n *Network, flat []float32, x, features string) string {
 	params := n.Params()
 	next := func() (Param, []float32) {
 		p := params[0]
@@ -18,48 +19,48 @@ func Export(g *onnx.Graph, n *Network, flat []float32, x, features string) strin
 	}
 	constant := func() string {
 		p, v := next()
-		return g.Constant(p.Name, v, p.Rows, p.Cols)
+		return g.Constant(prefix+p.Name, v, p.Rows, p.Cols)
 	}
-	h := g.Transpose("steps_first", x, 1, 0, 2)
+	h := g.Transpose(prefix+"steps_first", x, 1, 0, 2)
 	for l := range n.Layers {
 		w, wv := next()
 		r, rv := next()
 		b, bv := next()
-		layer := fmt.Sprintf("lstm%d", l)
+		layer := fmt.Sprintf("%slstm%d", prefix, l)
 		// The operator has a bias for each of its two products; ours goes to the
 		// first.
 		states := g.LSTM(layer+".states", h,
-			g.Constant(w.Name, transposed(wv, w.Rows, w.Cols), 1, w.Cols, w.Rows),
-			g.Constant(r.Name, transposed(rv, r.Rows, r.Cols), 1, r.Cols, r.Rows),
-			g.Constant(b.Name, append(append([]float32(nil), bv...), make([]float32, b.Cols)...), 1, 2*b.Cols),
+			g.Constant(prefix+w.Name, transposed(wv, w.Rows, w.Cols), 1, w.Cols, w.Rows),
+			g.Constant(prefix+r.Name, transposed(rv, r.Rows, r.Cols), 1, r.Cols, r.Rows),
+			g.Constant(prefix+b.Name, append(append([]float32(nil), bv...), make([]float32, b.Cols)...), 1, 2*b.Cols),
 			n.Hidden)
 		h = g.Squeeze(layer, states, 1)
 	}
 	var v string
 	if n.Attention {
-		v = pooled(g, n, h, constant())
+		v = pooled(g, prefix, n, h, constant())
 	} else {
-		v = g.Squeeze("last_state", g.Slice("last_step", h, 0, int64(n.Lookback-1), int64(n.Lookback)), 0)
+		v = g.Squeeze(prefix+"last_state", g.Slice(prefix+"last_step", h, 0, int64(n.Lookback-1), int64(n.Lookback)), 0)
 	}
 	if n.Features > 0 {
-		v = g.Concat("head_input", 1, v, features)
+		v = g.Concat(prefix+"head_input", 1, v, features)
 	}
-	dense := func(name, x string) string { return g.MatMul(name, x, constant()) }
-	a := g.Relu("head_hidden", g.Add("head_sum", dense("head_product", v), constant()))
-	y := g.Add("output", dense("output_product", a), constant())
+	dense := func(name, x string) string { return g.MatMul(prefix+name, x, constant()) }
+	a := g.Relu(prefix+"head_hidden", g.Add(prefix+"head_sum", dense("head_product", v), constant()))
+	y := g.Add(prefix+"output", dense("output_product", a), constant())
 	if n.Linear {
-		y = g.Add("output_with_linear", y, dense("linear_path", v))
+		y = g.Add(prefix+"output_with_linear", y, dense("linear_path", v))
 	}
 	return y
 }
 
 // pooled adds the attention over the states h [T, B, H] with v [H, 1] and returns
 // the name of its result [B, H].
-func pooled(g *onnx.Graph, n *Network, h, v string) string {
-	rows := g.Reshape("attention.rows", h, -1, int64(n.Hidden))
-	scores := g.Reshape("attention.scores", g.MatMul("attention.products", rows, v), int64(n.Lookback), -1, 1)
-	weights := g.Softmax("attention.weights", scores, 0)
-	return g.ReduceSum("attention", g.Mul("attention.weighted", weights, h), 0)
+func pooled(g *onnx.Graph, prefix string, n *Network, h, v string) string {
+	rows := g.Reshape(prefix+"attention.rows", h, -1, int64(n.Hidden))
+	scores := g.Reshape(prefix+"attention.scores", g.MatMul(prefix+"attention.products", rows, v), int64(n.Lookback), -1, 1)
+	weights := g.Softmax(prefix+"attention.weights", scores, 0)
+	return g.ReduceSum(prefix+"attention", g.Mul(prefix+"attention.weighted", weights, h), 0)
 }
 
 // transposed returns the transpose of a row-major matrix.

@@ -95,7 +95,7 @@ func TestExportedNetworkEqualsTheForwardPass(t *testing.T) {
 				if n.Features > 0 {
 					features = g.Input(onnx.ContextInput, onnx.DynamicBatch, n.Features)
 				}
-				y := Export(g, &n, flat, x, features)
+				y := Export(g, "", &n, flat, x, features)
 				g.Add(onnx.ForecastOutput, y, g.Constant("zero", []float32{0}))
 				g.Output(onnx.ForecastOutput, onnx.DynamicBatch, n.Horizon)
 				p, err := onnx.Load(g.Marshal())

@@ -202,6 +202,7 @@ func FuzzLoad(f *testing.F) {
 		m := g.MatMul("m", last, g.Constant("m.w", make([]float32, 4), 2, 2))
 		return g.Clip("clip", g.Mul("mul", g.Relu("relu", m), g.Sub("sub", m, g.Concat("cat", 1, g.Slice("s1", m, 1, 0, 1), g.Slice("s2", m, 1, 0, 1)))), -1, 1)
 	}))
+	f.Add(everything().Marshal())
 	f.Fuzz(func(t *testing.T, model []byte) {
 		p, err := Load(model)
 		if err != nil {
@@ -211,9 +212,9 @@ func FuzzLoad(f *testing.F) {
 		if p.lookback*p.channels > 1<<16 || p.context > 1<<16 {
 			return // the caller must bring so many values; not the model's doing
 		}
-		y, err := p.Run(make([]float32, batch*p.lookback*p.channels), make([]float32, batch*p.context), batch)
-		if err == nil && len(y) != batch*p.Horizon() {
-			t.Fatalf("%d values for %d forecasts of %d", len(y), batch, p.Horizon())
+		a, err := p.Answer(make([]float32, batch*p.lookback*p.channels), make([]float32, batch*p.context), batch)
+		if err == nil && (len(a.Forecast) != batch*p.Horizon() || len(a.Quantiles) != batch*p.Horizon()*p.Quantiles()) {
+			t.Fatalf("%d values and %d quantiles for %d forecasts of %d", len(a.Forecast), len(a.Quantiles), batch, p.Horizon())
 		}
 	})
 }

@@ -137,9 +137,9 @@ type rooted struct{ root, target int32 }
 
 // forestNode is a TreeNode with indices of forest.nodes. A leaf is its own child.
 type forestNode struct {
-	value       float32
-	feature     int32
-	left, right int32
+	value   float32
+	feature int32
+	next    [2]int32 // right, left: by whether x[feature] <= value
 }
 
 // newForest lays an ensemble out that check has passed.
@@ -149,9 +149,9 @@ func newForest(e Trees) *forest {
 		root := int32(len(f.nodes))
 		f.trees = append(f.trees, rooted{root, int32(tree.Target)})
 		for i, n := range tree.Nodes {
-			out := forestNode{n.Value, int32(n.Feature), root + int32(n.Left), root + int32(n.Right)}
+			out := forestNode{n.Value, int32(n.Feature), [2]int32{root + int32(n.Right), root + int32(n.Left)}}
 			if n.Left == 0 {
-				out.feature, out.left, out.right = 0, root+int32(i), root+int32(i)
+				out.feature, out.next = 0, [2]int32{root + int32(i), root + int32(i)}
 			}
 			f.features = max(f.features, int(out.feature)+1)
 			f.nodes = append(f.nodes, out)
@@ -160,19 +160,36 @@ func newForest(e Trees) *forest {
 	return f
 }
 
+// after returns the node that follows node i for x: i itself when it is a leaf. It
+// is written for a compiler that makes no branch of it, which the processor could
+// only guess.
+func (f *forest) after(i int32, x []float32) int32 {
+	n := &f.nodes[i]
+	left := 0
+	if x[n.feature] <= n.value {
+		left = 1
+	}
+	return n.next[left]
+}
+
 // leaf returns the value of the leaf that x falls into.
 func (f *forest) leaf(root int32, x []float32) float32 {
 	i := root
-	for {
-		n := &f.nodes[i]
-		next := n.right
-		if x[n.feature] <= n.value {
-			next = n.left
-		}
-		if next == i {
-			return n.value
-		}
+	for next := f.after(i, x); next != i; next = f.after(i, x) {
 		i = next
+	}
+	return f.nodes[i].value
+}
+
+// leaves is leaf for four rows at once: their steps do not wait for each other.
+func (f *forest) leaves(root int32, a, b, c, d []float32) (va, vb, vc, vd float32) {
+	i, j, k, l := root, root, root, root
+	for {
+		ni, nj, nk, nl := f.after(i, a), f.after(j, b), f.after(k, c), f.after(l, d)
+		if ni == i && nj == j && nk == k && nl == l {
+			return f.nodes[i].value, f.nodes[j].value, f.nodes[k].value, f.nodes[l].value
+		}
+		i, j, k, l = ni, nj, nk, nl
 	}
 }
 
@@ -197,9 +214,18 @@ func (f *forest) predict(x []float32, rows, features int, out []float32) {
 		for i := range n * targets {
 			sums[i] = float64(f.base[i%targets])
 		}
+		row := func(r int) []float32 { return x[(from+r)*features:][:features] }
 		for _, t := range f.trees {
-			for r := range n {
-				sums[r*targets+int(t.target)] += float64(f.leaf(t.root, x[(from+r)*features:][:features]))
+			to, r := sums[t.target:], 0
+			for ; r+4 <= n; r += 4 {
+				a, b, c, d := f.leaves(t.root, row(r), row(r+1), row(r+2), row(r+3))
+				to[r*targets] += float64(a)
+				to[(r+1)*targets] += float64(b)
+				to[(r+2)*targets] += float64(c)
+				to[(r+3)*targets] += float64(d)
+			}
+			for ; r < n; r++ {
+				to[r*targets] += float64(f.leaf(t.root, row(r)))
 			}
 		}
 		for i, v := range sums[:n*targets] {

@@ -7,6 +7,7 @@ package optim
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/forescale/forescale/trainer/kernel"
@@ -46,6 +47,26 @@ func (a *Adam) Step(x, gradient []float32, rate float64) (norm float64, err erro
 		u.Apply(x, gradient, 0, len(x))
 	}
 	return u.Norm, err
+}
+
+// State is what an optimiser knows between two steps, for a checkpoint.
+type State struct {
+	M, V  []float32
+	Steps int
+}
+
+// State returns the optimiser's state; the slices are its own.
+func (a *Adam) State() State { return State{a.m, a.v, a.steps} }
+
+// Restore takes over the state of an optimiser for as many parameters.
+func (a *Adam) Restore(s State) error {
+	if len(s.M) != len(a.m) || len(s.V) != len(a.v) || s.Steps < 0 {
+		return fmt.Errorf("the state is for %d parameters, the optimiser has %d", len(s.M), len(a.m))
+	}
+	copy(a.m, s.M)
+	copy(a.v, s.V)
+	a.steps = s.Steps
+	return nil
 }
 
 // Update is a step that has begun: all that depends on the whole gradient is
@@ -90,24 +111,24 @@ type Watch struct {
 
 	Best  float64 // best loss so far; meaningful once Epoch is positive
 	Epoch int     // epoch of Best, counted from 1
-	seen  int
-	stale int // since the best or the last halving
+	Seen  int     // epochs observed
+	Stale int     // since the best or the last halving
 }
 
 // Observe takes the loss of the next epoch. It reports whether it is the best so
 // far, so that the caller keeps the parameters, and whether to stop. A loss that
 // is not finite is never the best.
 func (w *Watch) Observe(loss float64) (best, stop bool) {
-	w.seen++
+	w.Seen++
 	if math.Abs(loss) <= math.MaxFloat64 && (w.Epoch == 0 || loss < w.Best) {
-		w.Best, w.Epoch, w.stale = loss, w.seen, 0
+		w.Best, w.Epoch, w.Stale = loss, w.Seen, 0
 		return true, false
 	}
-	w.stale++
-	if w.Plateau > 0 && w.stale >= w.Plateau {
-		w.Rate, w.stale = w.Rate/2, 0
+	w.Stale++
+	if w.Plateau > 0 && w.Stale >= w.Plateau {
+		w.Rate, w.Stale = w.Rate/2, 0
 	}
-	return false, w.Patience > 0 && w.seen-w.Epoch >= w.Patience
+	return false, w.Patience > 0 && w.Seen-w.Epoch >= w.Patience
 }
 
 // OneCycle returns the factor on the learning rate at a fraction of training in

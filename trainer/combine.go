@@ -1,0 +1,145 @@
+package trainer
+
+import (
+	"math"
+)
+
+const (
+	// gate lets into a combination only members whose error is at most so many
+	// times the best one's: averaging in a member that is far worse costs more than
+	// its independence brings.
+	gate = 1.05
+	// sharpness is how strongly a smaller error is preferred among those let in.
+	sharpness = 16
+)
+
+// combination is the weighted mean of members, with weights of its own for each
+// step ahead.
+type combination struct {
+	label   string
+	members []member
+	weights [][]float32 // [member][horizon], 0 or more, 1 in sum over the members
+}
+
+func (c *combination) name() string { return c.label }
+
+func (c *combination) predict(w *windows) []float32 {
+	H := w.spec.Horizon
+	out := make([]float32, w.len()*H)
+	for m, member := range c.members {
+		for i, y := range w.of(member) {
+			out[i] += c.weights[m][i%H] * y
+		}
+	}
+	return out
+}
+
+// blend returns the weighted mean of forecasts [member][N, horizon].
+func (c *combination) blend(forecasts [][]float32) []float32 {
+	out := make([]float32, len(forecasts[0]))
+	for m, f := range forecasts {
+		H := len(c.weights[m])
+		for i, y := range f {
+			if v := c.weights[m][i%H]; v != 0 {
+				out[i] += v * y
+			}
+		}
+	}
+	return out
+}
+
+func (c *combination) export(e *exporter) string {
+	sum := ""
+	for m, member := range c.members {
+		if allZero(c.weights[m]) {
+			continue
+		}
+		part := e.graph.Mul(c.label+".part_"+member.name(), e.of(member),
+			e.graph.Constant(c.label+".weight_"+member.name(), c.weights[m], len(c.weights[m])))
+		if sum == "" {
+			sum = part
+		} else {
+			sum = e.graph.Add(c.label+".with_"+member.name(), sum, part)
+		}
+	}
+	return sum
+}
+
+func allZero(v []float32) bool {
+	for _, x := range v {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// weigh returns a combination with weights by the mean absolute errors of unseen
+// forecasts [member][N, horizon] in the windows [first, last). Let e_m be the
+// error of member m, the geometric mean over the neighbouring steps ahead, since
+// those of one step are noisy:
+//
+//	weight_m ∝ (min e / e_m)^sharpness where e_m <= gate · min e, 0 elsewhere
+//
+// Windows in which any member has no forecast (NaN) are left out.
+func weigh(label string, w *windows, members []member, unseen [][]float32, first, last int) *combination {
+	H := w.spec.Horizon
+	c := &combination{label: label, members: members, weights: make([][]float32, len(members))}
+	logs := make([][]float64, len(members)) // of errors
+	for m := range members {
+		c.weights[m], logs[m] = make([]float32, H), make([]float64, H)
+	}
+	for k := range H {
+		for m, e := range meanErrors(w, unseen, first, last, k) {
+			logs[m][k] = math.Log(max(e, 1e-30)) // a perfect member is no better than another
+		}
+	}
+	for k := range H {
+		smooth, best := make([]float64, len(members)), math.Inf(1)
+		for m := range members {
+			n := 0.0
+			for j := max(0, k-1); j <= min(H-1, k+1); j++ {
+				smooth[m] += logs[m][j]
+				n++
+			}
+			smooth[m] /= n
+			best = min(best, smooth[m])
+		}
+		sum := 0.0
+		share := make([]float64, len(members))
+		for m := range members {
+			if smooth[m] <= best+math.Log(gate) {
+				share[m] = math.Exp(sharpness * (best - smooth[m]))
+				sum += share[m]
+			}
+		}
+		for m := range members {
+			c.weights[m][k] = float32(share[m] / sum)
+		}
+	}
+	return c
+}
+
+// meanErrors returns each member's mean absolute error at step k (from 0).
+func meanErrors(w *windows, unseen [][]float32, first, last, k int) []float64 {
+	H := w.spec.Horizon
+	sums, n := make([]float64, len(unseen)), 0.0
+	for i := first; i < last; i++ {
+		y := w.target[i*H+k]
+		known := isKnown(y)
+		for _, f := range unseen {
+			known = known && isKnown(f[i*H+k])
+		}
+		if !known {
+			continue
+		}
+		n++
+		for m, f := range unseen {
+			sums[m] += math.Abs(float64(y - f[i*H+k]))
+		}
+	}
+	for m := range sums {
+		sums[m] /= n
+	}
+	return sums
+}

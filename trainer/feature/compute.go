@@ -1,0 +1,114 @@
+package feature
+
+import (
+	"math"
+)
+
+// Workspace is the memory that a goroutine computes features in.
+type Workspace struct {
+	row []float32 // the window; after relative, the target's values are changes
+	sum []float32
+}
+
+// NewWorkspace returns memory for Compute.
+func (s *Set) NewWorkspace() *Workspace { return &Workspace{row: make([]float32, s.row.len())} }
+
+func (w *Workspace) load(series, context []float32) {
+	for i, v := range series {
+		w.row[i] = min(max(v, -ClipRaw), ClipRaw)
+	}
+	for i, v := range context {
+		w.row[len(series)+i] = min(max(v, -ClipRaw), ClipRaw)
+	}
+}
+
+// mean returns the mean of the values at the indices, summed as meanOf does.
+func (w *Workspace) mean(indices []int) float32 {
+	w.sum = w.sum[:0]
+	for _, i := range indices {
+		w.sum = append(w.sum, w.row[i])
+	}
+	return meanOf(w.sum)
+}
+
+// meanOf returns the mean of v, which it overwrites. The order of the additions
+// is fixed, and the same in the exported graph: a sum that differed in its last
+// bit would fall on the other side of a tree's threshold now and then.
+func meanOf(v []float32) float32 {
+	inverse := float32(1 / float64(len(v)))
+	for n := len(v); n > 1; n = (n + 1) / 2 {
+		h := n / 2
+		for i := range h {
+			v[i] += v[i+h]
+		}
+		if n%2 == 1 {
+			v[h] = v[n-1]
+		}
+	}
+	return float32(v[0] * inverse) // the conversion keeps it from being fused with what follows
+}
+
+// relative loads a window and turns the target's values into changes.
+func (s *Set) relative(w *Workspace, series, context []float32) Frame {
+	w.load(series, context)
+	f := Frame{Mode: s.mode, Last: w.row[s.last], Mean: 1}
+	if s.mode == Ratio {
+		f.Mean = max(w.mean(s.mean), s.floor)
+	}
+	switch s.mode {
+	case Log:
+		last := log1p(f.Last)
+		for _, i := range s.target {
+			w.row[i] = s.bounded(log1p(w.row[i]) - last)
+		}
+	case Ratio:
+		for _, i := range s.target {
+			w.row[i] = s.bounded((w.row[i] - f.Last) / f.Mean)
+		}
+	default:
+		for _, i := range s.target {
+			w.row[i] = s.bounded(w.row[i] - f.Last)
+		}
+	}
+	return f
+}
+
+func (s *Set) bounded(v float32) float32 { return min(max(v, -s.limit), s.limit) }
+
+// value returns a feature before it is scaled.
+func (w *Workspace) value(f tapped) float32 {
+	switch f.kind {
+	case average:
+		return w.mean(f.from)
+	case roughness:
+		w.sum = w.sum[:0]
+		for n, i := range f.from {
+			w.sum = append(w.sum, float32(math.Abs(float64(w.row[i]-w.row[f.less[n]]))))
+		}
+		return meanOf(w.sum)
+	case other:
+		return w.row[f.from[0]] - w.row[f.less[0]]
+	case clock:
+		return float32(f.coef[0]*w.row[f.from[0]]) + float32(f.coef[1]*w.row[f.from[1]])
+	}
+	return w.row[f.from[0]]
+}
+
+// Compute writes the features [Len] of one window and, unless sequence is nil,
+// its sequence [Window, Channels], and returns what changes are relative to.
+func (s *Set) Compute(w *Workspace, series, context, features, sequence []float32) Frame {
+	frame := s.relative(w, series, context)
+	for j, f := range s.features {
+		features[j] = s.scaling[j].apply(w.value(f))
+	}
+	if sequence != nil {
+		for j, f := range s.steps {
+			sequence[j] = s.steady[j%s.channels].apply(w.value(f))
+		}
+	}
+	return frame
+}
+
+func (s scaling) apply(v float32) float32 {
+	return min(max((v-s.center)*s.inverse, -clipAt), clipAt)
+}

@@ -1,0 +1,165 @@
+package linear
+
+import (
+	"errors"
+	"math"
+
+	"github.com/forescale/forescale/trainer/kernel"
+	"gonum.org/v1/gonum/mat"
+)
+
+// Problem is a regression. Row i of X, of numbers of order one, explains Y[i];
+// an error of it counts Slope[i], which is not negative, in the units that
+// matter.
+type Problem struct {
+	Rows, Cols int
+	X          []float32 // [Rows, Cols]
+	Y          []float32 // [Rows]
+	Slope      []float32 // [Rows]
+}
+
+// Model is y = x·Coef + Intercept.
+type Model struct {
+	Coef      []float64
+	Intercept float64
+}
+
+// ErrSingular says that a problem has no solution, for want of rows or because
+// of values that are not finite.
+var ErrSingular = errors.New("the linear model has no solution")
+
+// blockRows is the number of rows whose products are summed in float32 before
+// the sum goes on in float64.
+const blockRows = 256
+
+// Fit returns, for each strength of regularisation λ, the minimum of
+//
+//	Σ Slope_i |Y_i - X_i·β - b|  +  λ β²,   in the weights of the last round
+//
+// by iteratively reweighted least squares: each round solves
+//
+//	Σ w_i (Y_i - X_i·β - b)² + λ β²,   w_i = Slope_i² / max(|Slope_i r_i|, δ)
+//
+// with r the residuals of the round before, w scaled to mean 1 and δ a small part
+// of the mean error, below which an error counts squared. All rounds but the last
+// use the middle λ; the last solves for each. λ is in units of rows: a feature of
+// variance 1 in n rows weighs n.
+// Source: Holland and Welsch 1977; Hoerl and Kennard 1970 for the ridge.
+func Fit(p Problem, lambdas []float64, rounds int) ([]Model, error) {
+	f := fit{Problem: p, weight: make([]float32, p.Rows), gram: mat.NewSymDense(p.Cols+2, nil)}
+	for i, s := range p.Slope {
+		f.weight[i] = s * s
+	}
+	middle := lambdas[len(lambdas)/2]
+	for range rounds - 1 {
+		f.accumulate()
+		m, err := f.solve(middle)
+		if err != nil {
+			return nil, err
+		}
+		f.reweigh(m)
+	}
+	f.accumulate()
+	models := make([]Model, len(lambdas))
+	for i, lambda := range lambdas {
+		var err error
+		if models[i], err = f.solve(lambda); err != nil {
+			return nil, err
+		}
+	}
+	return models, nil
+}
+
+// fit is a problem with the state of its rounds.
+type fit struct {
+	Problem
+	weight []float32
+	// gram is ZᵀWZ for Z = [X 1 Y].
+	gram          *mat.SymDense
+	block, square []float32
+}
+
+// accumulate computes gram for the present weights.
+func (f *fit) accumulate() {
+	n := f.Cols + 2
+	if f.block == nil {
+		f.block, f.square = make([]float32, blockRows*n), make([]float32, n*n)
+	}
+	sum := f.gram.RawSymmetric().Data
+	clear(sum)
+	total := 0.0
+	for _, w := range f.weight {
+		total += float64(w)
+	}
+	scale := float32(float64(f.Rows) / max(total, math.SmallestNonzeroFloat64))
+	for from := 0; from < f.Rows; from += blockRows {
+		to := min(from+blockRows, f.Rows)
+		for i := from; i < to; i++ {
+			root := float32(math.Sqrt(float64(f.weight[i] * scale)))
+			row := f.block[(i-from)*n:][:n]
+			for j, v := range f.X[i*f.Cols:][:f.Cols] {
+				row[j] = v * root
+			}
+			row[f.Cols], row[f.Cols+1] = root, f.Y[i]*root
+		}
+		kernel.Gemm(n, n, to-from, kernel.TransposeOf(f.block, n), kernel.Of(f.block, n), f.square, n, false)
+		for i, v := range f.square {
+			sum[i] += float64(v)
+		}
+	}
+}
+
+// solve returns the minimum for the present weights.
+func (f *fit) solve(lambda float64) (Model, error) {
+	n := f.Cols + 1
+	a := mat.NewSymDense(n, nil)
+	b := mat.NewVecDense(n, nil)
+	for i := range n {
+		for j := i; j < n; j++ {
+			a.SetSym(i, j, f.gram.At(i, j))
+		}
+		b.SetVec(i, f.gram.At(i, n))
+	}
+	for i := range f.Cols {
+		a.SetSym(i, i, a.At(i, i)+lambda)
+	}
+	var c mat.Cholesky
+	if !c.Factorize(a) {
+		return Model{}, ErrSingular
+	}
+	var x mat.VecDense
+	if err := c.SolveVecTo(&x, b); err != nil && math.IsInf(c.Cond(), 1) {
+		return Model{}, ErrSingular
+	}
+	m := Model{Coef: append([]float64(nil), x.RawVector().Data[:f.Cols]...), Intercept: x.AtVec(f.Cols)}
+	return m, nil
+}
+
+// squareShare is the part of the mean error below which an error counts squared.
+const squareShare = 0.1
+
+// reweigh sets the weights from the errors of m.
+func (f *fit) reweigh(m Model) {
+	mean := 0.0
+	for i := range f.weight {
+		e := f.Slope[i] * float32(math.Abs(float64(f.Y[i])-m.Predict(f.X[i*f.Cols:][:f.Cols])))
+		f.weight[i] = e
+		mean += float64(e)
+	}
+	delta := squareShare * float32(mean/float64(max(1, f.Rows)))
+	if !(delta > 1e-30) { // a perfect fit: nothing to weigh by
+		delta = 1
+	}
+	for i, e := range f.weight {
+		f.weight[i] = f.Slope[i] * f.Slope[i] / max(e, delta)
+	}
+}
+
+// Predict returns the model's value for a row of X.
+func (m Model) Predict(x []float32) float64 {
+	sum := m.Intercept
+	for j, v := range x {
+		sum += float64(v) * m.Coef[j]
+	}
+	return sum
+}
