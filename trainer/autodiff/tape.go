@@ -167,7 +167,7 @@ type arena[T Float] struct {
 	asked int // elements handed out since the last reset, spilled ones included
 }
 
-// alignment, in elements: no two slices share a cache line.
+// alignment, in elements, is a cache line: slices begin where lines do.
 const alignment = 16
 
 func (a *arena[T]) alloc(n int) []T {
