@@ -106,13 +106,13 @@ func (x *ablating) scoreMembers() {
 		return
 	}
 	for m, c := range x.members {
-		x.add(Variant{Kind: KindWithout, Name: c.late.name()}, x.recombined(m, gate, sharpness).predict(x.exam.w))
+		x.add(Variant{Kind: KindWithout, Name: c.late.name()}, x.recombined(m, amongMembers).predict(x.exam.w))
 	}
 }
 
 // recombined returns the late members but one, -1 for all of them, weighed by
 // their errors on the validation part.
-func (x *ablating) recombined(leaveOut int, gate, sharpness float64) *combination {
+func (x *ablating) recombined(leaveOut int, by selection) *combination {
 	var late []member
 	var unseen [][]float32
 	for m, c := range x.members {
@@ -120,7 +120,7 @@ func (x *ablating) recombined(leaveOut int, gate, sharpness float64) *combinatio
 			late, unseen = append(late, c.late), append(unseen, c.unseen)
 		}
 	}
-	return weighBy(x.final.label, x.w, late, unseen, x.judgeRows[0], x.judgeRows[1], gate, sharpness)
+	return by.weigh(x.final.label, x.w, late, unseen, x.judgeRows[0], x.judgeRows[1])
 }
 
 // onlyBest is a sharpness at which the member with the least error has all the
@@ -132,19 +132,19 @@ func (x *ablating) scoreWeights() {
 	if len(x.members) < 2 {
 		return
 	}
-	all := math.Inf(1)
+	all, own := math.Inf(1), amongMembers
 	for _, v := range []struct {
-		name            string
-		gate, sharpness float64
+		name string
+		by   selection
 	}{
-		{"plain mean of all members", all, 0},
-		{"no gate", all, sharpness},
-		{"plain mean of those let in", gate, 0},
-		{"half as sharp", gate, sharpness / 2},
-		{"twice as sharp", gate, sharpness * 2},
-		{"the best member on validation data only", gate, onlyBest},
+		{"plain mean of all members", selection{gate: all}},
+		{"no gate", selection{gate: all, sharpness: own.sharpness}},
+		{"plain mean of those let in", selection{gate: own.gate}},
+		{"half as sharp", selection{own.gate, own.sharpness / 2}},
+		{"twice as sharp", selection{own.gate, own.sharpness * 2}},
+		{"the best member on validation data only", selection{own.gate, onlyBest}},
 	} {
-		x.add(Variant{Kind: KindWeights, Name: v.name}, x.recombined(-1, v.gate, v.sharpness).predict(x.exam.w))
+		x.add(Variant{Kind: KindWeights, Name: v.name}, x.recombined(-1, v.by).predict(x.exam.w))
 	}
 }
 

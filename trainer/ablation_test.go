@@ -109,16 +109,16 @@ func TestAVariantIsWeighedAsTheModelIsButForWhatItLacks(t *testing.T) {
 	quickRecipe(t, PresetDefault)
 	s := studied(t, quick(PresetDefault), history(5, 3))
 	x := ablating{study: s}
-	for m, w := range x.recombined(-1, gate, sharpness).weights {
+	for m, w := range x.recombined(-1, amongMembers).weights {
 		if !slices.Equal(w, s.final.weights[m]) {
 			t.Errorf("member %d: weights %v, want the model's, %v", m, w, s.final.weights[m])
 		}
 	}
-	if c := x.recombined(0, gate, sharpness); len(c.members) != len(s.members)-1 || slices.Contains(c.members, s.members[0].late) {
+	if c := x.recombined(0, amongMembers); len(c.members) != len(s.members)-1 || slices.Contains(c.members, s.members[0].late) {
 		t.Errorf("without the first of %d members there are %d", len(s.members), len(c.members))
 	}
-	mean := x.recombined(-1, math.Inf(1), 0)
-	best := x.recombined(-1, gate, onlyBest)
+	mean := x.recombined(-1, selection{gate: math.Inf(1)})
+	best := x.recombined(-1, selection{amongMembers.gate, onlyBest})
 	for k := range s.spec.Horizon {
 		most := float32(0)
 		for m := range s.members {
@@ -210,9 +210,9 @@ func TestNoVariantIsChosenByTheTestPart(t *testing.T) {
 		x := ablating{study: s}
 		w := s.w.head(s.judgeRows[0], 50)
 		for m := range s.members {
-			all = append(all, x.recombined(m, gate, sharpness).predict(w))
+			all = append(all, x.recombined(m, amongMembers).predict(w))
 		}
-		return append(all, x.recombined(-1, math.Inf(1), 0).predict(w))
+		return append(all, x.recombined(-1, selection{gate: math.Inf(1)}).predict(w))
 	}
 	first, second := forecasts(a), forecasts(b)
 	for v := range first {

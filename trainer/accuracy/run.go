@@ -178,7 +178,7 @@ func (p *progress) begin(i int, j *job) func(trainer.Progress) {
 	return func(u trainer.Progress) {
 		if now := p.now(); now.Sub(p.told) >= p.paused {
 			p.told = now
-			fmt.Fprintf(p.log, "        a network: epoch %d of %d, loss %.4g\n", u.Epoch, u.Epochs, u.Loss)
+			fmt.Fprintf(p.log, "        %.0f %% of the training, at %s\n", 100*u.Done, u.Stage)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 // The groups of features, each of one origin: what an ablation leaves out at once.
 const (
+	GroupLevel       = "level"        // the target's newest value itself
 	GroupLags        = "lags"         // the target's newest changes
 	GroupMeans       = "means"        // its rolling means
 	GroupRoughness   = "roughness"    // how much it jumps from slot to slot
@@ -24,12 +25,14 @@ const (
 )
 
 // Groups are the names of all groups.
-var Groups = []string{GroupLags, GroupMeans, GroupRoughness, GroupDays, GroupWeeks, GroupProfiles,
+var Groups = []string{GroupLevel, GroupLags, GroupMeans, GroupRoughness, GroupDays, GroupWeeks, GroupProfiles,
 	GroupOthers, GroupClock, GroupFlags, GroupLaggedFlags}
 
 // groupOf returns the group of a feature, "" for one that is in none.
 func groupOf(spec models.Spec, d definition) string {
 	switch {
+	case d.column == levelColumn:
+		return GroupLevel
 	case d.column >= 0 && slices.ContainsFunc(spec.Future, func(flag string) bool { return strings.HasPrefix(d.name, flag+" at +") }):
 		return GroupFlags
 	case d.column >= 0:

@@ -19,7 +19,7 @@ func everything() models.Spec {
 
 func TestEveryFeatureIsInTheGroupThatItsNameSays(t *testing.T) {
 	want := map[string]string{
-		"lag 1": GroupLags, "lag 35": GroupLags,
+		"level": GroupLevel, "lag 1": GroupLags, "lag 35": GroupLags,
 		"mean of 3": GroupMeans, "mean of the day": GroupMeans,
 		"roughness of 12": GroupRoughness,
 		"1 days ago":      GroupDays, "3 days ago at +2": GroupDays, "day ago +1 at +3": GroupDays,
