@@ -180,7 +180,11 @@ func (x *ablating) scoreLinear(ctx context.Context) error {
 	if len(x.recipe.modes) == 0 {
 		return nil
 	}
-	for _, m := range x.members[0].late.(*combination).members {
+	modes, ok := x.members[0].late.(*combination)
+	if !ok {
+		return nil
+	}
+	for _, m := range modes.members {
 		x.add(Variant{Kind: KindMode, Name: m.name()}, x.exam.w.of(m))
 	}
 	mode := x.bestMode(x.recipe.modes...)

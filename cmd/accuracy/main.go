@@ -22,7 +22,7 @@
 //
 // With -dev the last fifth of every trace is cut off before all else, and what is
 // left is measured as a whole trace would be. It prints the document instead of
-// replacing docs/accuracy.md. Whoever compares recipes on the whole traces tunes
+// replacing docs/accuracy.md, as -only does. Whoever compares recipes on the whole traces tunes
 // them to the slots that are to judge them.
 //
 // # Stopping

@@ -45,7 +45,7 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.Uint64Var(&c.Seed, "seed", 1, "`NUMBER` that all randomness follows from")
 	fs.IntVar(&c.Workers, "workers", 0, "`N` goroutines (default: one per processor); no figure depends on it")
 	fs.BoolVar(&c.Dev, "dev", false, "cut the last fifth off every trace first: for choosing between recipes")
-	fs.StringVar(&p.out, "out", "", "`FILE` for the document, - for standard output (default: "+document+"; with -dev: -)")
+	fs.StringVar(&p.out, "out", "", "`FILE` for the document, - for standard output (default: "+document+"; with -dev or -only: -)")
 	fs.StringVar(&p.json, "json", "", "`FILE` for all figures, with the times")
 	fs.StringVar(&c.Cache, "cache", filepath.Join(".cache", "accuracy"), "`DIR` for finished traces; empty: none")
 	fs.BoolVar(&c.Fresh, "fresh", false, "measure every trace again")
@@ -59,10 +59,11 @@ func (p *program) check() error {
 	}
 	if p.out == "" {
 		p.out = document
-		if p.config.Dev {
+		if p.config.Dev || p.only != "" {
 			p.out = "-"
 		}
 	}
+	faults = append(faults, checkPlace("-out", p.out), checkPlace("-json", p.json))
 	if p.config.Dev && filepath.Clean(p.out) == document {
 		faults = append(faults, fmt.Errorf("-out: %s is about whole traces; -dev writes elsewhere", document))
 	}
@@ -70,6 +71,21 @@ func (p *program) check() error {
 		return errors.Join(append(faults, errors.New("-traces or FORESCALE_TRACES must name the folder of the traces"))...)
 	}
 	return errors.Join(append(faults, p.config.Validate())...)
+}
+
+// checkPlace reports a file that could not be written: before the measurement, which
+// may take an hour, not after it.
+func checkPlace(flag, path string) error {
+	if path == "" || path == "-" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s: there is no folder %s", flag, filepath.Dir(path))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: %s is a folder", flag, path)
+	}
+	return nil
 }
 
 func (p *program) run(ctx context.Context, args []string) error {

@@ -296,7 +296,9 @@ func TestACommandLineWithFaultsIsRefused(t *testing.T) {
 		{"an unknown preset", []string{"-traces", dir, "-preset", "best"}, `"best"`},
 		{"-dev over the document", []string{"-traces", dir, "-dev", "-out", "docs/accuracy.md"}, "-dev writes elsewhere"},
 		{"-dev with baselines", []string{"-traces", dir, "-dev", "-baselines", "b.csv"}, "never sees"},
-		{"an argument", []string{"-traces", dir, "more"}, `"more"`},
+		{"a document in no folder", []string{"-traces", dir, "-out", filepath.Join(dir, "none", "a.md")}, "-out: there is no folder"},
+		{"figures in place of a folder", []string{"-traces", dir, "-out", "-", "-json", dir}, "-json: " + dir + " is a folder"},
+		{"an argument", []string{"-traces", dir, "-out", "-", "more"}, `"more"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, _, stderr := accuracyOf(t, c.args...)
@@ -305,8 +307,35 @@ func TestACommandLineWithFaultsIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if code, _, stderr := accuracyOf(t, "-traces", dir, "-only", "nobody", "-preset", "fast"); code != cli.ExitFailed || !strings.Contains(stderr, `"nobody"`) {
+	if code, _, stderr := accuracyOf(t, "-traces", dir, "-only", "nobody", "-preset", "fast", "-cache", ""); code != cli.ExitFailed || !strings.Contains(stderr, `"nobody"`) {
 		t.Errorf("a trace that is not there: exit code %d, %q", code, stderr)
+	}
+}
+
+// The document that people trust is about every trace, whole.
+func TestOnlyAWholeMeasurementReplacesTheDocument(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("docs", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir := traces(t)
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"whole": {nil, document},
+		"-dev":  {[]string{"-dev"}, "-"},
+		"-only": {[]string{"-only", "other"}, "-"},
+		"-out":  {[]string{"-only", "other", "-out", "mine.md"}, "mine.md"},
+	} {
+		p := new(program)
+		var out, log bytes.Buffer
+		if code := cli.Execute(context.Background(), p.command(), append([]string{"-check", "-traces", dir}, c.args...), &out, &log); code != cli.ExitOK {
+			t.Fatalf("%s: %s", name, &log)
+		}
+		if p.out != c.want {
+			t.Errorf("%s: the document goes to %s, want %s", name, p.out, c.want)
+		}
 	}
 }
 

@@ -240,3 +240,35 @@ func TestADamagedFileOfTheCacheIsAsGoodAsNone(t *testing.T) {
 		t.Error("-fresh takes what was measured before")
 	}
 }
+
+func TestProgressEstimatesTheTimeLeftFromTheSlotsThatWereMeasured(t *testing.T) {
+	var log strings.Builder
+	now := time.Time{}
+	c := folder(t)
+	c.Log, c.Now = &log, func() time.Time { return now }
+	jobs, err := c.jobs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs = append(jobs, &job{trace: Trace{Name: "c"}, data: jobs[0].data, done: true})
+	p := newProgress(c, jobs)
+	report := p.begin(0, jobs[0])
+	now = now.Add(9 * time.Second)
+	report(trainer.Progress{Stage: "trees", Done: 0.4})
+	now = now.Add(2 * time.Second)
+	report(trainer.Progress{Stage: "trees", Done: 0.5})
+	now = now.Add(39 * time.Second)
+	jobs[0].measured = measurement("a", "web", "y", 0.1)
+	jobs[0].done = true
+	p.end(jobs[0])
+	p.begin(1, jobs[1])
+	want := `3 measurements, 1 of them done before
+[1/3] a, preset fast, 500 slots
+        50 % of the training, at trees
+        50.0 s, of them 10.0 s for the training itself
+[2/3] b, preset fast, 600 slots, about 1m0s left in all
+`
+	if log.String() != want {
+		t.Errorf("it says\n%s\nwant\n%s", log.String(), want)
+	}
+}
