@@ -79,8 +79,8 @@ func writeText(t *testing.T, dir, name, text string) {
 func traces(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	writeTrace(t, dir, "ms_mongo_app01", "request_count", load(360, 1))
-	writeTrace(t, dir, "other", "cpu_utilization", load(400, 2))
+	writeTrace(t, dir, "ms_mongo_app01", "request_count", load(260, 1))
+	writeTrace(t, dir, "other", "cpu_utilization", load(280, 2))
 	writeText(t, dir, "manifest.csv", "name,file,target,kind\n"+
 		"ms_mongo_app01,ms_mongo_app01.csv.gz,request_count,query rate\nother,other.csv.gz,cpu_utilization,instance CPU\n")
 	writeText(t, dir, "baselines.csv", "trace,target,h,model,WAPE\n"+
@@ -159,7 +159,7 @@ func TestTheCommandMeasuresEveryTraceAndWritesTheDocument(t *testing.T) {
 		}
 	})
 	t.Run("a trace that changed is measured again, the other is not", func(t *testing.T) {
-		writeTrace(t, dir, "other", "cpu_utilization", load(401, 2))
+		writeTrace(t, dir, "other", "cpu_utilization", load(281, 2))
 		_, _, stderr := accuracyOf(t, args...)
 		if !strings.Contains(stderr, "1 of them done before") || !strings.Contains(stderr, "[2/2] other") || strings.Contains(stderr, "[1/2]") {
 			t.Errorf("it says %q", stderr)
@@ -264,16 +264,16 @@ func TestDevDoesNotDependOnTheLastFifth(t *testing.T) {
 		}
 		return stdout
 	}
-	y := load(360, 1)
+	y := load(260, 1)
 	before := dev()
-	for i := 288; i < len(y); i++ {
+	for i := 208; i < len(y); i++ {
 		y[i] = 1000 * float64(i)
 	}
 	writeTrace(t, dir, "ms_mongo_app01", "request_count", y)
 	if after := dev(); after != before || !strings.Contains(before, "Without the last fifth") {
 		t.Errorf("with another last fifth it prints\n%s\nbefore it was\n%s", after, before)
 	}
-	y[200]++
+	y[150]++
 	writeTrace(t, dir, "ms_mongo_app01", "request_count", y)
 	if dev() == before {
 		t.Error("with another slot before the last fifth it prints the same: the test proves nothing")
