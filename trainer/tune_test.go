@@ -252,6 +252,28 @@ func TestATrialsSettingsReachNoOtherTrial(t *testing.T) {
 	}
 }
 
+func TestTheConfigurationStaysUnlessItIsClearlyBeaten(t *testing.T) {
+	trial := func(id, rung int, loss float64) search.Trial {
+		return search.Trial{ID: id, Rung: rung, Loss: loss, State: search.Done}
+	}
+	failed := search.Trial{ID: 0, Rung: 1, Loss: math.NaN(), State: search.Failed}
+	for name, tt := range map[string]struct {
+		best   search.Trial
+		others []search.Trial
+		want   int
+	}{
+		"by a little":                     {trial(3, 1, 0.495), []search.Trial{trial(0, 0, 0.8), trial(0, 1, 0.499)}, 0},
+		"by enough":                       {trial(3, 1, 0.49), []search.Trial{trial(0, 0, 0.8), trial(0, 1, 0.5)}, 3},
+		"when it is the best":             {trial(0, 1, 0.49), []search.Trial{trial(0, 1, 0.49)}, 0},
+		"when it failed":                  {trial(3, 1, 0.49), []search.Trial{failed}, 3},
+		"when only another rung has both": {trial(3, 1, 0.499), []search.Trial{trial(0, 0, 0.5)}, 3},
+	} {
+		if got := worthwhile(search.Result{Best: tt.best, Trials: append(tt.others, tt.best)}); got.ID != tt.want || got.Rung != 1 {
+			t.Errorf("%s: trial %d wins, want %d", name, got.ID, tt.want)
+		}
+	}
+}
+
 func TestTheDefaultSearch(t *testing.T) {
 	for _, preset := range Presets() {
 		c := DefaultConfig()

@@ -60,7 +60,7 @@ some group failed or the run was stopped, 0 if every group is trained.
 Better settings, found by trying many on a part of the epochs and ever fewer, the
 better ones, on more; then the best are trained as usual:
 
-  # Over the networks' shape and training; some ten times as long as one training:
+  # Over the networks' shape and training; ten to twenty times as long as one training:
   forescale-trainer -data cpu.csv.gz -target cpu_utilization -search default -out model
 
   # Over a space of your own; after Ctrl-C, the same with -resume goes on:
@@ -83,8 +83,9 @@ its space are keys of the section trainer, each with a list of choices or a rang
 
 Trials are judged on two stretches of the history before the last fifth, by their
 error over that of repeating the last value, so 0.8 is a fifth better. Trial 0 is
-the configuration as it stands. The table of trials goes to DIR/trials.csv and
-DIR/trials.md, the winner's settings are printed as YAML for the configuration.
+the configuration as it stands, which stays unless another is 1 % better. The table
+of trials goes to DIR/trials.csv and DIR/trials.md, the winner's settings are printed
+as YAML for the configuration.
 
 Presets:
   fast       one LSTM layer of 32 over 24 slots, 12 steps ahead: the change from the

@@ -116,6 +116,9 @@ func (p *program) search(ctx context.Context, config trainer.Config, data traine
 	}
 	_ = res.WriteText(p.stdout) // a closed standard output does not make the model worse
 	fmt.Fprintf(p.stdout, "\n%s\n", res.Fragment())
+	if res.Best.ID == 0 {
+		fmt.Fprintln(p.stdout, "the configuration stays as it is: no trial beats it clearly")
+	}
 	return winner, nil
 }
 

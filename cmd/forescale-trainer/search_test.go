@@ -42,7 +42,7 @@ func TestASearchTrainsTheWinnerAndShowsTheTrials(t *testing.T) {
 			t.Errorf("the output does not say %q:\n%s", want, stdout)
 		}
 	}
-	for _, want := range []string{"search 1 of 4: trial ", "search 4 of 4: trial ", "3 epochs: "} {
+	for _, want := range []string{"search 1 of 5: trial ", "search 5 of 5: trial ", "3 epochs: "} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("the progress does not say %q:\n%s", want, stderr)
 		}
@@ -52,10 +52,10 @@ func TestASearchTrainsTheWinnerAndShowsTheTrials(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if rows, err := csv.NewReader(f).ReadAll(); err != nil || len(rows) != 5 || rows[1][1] != "3" {
+	if rows, err := csv.NewReader(f).ReadAll(); err != nil || len(rows) != 6 || rows[1][1] != "3" {
 		t.Errorf("trials.csv has %v, %v", rows, err)
 	}
-	if md, err := os.ReadFile(filepath.Join(out, "trials.md")); err != nil || strings.Count(string(md), "\n") != 6 {
+	if md, err := os.ReadFile(filepath.Join(out, "trials.md")); err != nil || strings.Count(string(md), "\n") != 7 {
 		t.Errorf("trials.md has %s, %v", md, err)
 	}
 
@@ -72,7 +72,7 @@ func TestASearchTrainsTheWinnerAndShowsTheTrials(t *testing.T) {
 	}
 
 	code, stdout, stderr = execute(t.Context(), append(args, "-resume")...)
-	if code != cli.ExitOK || strings.Count(stderr, "from the journal") != 4 || !strings.Contains(stdout, "persistence MAE") {
+	if code != cli.ExitOK || strings.Count(stderr, "from the journal") != 5 || !strings.Contains(stdout, "persistence MAE") {
 		t.Errorf("resumed: exit code %d: %s", code, stderr)
 	}
 	code, _, stderr = execute(t.Context(), args...)

@@ -33,8 +33,8 @@ type Config struct {
 	TimeBudget time.Duration `yaml:"time_budget"`
 	Seed       uint64        `yaml:"seed"`
 	// Given are the parameters of the first trials, which are not drawn: what the
-	// drawn ones have to beat. They may be empty. Like any other trial they drop out
-	// of a rung in which others are better.
+	// drawn ones have to beat. They may be empty. They go on to every rung beside
+	// those that are promoted, and take nobody's place there.
 	Given []Params `yaml:"-"`
 	// Workers is how many evaluations run at once, default 1. The result does not
 	// depend on it.

@@ -15,7 +15,7 @@ func withLists(t *testing.T) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Given = []Params{{}, {"rate": 0.5}}
+	c.Given = []Params{{}, {"rate": 1e-4}} // the best, and the worst of all
 	return c
 }
 
@@ -27,7 +27,7 @@ func byRate(_ context.Context, p Params, budget int) (float64, error) {
 	return (1 - p.Float("rate")) / float64(budget), nil
 }
 
-func TestGivenTrialsComeFirstAndCompeteLikeAnyOther(t *testing.T) {
+func TestGivenTrialsComeFirstAndStayToTheEnd(t *testing.T) {
 	c := withLists(t)
 	drawn := c
 	drawn.Given = nil
@@ -52,12 +52,21 @@ func TestGivenTrialsComeFirstAndCompeteLikeAnyOther(t *testing.T) {
 		t.Errorf("the table is\n%s%v", text.String(), err)
 	}
 	c.Progress = func(p Progress) {
-		if !p.Reused {
-			t.Errorf("trial %d was evaluated again", p.Trial.ID)
+		if !p.Reused || p.Total != 10 {
+			t.Errorf("trial %d of %d was evaluated again", p.Trial.ID, p.Total)
 		}
 	}
 	if again, err := run(c); err != nil || !reflect.DeepEqual(again, first) {
 		t.Errorf("from the journal:\n%+v, %v\nat first:\n%+v", again, err, first)
+	}
+	var last []int
+	for _, trial := range first.Trials {
+		if trial.Rung == 1 {
+			last = append(last, trial.ID)
+		}
+	}
+	if len(last) != 4 || last[0] != 0 || last[1] != 1 {
+		t.Errorf("of six trials %v are in the last rung; it has room for both that are given and two of the others", last)
 	}
 	c.Given[1] = Params{"rate": 0.25}
 	if _, err := run(c); !errors.Is(err, ErrOtherSearch) || !strings.Contains(err.Error(), "given.1") {
