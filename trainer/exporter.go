@@ -17,6 +17,7 @@ type exporter struct {
 	// context [batch, …] or "", and row, both one behind the other.
 	series, context, row string
 
+	spread  string // of the quantiles, "" until somebody asks
 	sets    map[*feature.Set]feature.Exported
 	members map[member]string
 }
@@ -69,13 +70,14 @@ func (s *study) export() ([]byte, error) {
 	}
 	e := newExporter(s.spec)
 	point := e.of(s.final)
-	quantiles := ""
-	if s.spread != nil {
-		quantiles = s.spread.export(e, point)
+	if s.guard != nil {
+		point = s.guard.export(e, point)
 	}
 	e.output(onnx.ForecastOutput, point, s.floor, s.spec.Horizon)
-	if quantiles != "" {
+	if s.spread != nil {
+		quantiles, peaks := s.spread.export(e, point)
 		e.output(onnx.QuantilesOutput, quantiles, s.floor, s.spec.Horizon, len(s.spec.Quantiles))
+		e.output(onnx.PeaksOutput, peaks, s.floor, s.spec.Horizon, len(s.spec.Quantiles))
 	}
 	e.graph.Metadata(models.MetadataKey, string(spec))
 	return e.graph.Marshal(), nil
@@ -83,14 +85,10 @@ func (s *study) export() ([]byte, error) {
 
 // output declares a value as an output [batch, dims], not below zero with floor.
 func (e *exporter) output(name, value string, floor bool, dims ...int) {
-	low := float32(-1)
 	if floor {
-		low = 0
-	}
-	if floor {
-		e.graph.Max(name, value, e.graph.Constant(name+".floor", []float32{low}, 1))
-	} else {
-		e.graph.Add(name, value, e.graph.Constant(name+".as_it_is", []float32{0}, 1))
+		e.graph.Max(name, value, e.graph.Constant(name+".floor", []float32{0}, 1))
+	} else { // an output needs a name of its own
+		e.graph.Add(name, value, e.graph.Constant(name+".zero", []float32{0}, 1))
 	}
 	e.graph.Output(name, append([]int{onnx.DynamicBatch}, dims...)...)
 }

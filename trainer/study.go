@@ -10,6 +10,7 @@ import (
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/trainer/feature"
+	"github.com/forescale/forescale/trainer/onnx"
 )
 
 // study is a training on its way: the windows, their parts, and the members as
@@ -36,6 +37,7 @@ type study struct {
 	members []candidate
 	final   *combination // of the late members
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
+	guard   *guard
 	spread  *interval
 	floor   bool // the target was never negative: no forecast is
 
@@ -64,7 +66,7 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	s := &study{
 		config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{},
 		train: span{0, n70}, valid: span{n70, n80}, whole: span{0, n80},
-		done: newProgress(c),
+		done: newProgress(c, r),
 	}
 	s.fitRows[0], s.fitRows[1] = w.rows(s.train, spec.Horizon)
 	s.judgeRows[0], s.judgeRows[1] = w.rows(s.valid, spec.Horizon)
@@ -110,8 +112,14 @@ func (s *study) fit(ctx context.Context) error {
 	if err := s.addTrees(ctx, base); err != nil {
 		return err
 	}
+	if err := s.addSpread(); err != nil {
+		return err
+	}
 	s.combine()
-	return s.addSpread()
+	if s.spread != nil {
+		s.spread.calibrate(s.w, s.spec.Quantiles, s.unseen, s.judgeRows[0], s.judgeRows[1])
+	}
+	return nil
 }
 
 // addLinear adds the linear members, combined into one, and returns it as the
@@ -128,13 +136,13 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 			return base, err
 		}
 		early, late, unseen = append(early, f.early), append(late, f.late), append(unseen, f.unseen)
-		s.done.advance(linearWork)
+		s.done.advance("linear", linearCost, nil)
 	}
-	c := weigh("linear", s.w, early, unseen, 0, s.w.len())
+	c := amongModes.weigh("linear", s.w, early, unseen, 0, s.w.len())
 	base = candidate{
 		early:  c,
 		late:   &combination{label: c.label, members: late, weights: c.weights},
-		unseen: c.blend(unseen),
+		unseen: c.blend(s.w, unseen),
 	}
 	s.members = append(s.members, base)
 	return base, nil
@@ -164,49 +172,58 @@ func (s *study) combine() {
 	for _, c := range s.members {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
-	weights := weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
-	s.unseen = weights.blend(unseen)
-	s.final = &combination{label: weights.label, members: late, weights: weights.weights}
+	s.final = amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
+	s.final.members = late
+	if s.recipe.guarded {
+		s.final.spread = s.spread
+	}
+	s.unseen = s.final.blend(s.w, unseen)
+	if s.recipe.guarded {
+		s.guard = newGuard(s.w, s.fitRows[0], s.fitRows[1])
+		s.unseen = s.guard.hold(s.w, s.unseen)
+	}
 }
 
-// addSpread fits and calibrates the quantiles. The spread is learned from errors
-// of the linear members on the folds where there are such, since those are the
-// most that nobody has seen; otherwise from the errors in the training part. The
-// offsets come from the validation part.
+// addSpread fits the spread that quantiles are multiples of. It is learned from
+// errors of the linear members on the folds where there are such, since those are
+// the most that nobody has seen; otherwise from the first member's errors in the
+// training part.
 func (s *study) addSpread() error {
 	if len(s.spec.Quantiles) == 0 {
 		return nil
 	}
-	errorsOf := s.unseen
-	if len(s.recipe.modes) > 0 {
-		errorsOf = s.members[0].unseen
+	errorsOf := s.members[0].unseen
+	if len(s.recipe.modes) == 0 {
+		errorsOf = slices.Clone(s.w.of(s.members[0].early))
+		for i := range errorsOf[s.judgeRows[0]*s.spec.Horizon:] {
+			errorsOf[s.judgeRows[0]*s.spec.Horizon+i] = nan32
+		}
 	}
 	var err error
 	if s.spread, err = fitSpread(s.w, s.sets[s.recipe.spread], errorsOf); err != nil {
 		return fmt.Errorf("quantiles: %w", err)
 	}
-	s.spread.calibrate(s.w, s.spec.Quantiles, s.unseen, s.judgeRows[0], s.judgeRows[1])
 	return nil
 }
 
-// forecasts returns what the model says of windows: points [N, horizon] and
-// quantiles [N, horizon, levels].
-func (s *study) forecasts(w *windows) (points, quantiles []float32) {
-	points = w.of(s.final)
+// forecasts returns what the model says of windows.
+func (s *study) forecasts(w *windows) onnx.Answer {
+	a := onnx.Answer{Forecast: w.of(s.final)}
+	if s.guard != nil {
+		a.Forecast = s.guard.hold(w, a.Forecast)
+	}
 	if s.spread != nil {
-		quantiles = s.spread.quantiles(w, points)
+		a.Quantiles, a.Peaks = s.spread.quantiles(w, a.Forecast), s.spread.quantilesOfPeaks(w, a.Forecast)
 	}
-	if !s.floor {
-		return points, quantiles
-	}
-	above := func(v []float32) []float32 {
-		out := make([]float32, len(v))
-		for i, x := range v {
-			out[i] = max(x, 0)
+	if s.floor {
+		for _, v := range []*[]float32{&a.Forecast, &a.Quantiles, &a.Peaks} {
+			*v = slices.Clone(*v)
+			for i, x := range *v {
+				(*v)[i] = max(x, 0)
+			}
 		}
-		return out
 	}
-	return above(points), above(quantiles)
+	return a
 }
 
 // bestMode returns, of the given modes, the one whose linear member has the

@@ -226,7 +226,7 @@ func (s *study) relativeError(ctx context.Context, d Data) (float64, error) {
 		return 0, err
 	}
 	w := newWindows(s.spec, judged, s.config.Workers)
-	forecasts, _ := s.forecasts(w)
+	forecasts := s.forecasts(w).Forecast
 	last := score.NewBaselines(d.Grid.Columns[s.spec.Target], d.Grid.Step)
 	ours, naive := make([]float64, H), make([]float64, H)
 	for origin := first; origin < n-1; origin++ {

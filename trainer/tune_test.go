@@ -64,6 +64,7 @@ func TestASearchPrefersASensibleSettingToAnAbsurdOne(t *testing.T) {
 // errors, measured through the exported model.
 func TestTheLossIsWhatTheReportOfATrainingOnEachFoldSays(t *testing.T) {
 	quickRecipe(t, PresetFast)
+	quickRecipe(t, PresetDefault) // whose trees it takes
 	g := history(5, 12)
 	for i := 900; i < 930; i++ {
 		g.Columns["request_count"][i] = math.NaN() // windows with gaps are judged, too

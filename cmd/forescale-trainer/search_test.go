@@ -27,7 +27,7 @@ func writeFile(t *testing.T, name, text string) string {
 // searching returns the arguments of a search on a file.
 func searching(t *testing.T, out string) []string {
 	return []string{"-data", csvFile(t, 900, "cpu_utilization"), "-out", out, "-search", writeFile(t, "space.yaml", space),
-		"-horizon", "2", "-lookback", "6", "-seed", "3"}
+		"-preset", "fast", "-horizon", "2", "-lookback", "6", "-seed", "3"}
 }
 
 func TestASearchTrainsTheWinnerAndShowsTheTrials(t *testing.T) {
