@@ -21,6 +21,7 @@ type oracle struct {
 	origin int
 	out    map[string]float64
 	mean   float64 // of Ratio
+	unit   float64 // of Log
 }
 
 func (o *oracle) at(series string, age int) float64 {
@@ -35,7 +36,7 @@ func (o *oracle) change(age int) float64 {
 	y, last := o.at(load, age), o.at(load, 0)
 	switch o.mode {
 	case Log:
-		return math.Log1p(y) - math.Log1p(last)
+		return math.Log1p(y/o.unit) - math.Log1p(last/o.unit)
 	case Ratio:
 		return (y - last) / o.mean
 	}
@@ -228,7 +229,7 @@ func compareWithOracle(t *testing.T, set *Set, g *window.Grid, origins []int) {
 	t.Helper()
 	all := map[string][]float64{}
 	for _, origin := range origins {
-		o := oracle{mode: set.mode, spec: set.spec, grid: g, origin: origin}
+		o := oracle{mode: set.mode, spec: set.spec, grid: g, origin: origin, unit: 1}
 		for name, v := range o.features() {
 			all[name] = append(all[name], v)
 		}

@@ -133,3 +133,38 @@ func compareBits(t *testing.T, what string, mode Mode, got, want []float32) {
 		}
 	}
 }
+
+// A target of small numbers, such as response times in seconds or shares, must
+// not lose its logarithm's digits in the graph.
+func TestLogarithmsOfSmallNumbersAreTheSameInTheGraph(t *testing.T) {
+	for _, level := range []float64{1, 1e-2, 1e-4, 1e-6, 1e-8} {
+		spec := specOf(5*time.Minute, 3, 300)
+		g := historyOf(spec.Step(), oldest(spec)+spec.Horizon+400, 6)
+		for i := range g.Columns[load] { // around 100
+			g.Columns[load][i] *= level / 100
+		}
+		origins := originsOf(spec, g, 40)
+		set := fitted(t, spec, Log, g, origins)
+		p, err := onnx.Load(model(set))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, origin := range origins {
+			series, context := encoded(t, spec, g, origin)
+			got, err := p.Run(series, context, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := computed(set, series, context)
+			for i, v := range want {
+				scale := 1.0 // of features, which are standardised
+				if i >= len(want)-2 {
+					scale = max(level, math.Abs(float64(v))) // of the forecast and the slope
+				}
+				if diff := math.Abs(float64(got[i] - v)); diff > 1e-4*scale {
+					t.Fatalf("around %g: value %d is %v in the graph and %v in Go", level, i, got[i], v)
+				}
+			}
+		}
+	}
+}

@@ -23,14 +23,15 @@ func TestAForecastIsTheInverseOfAChange(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, f := range frames() {
 		for range 200 {
-			y := max(f.Last, 1) * float32(math.Exp(2*rng.NormFloat64()))
+			y := max(f.Last, f.Mean) * float32(math.Exp(2*rng.NormFloat64()))
 			if f.Mode != Log && rng.IntN(2) == 0 { // a logarithm knows nothing below zero
 				y = -y
 			}
 			// A change of float32 holds the difference to an ulp of the greater of both.
 			limit := 4e-7 * max(math.Abs(float64(y)), math.Abs(float64(f.Last)), 1)
 			if f.Mode == Log {
-				limit *= 1 + math.Abs(math.Log(1+float64(y))) + math.Abs(math.Log(1+max(0, float64(f.Last))))
+				m := float64(f.Mean)
+				limit = 4e-7 * (m + float64(y)) * (1 + math.Log1p(float64(y)/m) + math.Log1p(max(0, float64(f.Last))/m))
 			}
 			if got := f.Forecast(f.Change(y)); math.Abs(float64(got-y)) > limit {
 				t.Fatalf("%s at %g: %g changes by %g, which forecasts %g", f.Mode, f.Last, y, f.Change(y), got)
@@ -45,7 +46,7 @@ func TestNoChangeForecastsTheNewestValue(t *testing.T) {
 		if f.Mode == Log {
 			want = max(want, 0)
 		}
-		if got := f.Forecast(0); math.Abs(float64(got-want)) > 1e-7*max(1, math.Abs(float64(want))) || f.Change(f.Last) != 0 {
+		if got := f.Forecast(0); math.Abs(float64(got-want)) > 2e-7*max(float64(f.Mean), math.Abs(float64(want))) || f.Change(f.Last) != 0 {
 			t.Errorf("%s: from %g no change leads to %g, itself it is a change of %g", f.Mode, f.Last, got, f.Change(f.Last))
 		}
 	}
@@ -58,7 +59,7 @@ func TestTheSlopeIsTheDerivativeOfTheForecast(t *testing.T) {
 			physical := func(z float64) float64 {
 				switch f.Mode {
 				case Log:
-					return (1+max(float64(f.Last), 0))*math.Exp(z) - 1
+					return (float64(f.Mean)+max(float64(f.Last), 0))*math.Exp(z) - float64(f.Mean)
 				case Ratio:
 					return float64(f.Last) + float64(f.Mean)*z
 				}

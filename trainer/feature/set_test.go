@@ -125,7 +125,7 @@ func TestTheSequenceIsWhatItsChannelsSay(t *testing.T) {
 			var want [][]float64 // [window*slot][channel], unscaled
 			for _, origin := range origins {
 				for age := set.Window() - 1; age >= 0; age-- {
-					o := oracle{mode: mode, spec: spec, grid: g, origin: origin}
+					o := oracle{mode: mode, spec: spec, grid: g, origin: origin, unit: 1}
 					o.features() // the mean
 					at := g.Time(origin - age)
 					row := []float64{o.change(age), o.change(age) - o.change(age+day), o.at(bytes, age) - o.at(bytes, 0), o.at(sale, age), 0, 0, 0}
