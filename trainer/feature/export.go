@@ -181,7 +181,7 @@ func (x *export) sequence() string {
 func (s *Set) ExportForecast(g *onnx.Graph, name, base string, in Exported, change string) string {
 	switch s.mode {
 	case Log:
-		unit, zero := g.Constant(name+".unit", []float32{s.unit}, 1), g.Constant(name+".zero", []float32{0}, 1)
+		unit, zero := g.Constant(name+".log_unit", []float32{s.unit}, 1), g.Constant(name+".zero", []float32{0}, 1)
 		factor := g.Exp(name+".factor", g.Clip(name+".bounded", change, -maxLogChange, maxLogChange))
 		level := g.Add(name+".level", g.Max(name+".positive", base, zero), unit)
 		return g.Sub(name, g.Mul(name+".grown", level, factor), unit)
@@ -203,7 +203,7 @@ func int64s(v []int) []int64 {
 func (s *Set) ExportSlope(g *onnx.Graph, name string, in Exported, v string) string {
 	switch s.mode {
 	case Log:
-		unit, zero := g.Constant(name+".unit", []float32{s.unit}, 1), g.Constant(name+".zero", []float32{0}, 1)
+		unit, zero := g.Constant(name+".log_unit", []float32{s.unit}, 1), g.Constant(name+".zero", []float32{0}, 1)
 		return g.Mul(name, v, g.Add(name+".level", g.Max(name+".positive", in.Last, zero), unit))
 	case Ratio:
 		return g.Mul(name, v, in.mean)

@@ -111,7 +111,9 @@ func TestColumnsAreThoseOfAllStepsAndTheStepsOwn(t *testing.T) {
 	}
 }
 
-func hasSuffix(s, suffix string) bool { return len(s) >= len(suffix) && s[len(s)-len(suffix):] == suffix }
+func hasSuffix(s, suffix string) bool {
+	return len(s) >= len(suffix) && s[len(s)-len(suffix):] == suffix
+}
 
 func TestNothingAfterTheOriginIsReadButFlagsAndCalendar(t *testing.T) {
 	for _, horizon := range []int{1, 12, 288} {
