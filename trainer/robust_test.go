@@ -105,3 +105,30 @@ func TestSeriesOfEveryShapeAreForecastWithFiniteNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestTheUnitOfTheTargetDoesNotMatter(t *testing.T) {
+	for _, preset := range Presets() {
+		quickRecipe(t, preset)
+		var want []float64
+		for _, unit := range []float64{1, 1e-9, 1e-3, 1e9} {
+			g := history(6, 34)
+			for i := range g.Columns["demand"] {
+				g.Columns["demand"][i] *= unit
+			}
+			r := train(t, quick(preset), g)
+			var got []float64
+			for _, h := range r.Report.Horizons {
+				got = append(got, h.Model.MAE/unit, *h.Model.Coverage80)
+			}
+			if want == nil {
+				want = got
+			}
+			for i, v := range got {
+				if math.Abs(v-want[i]) > 0.08*want[i] { // logarithms are taken of other numbers
+					t.Errorf("%s, unit %g: errors and coverage %.3f, in the unit 1 %.3f", preset, unit, got, want)
+					break
+				}
+			}
+		}
+	}
+}

@@ -37,7 +37,7 @@ type study struct {
 	final   *combination // of the late members
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
 	spread  *interval
-	floor   bool // the target was never negative: no forecast is
+	floor   bool // before the test part the target was never negative: no forecast is
 
 	done  *progress
 	tally tally
@@ -95,7 +95,7 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	p, _ := newNaive(score.Persistence, spec, 0)
 	s.last = candidate{p, p, w.of(p)}
 	s.floor = true
-	for _, y := range w.target {
+	for _, y := range d.Grid.Columns[spec.Target][:n80] { // of which windows with gaps know nothing
 		s.floor = s.floor && !(y < 0) // NaN is not below zero
 	}
 	return s, nil
