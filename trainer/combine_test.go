@@ -50,7 +50,7 @@ func trial(n int, errors [][]float64, seed uint64) (w *windows, unseen [][]float
 func weights(t *testing.T, errors [][]float64) [][]float32 {
 	t.Helper()
 	w, unseen := trial(40, errors, 1)
-	return checkedWeights(t, weigh("all", w, make([]member, len(errors)), unseen, 0, w.len()))
+	return checkedWeights(t, amongMembers.weigh("all", w, make([]member, len(errors)), unseen, 0, w.len()))
 }
 
 // checkedWeights returns the weights, which must be none below 0, and 1 in sum.
@@ -79,9 +79,9 @@ func TestMembersWeighByTheirErrors(t *testing.T) {
 	}{
 		"one member has all":                              {[][]float64{{3, 5}}, []float64{1}},
 		"equal members share equally":                     {[][]float64{{2, 2}, {2, 2}, {2, 2}, {2, 2}}, []float64{0.25, 0.25, 0.25, 0.25}},
-		"one beyond the gate has none":                    {[][]float64{{1, 1}, {1.001 * gate, 1.001 * gate}}, []float64{1, 0}},
-		"one at the gate has its share":                   {[][]float64{{1, 1}, {0.999 * gate, 0.999 * gate}}, []float64{math.NaN(), math.NaN()}},
-		"the sharpness says how much less":                {[][]float64{{1, 1}, {1.05, 1.05}}, []float64{1 / (1 + math.Pow(1.05, -sharpness)), 1 / (1 + math.Pow(1.05, sharpness))}},
+		"one beyond the gate has none":                    {[][]float64{{1, 1}, {1.001 * amongMembers.gate, 1.001 * amongMembers.gate}}, []float64{1, 0}},
+		"one at the gate has its share":                   {[][]float64{{1, 1}, {0.999 * amongMembers.gate, 0.999 * amongMembers.gate}}, []float64{math.NaN(), math.NaN()}},
+		"the sharpness says how much less":                {[][]float64{{1, 1}, {1.05, 1.05}}, []float64{1 / (1 + math.Pow(1.05, -amongMembers.sharpness)), 1 / (1 + math.Pow(1.05, amongMembers.sharpness))}},
 		"a perfect member has all":                        {[][]float64{{0, 0}, {1, 1}}, []float64{1, 0}},
 		"perfect members share":                           {[][]float64{{0, 0}, {1, 1}, {0, 0}}, []float64{0.5, 0, 0.5}},
 		"neighbouring steps have a say":                   {[][]float64{{1, 4}, {2, 2}}, []float64{0.5, 0.5}},
@@ -121,7 +121,7 @@ func TestWindowsThatAMemberKnewJudgeNone(t *testing.T) {
 		w.target[39-i/2] = nan32
 		unseen[0][39-i/2] = 1e6
 	}
-	for m, got := range checkedWeights(t, weigh("all", w, make([]member, 2), unseen, 0, w.len())) {
+	for m, got := range checkedWeights(t, amongMembers.weigh("all", w, make([]member, 2), unseen, 0, w.len())) {
 		if math.Abs(float64(got[0])-0.5) > 1e-6 {
 			t.Errorf("member %d weighs %v", m, got)
 		}
@@ -133,7 +133,7 @@ func TestWithoutAnyJudgeMembersShareEqually(t *testing.T) {
 	for i := 0; i < len(w.target); i += 2 {
 		w.target[i] = nan32 // no first step is known: every other slot is missing
 	}
-	got := checkedWeights(t, weigh("all", w, make([]member, 2), unseen, 0, w.len()))
+	got := checkedWeights(t, amongMembers.weigh("all", w, make([]member, 2), unseen, 0, w.len()))
 	if got[0][1] != 1 {
 		t.Errorf("at the step that is known, weights are %v", got)
 	}

@@ -67,7 +67,7 @@ type fit struct {
 	adam     *optim.Adam
 	last     int // epochs to be done, of those that the schedule is made for
 	// each, when set, is called after every step.
-	each func(p Progress)
+	each func(NetworkProgress)
 	// keep, when set, is called with the state after every epoch.
 	keep func(fitState) error
 
@@ -181,7 +181,7 @@ func (f *fit) epoch(ctx context.Context, train *lesson, epoch int) error {
 			return err
 		}
 		if f.each != nil {
-			f.each(Progress{Epoch: epoch + 1, Epochs: s.epochs, Step: i + 1, Steps: len(batches),
+			f.each(NetworkProgress{Epoch: epoch + 1, Epochs: s.epochs, Step: i + 1, Steps: len(batches),
 				Loss: loss, Validation: st.Loss, Rate: rate, RejectedUpdates: st.Rejected})
 		}
 	}

@@ -67,6 +67,7 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		TimeZone:    c.TimeZone,
 		MaxGap:      r.maxGap,
 		Quantiles:   r.quantiles,
+		Peaks:       len(r.quantiles) > 0,
 		Masks:       c.Masks,
 	}
 	inputs, notes, err := c.inputs(g)
@@ -161,15 +162,24 @@ func (c Config) known(d Data) ([]string, error) {
 // windows before it are lost to training.
 const reachShare = 0.4
 
-// addCalendar adds the clock features that the step can tell apart, and the lags
-// that the features want and the training part is long enough for.
+// addCalendar adds the clock features that the step can tell apart, those of the
+// week where every weekday occurs at least twice in the training part (from once,
+// nobody learns what a Tuesday is), and the lags that the features want and the
+// training part is long enough for.
 func addCalendar(spec *models.Spec, g *window.Grid) {
-	if g.Step < 24*time.Hour {
+	const day = 24 * time.Hour
+	train := score.NewSplit(g.Len()).Train
+	if g.Step < day {
 		spec.Calendar = append(spec.Calendar, "hour_of_day")
 	}
 	if g.Step < time.Hour {
 		spec.Calendar = append(spec.Calendar, "minute_of_hour")
 	}
-	spec.Calendar = append(spec.Calendar, "day_of_week", "weekend")
-	spec.Lags = feature.Lags(*spec, int(reachShare*float64(score.NewSplit(g.Len()).Train)))
+	if time.Duration(train)*g.Step >= 14*day {
+		spec.Calendar = append(spec.Calendar, "day_of_week_ahead", "weekend_ahead")
+		if g.Step < day {
+			spec.Calendar = append(spec.Calendar, "business_hours_ahead")
+		}
+	}
+	spec.Lags = feature.Lags(*spec, int(reachShare*float64(train)))
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/gob"
 	"fmt"
 	"runtime"
-	"sync"
 
 	"github.com/forescale/forescale/trainer/feature"
 	"github.com/forescale/forescale/trainer/nn"
@@ -148,7 +147,12 @@ func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
 // newJobFit readies one fit of a job, from its checkpoint on where there is one.
 func (s *study) newJobFit(j *networkJob, suffix string, workers int) (*fit, error) {
 	f := newFit(j.net, j.recipe.schedule, j.seed, workers)
-	f.each = s.done.step
+	// The early fit and the late one are half of the job each.
+	epochs := float64(max(1, j.recipe.schedule.epochs))
+	f.each = func(n NetworkProgress) {
+		n.Name = j.stage + suffix
+		s.done.advance("network", networkCost/(2*epochs*float64(n.Steps)), &n)
+	}
 	c := s.config.Checkpoint
 	if c == nil {
 		return f, nil
@@ -182,26 +186,4 @@ func (c Config) workers() int {
 		return runtime.GOMAXPROCS(0)
 	}
 	return c.Workers
-}
-
-// progress gathers what several jobs report. Its methods may be called by any of
-// them.
-type progress struct {
-	mu     sync.Mutex
-	report func(Progress)
-}
-
-const linearWork = 1
-
-func newProgress(c Config) *progress { return &progress{report: c.Progress} }
-
-func (p *progress) advance(float64) {}
-
-func (p *progress) step(q Progress) {
-	if p.report == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.report(q)
 }

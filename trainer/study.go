@@ -10,6 +10,7 @@ import (
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/trainer/feature"
+	"github.com/forescale/forescale/trainer/onnx"
 )
 
 // study is a training on its way: the windows, their parts, and the members as
@@ -64,7 +65,7 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	s := &study{
 		config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{},
 		train: span{0, n70}, valid: span{n70, n80}, whole: span{0, n80},
-		done: newProgress(c),
+		done: newProgress(c, r),
 	}
 	s.fitRows[0], s.fitRows[1] = w.rows(s.train, spec.Horizon)
 	s.judgeRows[0], s.judgeRows[1] = w.rows(s.valid, spec.Horizon)
@@ -145,9 +146,9 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 			return base, err
 		}
 		early, late, unseen = append(early, f.early), append(late, f.late), append(unseen, f.unseen)
-		s.done.advance(linearWork)
+		s.done.advance("linear", linearCost, nil)
 	}
-	c := weigh("linear", s.w, early, unseen, 0, s.w.len())
+	c := amongModes.weigh("linear", s.w, early, unseen, 0, s.w.len())
 	base = candidate{
 		early:  c,
 		late:   &combination{label: c.label, members: late, weights: c.weights},
@@ -181,7 +182,7 @@ func (s *study) combine() {
 	for _, c := range s.members {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
-	weights := weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
+	weights := amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
 	s.unseen = weights.blend(unseen)
 	s.final = &combination{label: weights.label, members: late, weights: weights.weights}
 }
@@ -206,24 +207,21 @@ func (s *study) addSpread() error {
 	return nil
 }
 
-// forecasts returns what the model says of windows: points [N, horizon] and
-// quantiles [N, horizon, levels].
-func (s *study) forecasts(w *windows) (points, quantiles []float32) {
-	points = w.of(s.final)
+// forecasts returns what the model says of windows.
+func (s *study) forecasts(w *windows) onnx.Answer {
+	a := onnx.Answer{Forecast: w.of(s.final)}
 	if s.spread != nil {
-		quantiles = s.spread.quantiles(w, points)
+		a.Quantiles, a.Peaks = s.spread.quantiles(w, a.Forecast), s.spread.quantilesOfPeaks(w, a.Forecast)
 	}
-	if !s.floor {
-		return points, quantiles
-	}
-	above := func(v []float32) []float32 {
-		out := make([]float32, len(v))
-		for i, x := range v {
-			out[i] = max(x, 0)
+	if s.floor {
+		for _, v := range []*[]float32{&a.Forecast, &a.Quantiles, &a.Peaks} {
+			*v = slices.Clone(*v)
+			for i, x := range *v {
+				(*v)[i] = max(x, 0)
+			}
 		}
-		return out
 	}
-	return above(points), above(quantiles)
+	return a
 }
 
 // bestMode returns, of the given modes, the one whose linear member has the

@@ -6,12 +6,14 @@ import (
 
 // Workspace is the memory that a goroutine computes features in.
 type Workspace struct {
-	row []float32 // the window; after relative, the target's values are changes
+	// row is the window and behind it the level; after relative, the target's
+	// values are changes.
+	row []float32
 	sum []float32
 }
 
 // NewWorkspace returns memory for Compute.
-func (s *Set) NewWorkspace() *Workspace { return &Workspace{row: make([]float32, s.row.len())} }
+func (s *Set) NewWorkspace() *Workspace { return &Workspace{row: make([]float32, s.row.len()+1)} }
 
 func (w *Workspace) load(series, context []float32) {
 	for i, v := range series {
@@ -58,13 +60,17 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	case Ratio:
 		f.Mean = max(w.mean(s.mean), s.floor)
 	}
+	level := &w.row[s.row.len()]
+	*level = f.Last
 	switch s.mode {
 	case Log:
 		last := log1p(f.Last, f.Mean)
+		*level = last
 		for _, i := range s.target {
 			w.row[i] = s.bounded(log1p(w.row[i], f.Mean) - last)
 		}
 	case Ratio:
+		*level = min(max(f.Last/f.Mean, -ClipRaw), ClipRaw) // infinity times an inverse of 0 is NaN
 		for _, i := range s.target {
 			w.row[i] = s.bounded((w.row[i] - f.Last) / f.Mean)
 		}
@@ -112,6 +118,15 @@ func (s *Set) Compute(w *Workspace, series, context, features, sequence []float3
 	return frame
 }
 
+// bent returns v within ±bendAt, 0 from goneAt on, and a straight line between.
+// Every operation rounds by itself, as in the graph.
+func bent(v float32) float32 {
+	v = min(max(v, -goneAt), goneAt)
+	inner := min(max(v, -bendAt), bendAt)
+	beyond := float32(v - inner)
+	return inner - float32(beyond*bendSlope)
+}
+
 func (s scaling) apply(v float32) float32 {
-	return min(max((v-s.center)*s.inverse, -clipAt), clipAt)
+	return bent(float32((v - s.center) * s.inverse))
 }

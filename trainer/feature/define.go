@@ -20,6 +20,10 @@ const (
 	kinds
 )
 
+// levelColumn, as a definition's column, is the target's newest value itself on
+// the scale of the mode.
+const levelColumn = -2
+
 // definition is a feature before it is known where its values lie in a row.
 type definition struct {
 	name   string
@@ -27,7 +31,7 @@ type definition struct {
 	kind   kind
 	series string // of the ages
 	ages   []int  // slots before the origin
-	column int    // of plain, in the context row; -1: the age of series is meant
+	column int    // of plain, in the context row, or levelColumn; -1: the age of series is meant
 }
 
 // periods are the cycles that a step of a given length can show, in slots; 0 for
@@ -85,6 +89,7 @@ func (d *definer) add(kind kind, ahead int, series string, name string, ages ...
 // origin adds what belongs to all steps ahead.
 func (d *definer) origin() {
 	y, p := d.spec.Target, d.periods
+	d.list = append(d.list, definition{name: "level", kind: plain, column: levelColumn})
 	for a := 1; a < min(ownLags, d.spec.Lookback); a++ {
 		d.add(change, 0, y, fmt.Sprintf("lag %d", a), a)
 	}
@@ -174,7 +179,7 @@ func (d *definer) calendar() {
 	for _, lag := range d.spec.Lags {
 		column += len(lag.Offsets) * (1 + d.spec.Horizon)
 	}
-	aheads := contextAhead(d.spec)
+	aheads := window.ContextAhead(d.spec)
 	for ; column < len(names); column++ {
 		d.list = append(d.list, definition{name: names[column], ahead: aheads[column], kind: plain, column: column})
 	}
@@ -207,21 +212,4 @@ func dayAges(p periods, lookback int) []int {
 		ages = append(ages, span(first-hour, first)...)
 	}
 	return ages
-}
-
-// contextAhead returns, for each column of the context row, the slot ahead that
-// it speaks of; 0 for the origin.
-func contextAhead(spec models.Spec) []int {
-	aheads := make([]int, window.ContextLen(spec))
-	column := 0
-	for _, lag := range spec.Lags {
-		column += len(lag.Offsets) * (1 + spec.Horizon)
-	}
-	for range spec.Future {
-		for k := range 1 + spec.Horizon {
-			aheads[column] = k
-			column++
-		}
-	}
-	return aheads
 }

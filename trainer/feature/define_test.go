@@ -126,6 +126,14 @@ func (o *oracle) features() map[string]float64 {
 			o.mean += o.at(load, a) / float64(o.spec.Lookback)
 		}
 	}
+	switch y := o.at(load, 0); o.mode {
+	case Log:
+		o.out["level"] = math.Log1p(y / o.unit)
+	case Ratio:
+		o.out["level"] = y / o.mean
+	default:
+		o.out["level"] = y
+	}
 	for a := 1; a < 36; a++ {
 		o.out[fmt.Sprint("lag ", a)] = o.change(a)
 	}
@@ -198,7 +206,18 @@ func standardised(v float64, all []float64) float64 {
 	if variance <= 1e-12*mean*mean {
 		return 0
 	}
-	return min(max((v-mean)/math.Sqrt(variance), -8), 8)
+	return redescended((v - mean) / math.Sqrt(variance))
+}
+
+// redescended is v up to 5, and 0 from 10 on.
+func redescended(v float64) float64 {
+	switch size := math.Abs(v); {
+	case size <= 5:
+		return v
+	case size < 10:
+		return math.Copysign(10-size, v)
+	}
+	return 0
 }
 
 func TestEveryFeatureIsWhatItsNameSays(t *testing.T) {

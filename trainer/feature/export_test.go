@@ -114,6 +114,38 @@ func TestTheGraphComputesWhatGoDoes(t *testing.T) {
 	}
 }
 
+// What never varied in training may take any value later.
+func TestTheGraphComputesWhatGoDoesAfterAFlatHistory(t *testing.T) {
+	spec := specOf(5*time.Minute, 3, 600)
+	like := historyOf(5*time.Minute, 1400, 13)
+	for _, value := range []float64{0, 1e-30, -5, 1e29} {
+		g := historyOf(5*time.Minute, 1400, 13)
+		for i := range g.Columns[load] {
+			g.Columns[load][i], g.Columns[bytes][i], g.Columns[sale][i] = value, value, 0
+		}
+		origins := originsOf(spec, g, 30)
+		for _, mode := range Modes {
+			t.Run(fmt.Sprintf("%s of %g", mode, value), func(t *testing.T) {
+				set := fitted(t, spec, mode, g, origins)
+				p, err := onnx.Load(model(set))
+				if err != nil {
+					t.Fatal(err)
+				}
+				rng := rand.New(rand.NewPCG(8, 8))
+				for _, kind := range disturbances {
+					series, context := encoded(t, spec, like, origins[3])
+					series, context = disturbed(rng, series, kind), disturbed(rng, context, kind)
+					got, err := p.Run(series, context, 1)
+					if err != nil {
+						t.Fatal(err)
+					}
+					compareBits(t, kind, mode, got, computed(set, series, context))
+				}
+			})
+		}
+	}
+}
+
 // compareBits wants the same bits, and of logarithms the same to the tolerance of
 // all models.
 func compareBits(t *testing.T, what string, mode Mode, got, want []float32) {

@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// clipAt bounds a feature, in standard deviations: a surge beyond what the
-	// training part held stays visible up to here.
-	clipAt = 8
+	// Up to bendAt standard deviations a feature is what it is; from there it falls
+	// back and is 0 from goneAt on.
+	// Source: Hampel et al. 1986, the redescending function of three parts.
+	bendAt, goneAt = 5, 10
+	bendSlope      = float32(bendAt) / (goneAt - bendAt)
 	// ClipRaw bounds the physical values, so that no difference of two of them
 	// overflows float32.
 	ClipRaw = 1e30
@@ -84,7 +86,11 @@ func New(spec models.Spec, mode Mode, steps int) *Set {
 // resolve finds the values of a feature; not ok when one is not in the row.
 func (s *Set) resolve(d definition) (f tapped, ok bool) {
 	f = tapped{name: d.name, ahead: d.ahead, kind: d.kind}
-	if d.column >= 0 {
+	switch {
+	case d.column == levelColumn:
+		f.from = []int{s.row.len()}
+		return f, true
+	case d.column >= 0:
 		f.from = []int{s.row.series + d.column}
 		return f, true
 	}

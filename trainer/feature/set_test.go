@@ -49,8 +49,8 @@ func TestFeaturesAreFiniteWhateverTheHistoryIs(t *testing.T) {
 				all := values(t, set, series, context, 60)
 				width := len(all) / 60
 				for i, v := range all {
-					if i%width < width-2 && math.Abs(float64(v)) > clipAt {
-						t.Fatalf("a feature of %v standard deviations is not clipped", v)
+					if i%width < width-2 && math.Abs(float64(v)) > bendAt {
+						t.Fatalf("a feature of %v standard deviations does not bend back", v)
 					}
 				}
 			})
@@ -103,7 +103,8 @@ func TestTrainingWindowsAreStandardised(t *testing.T) {
 			}
 		}
 		for j, name := range set.Names() {
-			if math.Abs(sum[j]) > 1e-3 || squares[j] != 0 && math.Abs(squares[j]-1) > 0.01 {
+			// A value that bends back takes its share with it.
+			if math.Abs(sum[j]) > 0.02 || squares[j] != 0 && math.Abs(squares[j]-1) > 0.1 {
 				t.Errorf("%s: %s has mean %v and variance %v", mode, name, sum[j], squares[j])
 			}
 		}
@@ -159,7 +160,7 @@ func TestTheSequenceIsWhatItsChannelsSay(t *testing.T) {
 					got := float64(all[i*width+set.Len()+slot*set.Channels()+c])
 					// Not centred: zero is no change.
 					want := standardised(v+center, column)
-					if math.Abs(want) < 7.9 && math.Abs(got-want) > 2e-3 {
+					if math.Abs(got-want) > 2e-3 {
 						t.Fatalf("%s of %s: channel %d of slot %d is %v, want %v", mode, step, c, slot, got, want)
 					}
 				}

@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // The names of a forecasting model's inputs and output, as models.Spec says.
@@ -12,10 +13,11 @@ const (
 	ForecastOutput = "forecast"
 
 	QuantilesOutput = "quantiles" // optional
+	PeaksOutput     = "peaks"     // optional, behind the quantiles
 )
 
-// Program is a model of ours, read and ready to run. It is immutable and safe
-// for concurrent use.
+// Program is a model of ours, read and ready to run. It is safe for concurrent
+// use.
 type Program struct {
 	graph    *Graph
 	lookback int
@@ -23,12 +25,16 @@ type Program struct {
 	context  int // 0: no such input
 	horizon  int
 	levels   int // quantiles per step; 0: no such output
+	hasPeaks bool
 
 	// Every value of a run has a slot: the inputs, the constants, the results.
 	slots []tensor // as a run finds them: constants filled in
 	steps []step
 
-	series, contextSlot, forecast, quantiles int
+	series, contextSlot, forecast, quantiles, peaks int
+
+	kept []int     // slots whose memory the outputs need
+	idle sync.Pool // of *memory: what a run leaves for the next
 }
 
 // step is a node, bound to the slots of its values.
@@ -45,6 +51,7 @@ type step struct {
 type Answer struct {
 	Forecast  []float32 // [batch, horizon], in physical units
 	Quantiles []float32 // [batch, horizon, levels], or nil for a model without
+	Peaks     []float32 // the same shape, or nil for a model without
 }
 
 // Load reads a model file that Graph.Marshal wrote. The error says what is not
@@ -141,8 +148,9 @@ func (p *Program) bindInputs(add func(string, tensor) bool) error {
 
 func (p *Program) bindOutputs(known map[string]int) error {
 	outputs, ok := p.graph.outputs, false
-	if len(outputs) == 0 || len(outputs) > 2 || outputs[0].name != ForecastOutput || len(outputs) == 2 && outputs[1].name != QuantilesOutput {
-		return fmt.Errorf("the outputs must be %q and, if there is a second, %q", ForecastOutput, QuantilesOutput)
+	names := []string{ForecastOutput, QuantilesOutput, PeaksOutput}
+	if len(outputs) == 0 || len(outputs) > len(names) || !slices.EqualFunc(outputs, names[:len(outputs)], func(v value, name string) bool { return v.name == name }) {
+		return fmt.Errorf("the outputs must be the first of %q, in this order", names)
 	}
 	if p.forecast, ok = known[ForecastOutput]; !ok {
 		return fmt.Errorf("output %q is made nowhere", ForecastOutput)
@@ -162,6 +170,16 @@ func (p *Program) bindOutputs(known map[string]int) error {
 		return fmt.Errorf("output %q has dimensions %v, must be [batch, %d, levels]", QuantilesOutput, dims, p.horizon)
 	}
 	p.levels = dims[2]
+	if len(outputs) == 2 {
+		return nil
+	}
+	if p.peaks, ok = known[PeaksOutput]; !ok {
+		return fmt.Errorf("output %q is made nowhere", PeaksOutput)
+	}
+	if !slices.Equal(outputs[2].dims, dims) {
+		return fmt.Errorf("output %q has dimensions %v, must be those of %q, %v", PeaksOutput, outputs[2].dims, QuantilesOutput, dims)
+	}
+	p.hasPeaks = true
 	return nil
 }
 
@@ -218,9 +236,18 @@ func (p *Program) bindMemory() {
 			last[s.out] = i
 		}
 	}
-	delete(last, owner[p.forecast])
+	outputs := []int{owner[p.forecast]}
 	if p.levels > 0 {
-		delete(last, owner[p.quantiles])
+		outputs = append(outputs, owner[p.quantiles])
+	}
+	if p.hasPeaks {
+		outputs = append(outputs, owner[p.peaks])
+	}
+	for _, o := range outputs {
+		if _, made := last[o]; made { // and not twice
+			p.kept = append(p.kept, o)
+			delete(last, o)
+		}
 	}
 	for _, s := range p.steps {
 		if i, ok := last[s.out]; ok {
@@ -253,7 +280,10 @@ func (p *Program) Answer(series, context []float32, batch int) (Answer, error) {
 	if p.context > 0 {
 		slots[p.contextSlot] = tensor{dims: []int{batch, p.context}, data: context}
 	}
-	m := &memory{free: map[int][][]float32{}}
+	m, _ := p.idle.Get().(*memory)
+	if m == nil || m.batch != batch {
+		m = &memory{batch: batch, free: map[int][][]float32{}}
+	}
 	var in []tensor
 	for i := range p.steps {
 		s := &p.steps[i]
@@ -271,7 +301,16 @@ func (p *Program) Answer(series, context []float32, batch int) (Answer, error) {
 			slots[slot] = tensor{}
 		}
 	}
-	return p.answer(slots, batch)
+	a, err := p.answer(slots, batch)
+	if err != nil {
+		return Answer{}, err
+	}
+	for _, slot := range p.kept {
+		m.release(slots[slot].data)
+	}
+	m.live, m.computed = 0, 0
+	p.idle.Put(m)
+	return a, nil
 }
 
 // answer returns copies of the outputs: they may be the caller's own memory.
@@ -288,8 +327,8 @@ func (p *Program) answer(slots []tensor, batch int) (a Answer, err error) {
 	if p.levels > 0 {
 		a.Quantiles = of(p.quantiles, batch, p.horizon, p.levels)
 	}
-	if err != nil {
-		return Answer{}, err
+	if p.hasPeaks {
+		a.Peaks = of(p.peaks, batch, p.horizon, p.levels)
 	}
-	return a, nil
+	return a, err
 }
