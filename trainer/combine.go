@@ -151,7 +151,8 @@ func allZero(v []float32) bool {
 //
 //	weight_m ∝ (min e / e_m)^sharpness where e_m <= gate · min e, 0 elsewhere
 //
-// Windows in which any member has no forecast (NaN) are left out.
+// Windows in which any member has no forecast (NaN) are left out. Where none is
+// left, members share equally.
 func (s selection) weigh(label string, w *windows, members []member, unseen [][]float32, first, last int) *combination {
 	H := w.spec.Horizon
 	c := &combination{label: label, members: members, weights: make([][]float32, len(members))}
@@ -169,10 +170,12 @@ func (s selection) weigh(label string, w *windows, members []member, unseen [][]
 		for m := range members {
 			n := 0.0
 			for j := max(0, k-1); j <= min(H-1, k+1); j++ {
-				smooth[m] += logs[m][j]
-				n++
+				if !math.IsNaN(logs[m][j]) { // as where no window knows the target of the step
+					smooth[m] += logs[m][j]
+					n++
+				}
 			}
-			smooth[m] /= n
+			smooth[m] /= max(1, n)
 			best = min(best, smooth[m])
 		}
 		sum := 0.0

@@ -39,7 +39,7 @@ type study struct {
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
 	guard   *guard
 	spread  *interval
-	floor   bool // the target was never negative: no forecast is
+	floor   bool // before the test part the target was never negative: no forecast is
 
 	done  *progress
 	tally tally
@@ -74,6 +74,12 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 		return nil, fmt.Errorf("group %q: of %d slots, gaps leave %d windows to train on and %d to validate with; at least %d and 1 are needed",
 			d.Grid.Group, d.Grid.Len(), n, s.judgeRows[1]-s.judgeRows[0], minTrain)
 	}
+	for k := range spec.Horizon {
+		if s.knownAt(s.fitRows, k) == 0 || s.knownAt(s.judgeRows, k) == 0 {
+			return nil, fmt.Errorf("group %q: no window of the training or of the validation part knows %q %d steps ahead; "+
+				"a series that comes less often than every %s needs a longer step", d.Grid.Group, spec.Target, k+1, spec.Step())
+		}
+	}
 	// Two folds inside the training part and the validation part: an event that one
 	// of them lacks is still judged.
 	a, b := n80*11/16, n80*25/32
@@ -91,10 +97,21 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	p, _ := newNaive(score.Persistence, spec, 0)
 	s.last = candidate{p, p, w.of(p)}
 	s.floor = true
-	for _, y := range w.target {
+	for _, y := range d.Grid.Columns[spec.Target][:n80] { // of which windows with gaps know nothing
 		s.floor = s.floor && !(y < 0) // NaN is not below zero
 	}
 	return s, nil
+}
+
+// knownAt counts the windows [rows[0], rows[1]) that know the target of step k
+// (from 0).
+func (s *study) knownAt(rows [2]int, k int) (n int) {
+	for i := rows[0]; i < rows[1]; i++ {
+		if isKnown(s.w.target[i*s.spec.Horizon+k]) {
+			n++
+		}
+	}
+	return n
 }
 
 // fit fits all members and combines them.
