@@ -77,7 +77,7 @@ func TestEveryVariantIsScoredOnTheSlotsOfTheModel(t *testing.T) {
 			a.variant(t, KindMode, v.Against)
 		}
 	}
-	for _, kind := range []string{KindAlone, KindWithout, KindWeights, KindMode, KindFeatures, KindSpread} {
+	for _, kind := range []string{KindAlone, KindWithout, KindWeights, KindGuard, KindMode, KindFeatures, KindSpread} {
 		if kinds[kind] == 0 {
 			t.Errorf("no variant of kind %s", kind)
 		}

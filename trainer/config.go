@@ -10,6 +10,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/trainer/search"
 )
 
 // Config says what to train and how. A zero number means the preset's value.
@@ -60,6 +61,10 @@ type Config struct {
 	Batch    int     `yaml:"batch"`    // windows a step
 	Rate     float64 `yaml:"rate"`     // learning rate at the start
 
+	// Search, when set, declares a search for better settings, for whoever calls
+	// the function Search with it. Train passes over it.
+	Search *search.Config `yaml:"search"`
+
 	// Checkpoint, when set, lets an interrupted training go on.
 	Checkpoint Checkpoint `yaml:"-"`
 	// Progress, when set, is called as parts of the training are done, never twice at a time.
@@ -74,7 +79,7 @@ type Config struct {
 var DefaultKnown = []string{"is_holiday", "is_sale_active", "is_event_active"}
 
 // DefaultConfig returns the configuration that holds where nothing is said.
-func DefaultConfig() Config { return Config{Preset: PresetFast} }
+func DefaultConfig() Config { return Config{Preset: PresetDefault} }
 
 // labelSuffix ends the names of columns that label the data afterwards. They are
 // never an input.
@@ -118,6 +123,10 @@ func (c Config) Validate() error {
 				fault("%s: a name is empty", field)
 			}
 		}
+	}
+	if s := c.Search; s != nil {
+		c.Search = nil
+		faults = append(faults, c.searchFaults(c.completed(*s))...)
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(faults...)

@@ -35,6 +35,7 @@ type Set struct {
 	mean    []int     // of them, those whose mean is the scale of Ratio
 	last    int       // row index of the target's newest value
 	floor   float32   // the least mean that Ratio divides by
+	unit    float32   // what Log divides by
 	limit   float32   // the greatest change of the target that is looked at
 	scaling []scaling // of each feature
 	steady  []scaling // of each channel of the sequence
@@ -170,7 +171,7 @@ func (s *Set) Fit(series, context []float32, n int) {
 	for i := range s.steady {
 		s.steady[i].inverse = 1
 	}
-	s.fitFloor(series, context, n)
+	s.fitSize(series, context, n)
 	s.fitLimit(series, context, n)
 	moments, steady := make([]moment, len(s.features)), make([]moment, s.channels)
 	w := s.NewWorkspace()
@@ -197,15 +198,22 @@ func (s *Set) rowOf(input []float32, i, n int) []float32 {
 	return input[i*width:][:width]
 }
 
-// fitFloor sets the least mean that Ratio divides by: a thousandth of the usual.
-func (s *Set) fitFloor(series, context []float32, n int) {
+// leastUnit is the least that Log divides by: the quotient of a value of ClipRaw
+// is finite.
+const leastUnit = 1e-7
+
+// fitSize sets the least mean that Ratio divides by, a thousandth of the usual,
+// and what Log divides by.
+func (s *Set) fitSize(series, context []float32, n int) {
 	sum := 0.0
 	w := s.NewWorkspace()
 	for i := range n {
 		w.load(s.rowOf(series, i, n), s.rowOf(context, i, n))
 		sum += math.Abs(float64(w.mean(s.mean)))
 	}
-	s.floor = max(float32(sum/float64(max(1, n))/1000), math.SmallestNonzeroFloat32*1e10)
+	usual := sum / float64(max(1, n))
+	s.floor = max(float32(usual/1000), math.SmallestNonzeroFloat32*1e10)
+	s.unit = min(max(float32(usual), leastUnit), 1)
 }
 
 // changeLimit is how many times the usual change a change may be. Beyond it, sums
