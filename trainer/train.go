@@ -46,6 +46,21 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 	return res, nil
 }
 
+// checkedSpec returns the spec, or what of the data it does not do with.
+func (c Config) checkedSpec(r recipe, d Data) (spec models.Spec, notes []string, err error) {
+	if spec, notes, err = c.spec(r, d); err != nil {
+		return spec, nil, err
+	}
+	if err := checkValues(spec, d); err != nil {
+		return spec, nil, err
+	}
+	if n, need := d.Grid.Len(), needed(spec); n < need {
+		return spec, nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
+			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
+	}
+	return spec, notes, nil
+}
+
 // newTraining checks what is to be learned from what and returns the study of it,
 // with nothing fitted yet; the data as it learns from them; and what was left out
 // and why.
@@ -63,21 +78,6 @@ func newTraining(ctx context.Context, c Config, d Data) (s *study, used Data, no
 	}
 	s, err = newStudy(ctx, c, r, spec, d)
 	return s, d, notes, err
-}
-
-// checkedSpec returns the spec, or what of the data it does not do with.
-func (c Config) checkedSpec(r recipe, d Data) (spec models.Spec, notes []string, err error) {
-	if spec, notes, err = c.spec(r, d); err != nil {
-		return spec, nil, err
-	}
-	if err := checkValues(spec, d); err != nil {
-		return spec, nil, err
-	}
-	if n, need := d.Grid.Len(), needed(spec); n < need {
-		return spec, nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
-			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
-	}
-	return spec, notes, nil
 }
 
 // now is the configured clock; without one, time stands still.
