@@ -6,6 +6,7 @@ import (
 	"encoding/gob"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/forescale/forescale/trainer/feature"
 	"github.com/forescale/forescale/trainer/nn"
@@ -73,7 +74,7 @@ func (s *study) addNetworks(ctx context.Context, base candidate) error {
 		for _, j := range jobs[:r.seeds] {
 			early.params = append(early.params, j.fits[0].state.Params)
 			late.params = append(late.params, j.fits[1].state.Params)
-			for _, f := range j.fits {
+			for _, f := range slices.Compact(j.fits[:]) {
 				s.tally.epochs += f.state.Epoch
 				s.tally.seen += f.seen
 				s.tally.rejected += f.state.Rejected
@@ -123,7 +124,7 @@ func (s *study) readerOf(r networkRecipe, base candidate) reader {
 	return newCorrection(s.w, s.sets[s.bestMode(feature.Modes...)], corrected, s.fitRows[0], s.fitRows[1])
 }
 
-// runJob fits one network twice: early, on the training part, stopped by the
+// runJob fits one network, and with refit twice: early, on the training part, stopped by the
 // validation part; and late, from the same start on both parts, for as many epochs
 // of the same schedule as were best for the early one.
 func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
@@ -134,6 +135,10 @@ func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
 	}
 	if err := early.run(ctx, j.early.slice(train[0], train[1]), j.early.slice(valid[0], valid[1])); err != nil {
 		return err
+	}
+	if !j.recipe.refit {
+		j.fits = [2]*fit{early, early}
+		return nil
 	}
 	late, err := s.newJobFit(j, " late", workers)
 	if err != nil {
@@ -147,11 +152,14 @@ func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
 // newJobFit readies one fit of a job, from its checkpoint on where there is one.
 func (s *study) newJobFit(j *networkJob, suffix string, workers int) (*fit, error) {
 	f := newFit(j.net, j.recipe.schedule, j.seed, workers)
-	// The early fit and the late one are half of the job each.
+	parts := 1.0
+	if j.recipe.refit { // the early fit and the late one are half of the job each
+		parts = 2
+	}
 	epochs := float64(max(1, j.recipe.schedule.epochs))
 	f.each = func(n NetworkProgress) {
 		n.Name = j.stage + suffix
-		s.done.advance("network", networkCost/(2*epochs*float64(n.Steps)), &n)
+		s.done.advance("network", networkCost/(parts*epochs*float64(n.Steps)), &n)
 	}
 	c := s.config.Checkpoint
 	if c == nil {

@@ -45,6 +45,7 @@ type networkRecipe struct {
 	seeds    int
 	ranged   bool // reads and answers values by their range; see ranged
 	residual bool // corrects the linear members; otherwise persistence
+	refit    bool // fitted again on the validation part too
 	schedule schedule
 }
 
@@ -75,9 +76,9 @@ var presets = map[string]recipe{
 		lookback: 36, horizon: 12, maxGap: 6, window: 24, calendar: true, quantiles: defaultQuantiles,
 		modes: feature.Modes, naive: true, guarded: true,
 		networks: []networkRecipe{
-			{name: "residual", residual: true, seeds: 3,
+			{name: "residual", residual: true, refit: true, seeds: 3,
 				network: nn.Network{Layers: 1, Hidden: 32, Head: 48, Dropout: 0.2, ZeroOutput: true}, schedule: annealed},
-			{name: "change", seeds: 3,
+			{name: "change", refit: true, seeds: 3,
 				network: nn.Network{Layers: 1, Hidden: 32, Head: 48, Dropout: 0.2, Linear: true, ZeroOutput: true}, schedule: annealed},
 		},
 		trees: []treesRecipe{{name: "trees", config: tree.Defaults()}, {name: "residual_trees", residual: true, config: tree.Defaults()}},
@@ -85,7 +86,7 @@ var presets = map[string]recipe{
 	PresetFast: {
 		lookback: 36, horizon: 12, maxGap: 6, window: 24, calendar: true, quantiles: defaultQuantiles,
 		modes: []feature.Mode{feature.Raw, feature.Log}, naive: true, guarded: true,
-		networks: []networkRecipe{{name: "residual", residual: true, seeds: 1,
+		networks: []networkRecipe{{name: "residual", residual: true, refit: true, seeds: 1,
 			network:  nn.Network{Layers: 1, Hidden: 16, Head: 32, Dropout: 0.2, ZeroOutput: true},
 			schedule: schedule{batch: 128, epochs: 6, epochSteps: 100, rate: 3e-3, decay: 1e-3, clip: 1, anneal: true}}},
 	},
