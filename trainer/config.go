@@ -10,6 +10,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/trainer/search"
 )
 
 // Config says what to train and how. A zero number means the preset's value.
@@ -59,6 +60,10 @@ type Config struct {
 	Patience int     `yaml:"patience"` // epochs without improvement before training stops
 	Batch    int     `yaml:"batch"`    // windows a step
 	Rate     float64 `yaml:"rate"`     // learning rate at the start
+
+	// Search, when set, declares a search for better settings, for whoever calls
+	// the function Search with it. Train passes over it.
+	Search *search.Config `yaml:"search"`
 
 	// Checkpoint, when set, lets an interrupted training go on.
 	Checkpoint Checkpoint `yaml:"-"`
@@ -118,6 +123,10 @@ func (c Config) Validate() error {
 				fault("%s: a name is empty", field)
 			}
 		}
+	}
+	if s := c.Search; s != nil {
+		c.Search = nil
+		faults = append(faults, c.searchFaults(c.completed(*s))...)
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(faults...)

@@ -37,6 +37,7 @@ type study struct {
 	members []candidate
 	final   *combination // of the late members
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
+	guard   *guard
 	spread  *interval
 	floor   bool // before the test part the target was never negative: no forecast is
 
@@ -128,8 +129,14 @@ func (s *study) fit(ctx context.Context) error {
 	if err := s.addTrees(ctx, base); err != nil {
 		return err
 	}
+	if err := s.addSpread(); err != nil {
+		return err
+	}
 	s.combine()
-	return s.addSpread()
+	if s.spread != nil {
+		s.spread.calibrate(s.w, s.spec.Quantiles, s.unseen, s.judgeRows[0], s.judgeRows[1])
+	}
+	return nil
 }
 
 // addLinear adds the linear members, combined into one, and returns it as the
@@ -152,7 +159,7 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 	base = candidate{
 		early:  c,
 		late:   &combination{label: c.label, members: late, weights: c.weights},
-		unseen: c.blend(unseen),
+		unseen: c.blend(s.w, unseen),
 	}
 	s.members = append(s.members, base)
 	return base, nil
@@ -182,34 +189,46 @@ func (s *study) combine() {
 	for _, c := range s.members {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
-	weights := amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
-	s.unseen = weights.blend(unseen)
-	s.final = &combination{label: weights.label, members: late, weights: weights.weights}
+	s.final = amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
+	s.final.members = late
+	if s.recipe.guarded {
+		s.final.spread = s.spread
+	}
+	s.unseen = s.final.blend(s.w, unseen)
+	if s.recipe.guarded {
+		s.guard = newGuard(s.w, s.fitRows[0], s.fitRows[1])
+		s.unseen = s.guard.hold(s.w, s.unseen)
+	}
 }
 
-// addSpread fits and calibrates the quantiles. The spread is learned from errors
-// of the linear members on the folds where there are such, since those are the
-// most that nobody has seen; otherwise from the errors in the training part. The
-// offsets come from the validation part.
+// addSpread fits the spread that quantiles are multiples of. It is learned from
+// errors of the linear members on the folds where there are such, since those are
+// the most that nobody has seen; otherwise from the first member's errors in the
+// training part.
 func (s *study) addSpread() error {
 	if len(s.spec.Quantiles) == 0 {
 		return nil
 	}
-	errorsOf := s.unseen
-	if len(s.recipe.modes) > 0 {
-		errorsOf = s.members[0].unseen
+	errorsOf := s.members[0].unseen
+	if len(s.recipe.modes) == 0 {
+		errorsOf = slices.Clone(s.w.of(s.members[0].early))
+		for i := range errorsOf[s.judgeRows[0]*s.spec.Horizon:] {
+			errorsOf[s.judgeRows[0]*s.spec.Horizon+i] = nan32
+		}
 	}
 	var err error
 	if s.spread, err = fitSpread(s.w, s.sets[s.recipe.spread], errorsOf); err != nil {
 		return fmt.Errorf("quantiles: %w", err)
 	}
-	s.spread.calibrate(s.w, s.spec.Quantiles, s.unseen, s.judgeRows[0], s.judgeRows[1])
 	return nil
 }
 
 // forecasts returns what the model says of windows.
 func (s *study) forecasts(w *windows) onnx.Answer {
 	a := onnx.Answer{Forecast: w.of(s.final)}
+	if s.guard != nil {
+		a.Forecast = s.guard.hold(w, a.Forecast)
+	}
 	if s.spread != nil {
 		a.Quantiles, a.Peaks = s.spread.quantiles(w, a.Forecast), s.spread.quantilesOfPeaks(w, a.Forecast)
 	}

@@ -36,16 +36,9 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 	}
 	started := c.now()
 	r := c.recipe()
-	spec, notes, err := c.spec(r, d)
+	spec, notes, err := c.checkedSpec(r, d)
 	if err != nil {
 		return nil, err
-	}
-	if err := checkValues(spec, d); err != nil {
-		return nil, err
-	}
-	if n, need := d.Grid.Len(), needed(spec); n < need {
-		return nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
-			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
 	}
 	s, err := newStudy(ctx, c, r, spec, d)
 	if err != nil {
@@ -63,6 +56,21 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 		res.Manifest.CreatedAt = c.Now().UTC()
 	}
 	return res, nil
+}
+
+// checkedSpec returns the spec, or what of the data it does not do with.
+func (c Config) checkedSpec(r recipe, d Data) (spec models.Spec, notes []string, err error) {
+	if spec, notes, err = c.spec(r, d); err != nil {
+		return spec, nil, err
+	}
+	if err := checkValues(spec, d); err != nil {
+		return spec, nil, err
+	}
+	if n, need := d.Grid.Len(), needed(spec); n < need {
+		return spec, nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
+			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
+	}
+	return spec, notes, nil
 }
 
 // now is the configured clock; without one, time stands still.
