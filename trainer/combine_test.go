@@ -148,7 +148,7 @@ func TestACombinationIsTheWeightedMeanOfItsMembers(t *testing.T) {
 		t.Errorf("forecasts %v, want %v", got, want)
 	}
 	// What is NaN and weighs nothing is not heard.
-	if got := c.blend([][]float32{{1, 2}, {9, nan32}}); !slices.Equal(got, want[:2]) {
+	if got := c.blend(w, [][]float32{{1, 2}, {9, nan32}}); !slices.Equal(got, want[:2]) {
 		t.Errorf("blend %v, want %v", got, want[:2])
 	}
 }
