@@ -39,7 +39,8 @@ type study struct {
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
 	guard   *guard
 	spread  *interval
-	floor   bool // before the test part the target was never negative: no forecast is
+	floor   bool  // before the test part the target was never negative: no forecast is
+	asked   *exam // the test part, once it was asked for
 
 	done  *progress
 	tally tally
@@ -232,15 +233,20 @@ func (s *study) forecasts(w *windows) onnx.Answer {
 	if s.spread != nil {
 		a.Quantiles, a.Peaks = s.spread.quantiles(w, a.Forecast), s.spread.quantilesOfPeaks(w, a.Forecast)
 	}
-	if s.floor {
-		for _, v := range []*[]float32{&a.Forecast, &a.Quantiles, &a.Peaks} {
-			*v = slices.Clone(*v)
-			for i, x := range *v {
-				(*v)[i] = max(x, 0)
-			}
-		}
-	}
+	a.Forecast, a.Quantiles, a.Peaks = s.floored(a.Forecast), s.floored(a.Quantiles), s.floored(a.Peaks)
 	return a
+}
+
+// floored returns forecasts without negative ones, where the target never was.
+func (s *study) floored(v []float32) []float32 {
+	if !s.floor || v == nil {
+		return v
+	}
+	out := slices.Clone(v)
+	for i, x := range out {
+		out[i] = max(x, 0)
+	}
+	return out
 }
 
 // bestMode returns, of the given modes, the one whose linear member has the

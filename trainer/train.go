@@ -27,20 +27,8 @@ type Result struct {
 // names what of the configuration or the data does not do; ctx ends it between
 // two steps with ctx.Err().
 func Train(ctx context.Context, c Config, d Data) (*Result, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	d, err := d.trimmed(c.Target)
-	if err != nil {
-		return nil, err
-	}
 	started := c.now()
-	r := c.recipe()
-	spec, notes, err := c.checkedSpec(r, d)
-	if err != nil {
-		return nil, err
-	}
-	s, err := newStudy(ctx, c, r, spec, d)
+	s, d, notes, err := newTraining(ctx, c, d)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +59,25 @@ func (c Config) checkedSpec(r recipe, d Data) (spec models.Spec, notes []string,
 			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
 	}
 	return spec, notes, nil
+}
+
+// newTraining checks what is to be learned from what and returns the study of it,
+// with nothing fitted yet; the data as it learns from them; and what was left out
+// and why.
+func newTraining(ctx context.Context, c Config, d Data) (s *study, used Data, notes []string, err error) {
+	if err := c.Validate(); err != nil {
+		return nil, d, nil, err
+	}
+	if d, err = d.trimmed(c.Target); err != nil {
+		return nil, d, nil, err
+	}
+	r := c.recipe()
+	spec, notes, err := c.checkedSpec(r, d)
+	if err != nil {
+		return nil, d, nil, err
+	}
+	s, err = newStudy(ctx, c, r, spec, d)
+	return s, d, notes, err
 }
 
 // now is the configured clock; without one, time stands still.

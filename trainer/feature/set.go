@@ -44,6 +44,7 @@ type Set struct {
 // tapped is a feature whose values have been found: indices into the row.
 type tapped struct {
 	name  string
+	group string
 	ahead int
 	kind  kind
 	from  []int     // one a value; of roughness and other, the minuends
@@ -85,7 +86,7 @@ func New(spec models.Spec, mode Mode, steps int) *Set {
 
 // resolve finds the values of a feature; not ok when one is not in the row.
 func (s *Set) resolve(d definition) (f tapped, ok bool) {
-	f = tapped{name: d.name, ahead: d.ahead, kind: d.kind}
+	f = tapped{name: d.name, group: groupOf(s.spec, d), ahead: d.ahead, kind: d.kind}
 	switch {
 	case d.column == levelColumn:
 		f.from = []int{s.row.len()}
