@@ -164,11 +164,19 @@ func (g *guard) export(e *exporter, forecast string) string {
 	low := x.Neg("guard.low", e.greatest("guard.low_of", x.Neg("guard.recent_below", recent), len(g.recent)))
 	high := e.greatest("guard.high_of", recent, len(g.recent))
 	width := x.Sub("guard.width", high, low)
-	if n := len(g.moves[0]); n > 0 && len(g.moves[H-1]) == n {
+	n := 0
+	for _, moves := range g.moves {
+		n = max(n, len(moves))
+	}
+	if n > 0 {
 		var from, to []int
 		for d := range n {
 			for k := range H {
-				from, to = append(from, g.moves[k][d].from), append(to, g.moves[k][d].to)
+				var m move // from a value to itself, where the step has no more moves
+				if d < len(g.moves[k]) {
+					m = g.moves[k][d]
+				}
+				from, to = append(from, m.from), append(to, m.to)
 			}
 		}
 		size := x.Abs("guard.moves", x.Sub("guard.moved", x.Gather("guard.to", e.row, 1, int64s(to)...), x.Gather("guard.from", e.row, 1, int64s(from)...)))

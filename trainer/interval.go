@@ -204,7 +204,9 @@ func (t *interval) quantiles(w *windows, forecasts []float32) []float32 {
 }
 
 // quantilesOfPeaks returns [N, horizon, levels]: at step k, of the greatest value
-// of the steps up to it.
+// of the steps up to it. What each step's offsets say by themselves is raised to
+// what must hold: a quantile of the greatest value is no less than that of any
+// value, or of the greatest of fewer.
 func (t *interval) quantilesOfPeaks(w *windows, forecasts []float32) []float32 {
 	H, Q := w.spec.Horizon, len(t.levels)
 	top, spread := windowMaxima(forecasts, H), windowMaxima(t.spreads(w), H)
@@ -212,6 +214,12 @@ func (t *interval) quantilesOfPeaks(w *windows, forecasts []float32) []float32 {
 	for i, f := range top {
 		for _, o := range t.peaks[i%H] {
 			out = append(out, f+spread[i]*o)
+		}
+	}
+	for i, q := range t.quantiles(w, forecasts) {
+		out[i] = max(out[i], q)
+		if i/Q%H > 0 {
+			out[i] = max(out[i], out[i-Q])
 		}
 	}
 	return out
@@ -230,8 +238,9 @@ func (t *interval) export(e *exporter, point string) (quantiles, peaks string) {
 		return g.Add(name, g.Unsqueeze(name+".center", center, 2),
 			g.Mul(name+".distances", g.Unsqueeze(name+".spread", spread, 2), g.Constant(name+".offsets", offsets, H, Q)))
 	}
-	return around("quantiles_raw", point, spread, offsets),
-		around("peaks_raw", e.windowMaxima("point_so_far", point), e.windowMaxima("spread_so_far", spread), peakOffsets)
+	quantiles = around("quantiles_raw", point, spread, offsets)
+	peaks = around("peaks_raw", e.windowMaxima("point_so_far", point), e.windowMaxima("spread_so_far", spread), peakOffsets)
+	return quantiles, e.windowMaxima("peaks_so_far", g.Max("peaks_or_quantiles", peaks, quantiles))
 }
 
 // exportSpread adds the spread [batch, horizon], once a graph.
@@ -258,7 +267,7 @@ func (t *interval) exportSpread(e *exporter) string {
 	return e.spread
 }
 
-// windowMaxima adds what the function does, for v [batch, horizon]: after the n-th
+// windowMaxima adds what the function does, for v [batch, horizon, …]: after the n-th
 // round, a column holds the greatest of 2^n columns up to it.
 func (e *exporter) windowMaxima(name, v string) string {
 	H := int64(e.spec.Horizon)

@@ -232,3 +232,33 @@ func TestAPerfectForecastHasNarrowIntervals(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Capacity for twelve steps is capacity for the first six, and for each of them.
+func TestTheGreatestOfMoreStepsIsNoLess(t *testing.T) {
+	quickRecipe(t, PresetFast)
+	c := quick(PresetFast)
+	c.Horizon = 12
+	s := studied(t, c, history(6, 56))
+	w := s.w.head(s.judgeRows[0], 200)
+	a, Q := s.forecasts(w), len(s.spec.Quantiles)
+	for i, v := range a.Peaks {
+		if v < a.Quantiles[i] || i/Q%12 > 0 && v < a.Peaks[i-Q] {
+			t.Fatalf("window %d, step %d, level %g: a peak of %v, that of fewer steps is %v, the quantile of the step %v",
+				i/Q/12, i/Q%12+1, s.spec.Quantiles[i%Q], v, a.Peaks[max(0, i-Q)], a.Quantiles[i])
+		}
+		if i%Q > 0 && v < a.Peaks[i-1] {
+			t.Fatalf("peaks cross: %v", a.Peaks[i/Q*Q:][:Q])
+		}
+	}
+	model, err := s.export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := onnx.Load(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.verify(p, w); err != nil {
+		t.Error(err)
+	}
+}

@@ -45,7 +45,6 @@ type learned struct {
 	epochs map[string][][]float32 // parameters after each epoch, by stage
 	units  map[string][]float32
 	sets   map[feature.Mode][]float32 // what a set makes of the first training window
-	spread any
 }
 
 // unchosen narrows a preset to what leaves the early members nothing to choose on
