@@ -31,6 +31,15 @@ func (w *Workspace) mean(indices []int) float32 {
 	return meanOf(w.sum)
 }
 
+// size returns the mean of the values' sizes at the indices.
+func (w *Workspace) size(indices []int) float32 {
+	w.sum = w.sum[:0]
+	for _, i := range indices {
+		w.sum = append(w.sum, float32(math.Abs(float64(w.row[i]))))
+	}
+	return meanOf(w.sum)
+}
+
 // meanOf returns the mean of v, which it overwrites. The order of the additions
 // is fixed, and the same in the exported graph: a sum that differed in its last
 // bit would fall on the other side of a tree's threshold now and then.
@@ -55,6 +64,15 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	if s.mode == Ratio {
 		f.Mean = max(w.mean(s.mean), s.floor)
 	}
+	if s.free {
+		f.Mean = max(w.size(s.mean), s.floor)
+	}
+	for _, indices := range s.others {
+		mean := max(w.size(indices), s.floor)
+		for _, i := range indices {
+			w.row[i] = min(max(w.row[i]/mean, -otherLimit), otherLimit)
+		}
+	}
 	switch s.mode {
 	case Log:
 		last := log1p(f.Last)
@@ -72,6 +90,9 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	}
 	return f
 }
+
+// otherLimit bounds a value of another series, as a multiple of its mean.
+const otherLimit = 64
 
 func (s *Set) bounded(v float32) float32 { return min(max(v, -s.limit), s.limit) }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 )
 
@@ -31,6 +32,8 @@ type Set struct {
 
 	target  []int     // row indices of the target's values
 	mean    []int     // of them, those whose mean is the scale of Ratio
+	others  [][]int   // of a scale-free set: row indices of each other series, oldest first
+	free    bool      // see NewScaleFree
 	last    int       // row index of the target's newest value
 	floor   float32   // the least mean that Ratio divides by
 	limit   float32   // the greatest change of the target that is looked at
@@ -79,6 +82,36 @@ func New(spec models.Spec, mode Mode, steps int) *Set {
 	s.mean = s.scaleOf()
 	return s
 }
+
+// NewScaleFree returns the set of Ratio for a model that many groups share, of
+// whatever size: its features do not change, and its forecasts grow c times, when
+// the target's values do.
+//
+//   - The least mean that it divides by is far below any load, not a thousandth
+//     of the usual one, which another group may never reach. A window of which
+//     nothing is left but that forecasts its newest value, whatever the members
+//     say of it; nobody should learn from one.
+//   - The mean is that of the values' sizes, whatever their sign.
+//   - Every other series but flags is divided by its own mean in the lookback.
+func NewScaleFree(spec models.Spec, steps int) *Set {
+	s := New(spec, Ratio, steps)
+	s.free = true
+	for c, name := range spec.Series[1:] {
+		if window.IsFlag(spec, name) {
+			continue
+		}
+		var values []int
+		for t := range spec.Lookback {
+			values = append(values, t*spec.Channels()+1+c)
+		}
+		s.others = append(s.others, values)
+	}
+	return s
+}
+
+// freeFloor is the least mean that a scale-free set divides by. It is a power of
+// two, so that a multiple of it is exact.
+const freeFloor = 0x1p-100
 
 // resolve finds the values of a feature; not ok when one is not in the row.
 func (s *Set) resolve(d definition) (f tapped, ok bool) {
@@ -192,6 +225,10 @@ func (s *Set) rowOf(input []float32, i, n int) []float32 {
 
 // fitFloor sets the least mean that Ratio divides by: a thousandth of the usual.
 func (s *Set) fitFloor(series, context []float32, n int) {
+	if s.free {
+		s.floor = freeFloor
+		return
+	}
 	sum := 0.0
 	w := s.NewWorkspace()
 	for i := range n {
