@@ -24,6 +24,18 @@ type Data struct {
 	Flags window.Flags
 	// FlagNames are the flags that the calendar knows.
 	FlagNames []string
+
+	// split, when set, says where the parts of the history begin, in place of
+	// score.NewSplit: where groups are compared, they are cut at the same time.
+	split *score.Split
+}
+
+// parts returns the parts of the history.
+func (d Data) parts() score.Split {
+	if d.split != nil {
+		return *d.split
+	}
+	return score.NewSplit(d.Grid.Len())
 }
 
 // knownShare is how much of the training part a metric must have to be an input
@@ -69,7 +81,7 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		Quantiles:   r.quantiles,
 		Masks:       c.Masks,
 	}
-	inputs, notes, err := c.inputs(g)
+	inputs, notes, err := c.inputs(d)
 	if err != nil {
 		return spec, nil, err
 	}
@@ -78,13 +90,14 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 	}
 	spec.Series = append(append(spec.Series, inputs...), spec.Future...)
 	if r.calendar {
-		addCalendar(&spec, g)
+		addCalendar(&spec, d.parts().Train)
 	}
 	return spec, notes, window.Check(spec)
 }
 
 // inputs returns the metrics read beside the target.
-func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
+func (c Config) inputs(d Data) (names, notes []string, err error) {
+	g := d.Grid
 	if c.Inputs != nil {
 		for _, name := range c.Inputs {
 			if g.Columns[name] == nil {
@@ -96,7 +109,7 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 		}
 		return names, nil, nil
 	}
-	train := score.NewSplit(g.Len()).Train
+	train := d.parts().Train
 	for _, name := range Metrics(g) {
 		if name == c.Target || slices.Contains(c.Known, name) || c.Target == api.SeriesDemand && slices.Contains(ownActions, name) {
 			continue
@@ -162,14 +175,14 @@ func (c Config) known(d Data) ([]string, error) {
 const reachShare = 0.4
 
 // addCalendar adds the clock features that the step can tell apart, and the lags
-// that the features want and the training part is long enough for.
-func addCalendar(spec *models.Spec, g *window.Grid) {
-	if g.Step < 24*time.Hour {
+// that the features want and a training part of so many slots is long enough for.
+func addCalendar(spec *models.Spec, train int) {
+	if spec.Step() < 24*time.Hour {
 		spec.Calendar = append(spec.Calendar, "hour_of_day")
 	}
-	if g.Step < time.Hour {
+	if spec.Step() < time.Hour {
 		spec.Calendar = append(spec.Calendar, "minute_of_hour")
 	}
 	spec.Calendar = append(spec.Calendar, "day_of_week", "weekend")
-	spec.Lags = feature.Lags(*spec, int(reachShare*float64(score.NewSplit(g.Len()).Train)))
+	spec.Lags = feature.Lags(*spec, int(reachShare*float64(train)))
 }

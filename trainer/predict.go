@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/internal/window"
@@ -22,15 +23,24 @@ type tested struct {
 	fallbacks   int // forecasts that are persistence, because the window had a gap
 }
 
+// trial is a history that a model is tested on.
+type trial struct {
+	data    Data
+	split   score.Split // of its grid
+	factors []float64   // of models.Manifest.Calibration, by step ahead; nil: none
+	brief   bool        // the model alone, without its members and the single forecasts
+}
+
 // test forecasts each known slot of the test part at each horizon with the
 // exported model. Where the window has a gap there is still a row: a forecast
 // must exist, and it is the last known value, as a scaler without a model would
 // assume. These rows count in the scores and are counted in fallbacks; their
 // quantiles are the last known value too, and count in the coverage. A slot whose
 // demand was only seen from below (censored) has no known target.
-func (s *study) test(ctx context.Context, p *onnx.Program, d Data) (*tested, error) {
+func (s *study) test(ctx context.Context, p *onnx.Program, trial trial) (*tested, error) {
+	d, split := trial.data, trial.split
 	n, H, Q := d.Grid.Len(), s.spec.Horizon, len(s.spec.Quantiles)
-	first := max(0, s.split.TestStart()-H)
+	first := max(0, split.TestStart()-H)
 	ws, err := collect(ctx, s.spec, d, first, n-1)
 	if err != nil {
 		return nil, err
@@ -42,7 +52,7 @@ func (s *study) test(ctx context.Context, p *onnx.Program, d Data) (*tested, err
 	}
 	target := d.Grid.Columns[s.spec.Target]
 	baselines := score.NewBaselines(target, d.Grid.Step)
-	naive := score.Naive(target[:s.split.ValidationStart()])
+	naive := score.Naive(target[:min(len(target), split.ValidationStart())])
 	t := &tested{predictions: score.Predictions{Levels: s.spec.Quantiles}}
 	cases := make([][]score.Case, H)
 	at := make([][]int, H) // of each case, the window that answered; -1: none
@@ -54,7 +64,7 @@ func (s *study) test(ctx context.Context, p *onnx.Program, d Data) (*tested, err
 		answered := next < w.len() && w.origins[next] == origin
 		for k := 1; k <= H; k++ {
 			actual, ok := window.TargetAt(s.spec, d.Grid, origin, k)
-			if !ok || origin+k < s.split.TestStart() {
+			if !ok || origin+k < split.TestStart() {
 				continue
 			}
 			c := score.Case{Origin: origin, Actual: actual, Forecast: baselines.Persistence(origin)} // known: slot 0 is, see Data.trimmed
@@ -63,18 +73,27 @@ func (s *study) test(ctx context.Context, p *onnx.Program, d Data) (*tested, err
 				from = next
 				c.Forecast = float64(model.Forecast[next*H+k-1])
 				c.Quantiles = widen(model.Quantiles[(next*H+k-1)*Q:][:Q])
+				if trial.factors != nil {
+					models.Calibrate(c.Quantiles, c.Forecast, trial.factors[k-1])
+					slices.Sort(c.Quantiles)
+				}
 			} else {
 				t.fallbacks++
 				c.Quantiles = widen(filled(Q, float32(c.Forecast)))
 			}
-			t.predictions.Rows = append(t.predictions.Rows, score.Prediction{
-				Timestamp: d.Grid.Time(origin + k), IssuedAt: d.Grid.Time(origin + 1), Steps: k,
-				Actual: actual, Forecast: c.Forecast, Quantiles: c.Quantiles, Split: score.Test})
+			if !trial.brief {
+				t.predictions.Rows = append(t.predictions.Rows, score.Prediction{
+					Timestamp: d.Grid.Time(origin + k), IssuedAt: d.Grid.Time(origin + 1), Steps: k,
+					Actual: actual, Forecast: c.Forecast, Quantiles: c.Quantiles, Split: score.Test})
+			}
 			cases[k-1], at[k-1] = append(cases[k-1], c), append(at[k-1], from)
 		}
 	}
 	for k := 1; k <= H; k++ {
 		t.horizons = append(t.horizons, score.Horizon(cases[k-1], s.spec.Quantiles, k, d.Grid.Step, baselines, naive))
+	}
+	if trial.brief {
+		return t, nil
 	}
 	for m := range s.members {
 		t.members = append(t.members, s.testMember(m, w, cases, at, d, baselines, naive))

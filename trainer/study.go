@@ -34,7 +34,8 @@ type study struct {
 
 	last    candidate // persistence
 	members []candidate
-	final   *combination // of the late members
+	early   *combination // of the early members
+	final   *combination // of the late ones, with the same weights
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
 	spread  *interval
 	floor   bool // the target was never negative: no forecast is
@@ -60,6 +61,13 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	if err != nil {
 		return nil, err
 	}
+	n80 := split.TestStart()
+	return studyOf(c, r, spec, w, split, n80*11/16, n80*25/32, fmt.Sprintf("group %q", d.Grid.Group))
+}
+
+// studyOf readies the feature sets of windows whose first two folds are judged
+// from slots a and b on. An error is about whose history they are.
+func studyOf(c Config, r recipe, spec models.Spec, w *windows, split score.Split, a, b int, whose string) (*study, error) {
 	n70, n80 := split.ValidationStart(), split.TestStart()
 	s := &study{
 		config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{},
@@ -69,12 +77,11 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	s.fitRows[0], s.fitRows[1] = w.rows(s.train, spec.Horizon)
 	s.judgeRows[0], s.judgeRows[1] = w.rows(s.valid, spec.Horizon)
 	if n := s.fitRows[1] - s.fitRows[0]; n < minTrain || s.judgeRows[1] == s.judgeRows[0] {
-		return nil, fmt.Errorf("group %q: of %d slots, gaps leave %d windows to train on and %d to validate with; at least %d and 1 are needed",
-			d.Grid.Group, d.Grid.Len(), n, s.judgeRows[1]-s.judgeRows[0], minTrain)
+		return nil, fmt.Errorf("%s: of %d slots, gaps leave %d windows to train on and %d to validate with; at least %d and 1 are needed",
+			whose, split.Train+split.Validation+split.Test, n, s.judgeRows[1]-s.judgeRows[0], minTrain)
 	}
 	// Two folds inside the training part and the validation part: an event that one
 	// of them lacks is still judged.
-	a, b := n80*11/16, n80*25/32
 	for _, f := range []fold{{span{0, a}, span{a, b}}, {span{0, b}, span{b, n70}}, {s.train, s.valid}} {
 		if first, last := w.rows(f.fit, spec.Horizon); last-first >= minTrain {
 			s.folds = append(s.folds, f)
@@ -83,6 +90,9 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	wide, extra := widths(spec)
 	for _, mode := range r.allModes() {
 		set := feature.New(spec, mode, r.window)
+		if r.scaleFree {
+			set = feature.NewScaleFree(spec, r.window)
+		}
 		set.Fit(w.series[:s.fitRows[1]*wide], w.context[:s.fitRows[1]*extra], s.fitRows[1])
 		s.sets[mode] = set
 	}
@@ -164,9 +174,9 @@ func (s *study) combine() {
 	for _, c := range s.members {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
-	weights := weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
-	s.unseen = weights.blend(unseen)
-	s.final = &combination{label: weights.label, members: late, weights: weights.weights}
+	s.early = weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
+	s.unseen = s.early.blend(unseen)
+	s.final = &combination{label: s.early.label, members: late, weights: s.early.weights}
 }
 
 // addSpread fits and calibrates the quantiles. The spread is learned from errors
@@ -192,7 +202,12 @@ func (s *study) addSpread() error {
 // forecasts returns what the model says of windows: points [N, horizon] and
 // quantiles [N, horizon, levels].
 func (s *study) forecasts(w *windows) (points, quantiles []float32) {
-	points = w.of(s.final)
+	return s.forecastsBy(s.final, w)
+}
+
+// forecastsBy returns what a combination says of windows, with its quantiles.
+func (s *study) forecastsBy(c *combination, w *windows) (points, quantiles []float32) {
+	points = w.of(c)
 	if s.spread != nil {
 		quantiles = s.spread.quantiles(w, points)
 	}
@@ -214,13 +229,13 @@ func (s *study) forecasts(w *windows) (points, quantiles []float32) {
 // the folds.
 func (s *study) bestMode(of ...feature.Mode) feature.Mode {
 	if len(s.recipe.modes) == 0 {
-		return feature.Raw
+		return s.recipe.plainMode()
 	}
 	c, ok := s.members[0].early.(*combination)
 	if !ok {
-		return feature.Raw
+		return s.recipe.plainMode()
 	}
-	best, mode := math.Inf(-1), feature.Raw
+	best, mode := math.Inf(-1), s.recipe.plainMode()
 	for m, member := range c.members {
 		own := member.(*linearMember).set.Mode()
 		if !slices.Contains(of, own) {

@@ -87,7 +87,7 @@ func (s *study) result(ctx context.Context, d Data, seconds float64) (*Result, e
 	if err := s.verify(program, golden); err != nil {
 		return nil, err
 	}
-	t, err := s.test(ctx, program, d)
+	t, err := s.test(ctx, program, trial{data: d, split: s.split})
 	if err != nil {
 		return nil, err
 	}
