@@ -4,13 +4,23 @@ import (
 	"math"
 )
 
-const (
-	// gate lets into a combination only members whose error is at most so many
-	// times the best one's: averaging in a member that is far worse costs more than
-	// its independence brings.
-	gate = 1.05
+// selection says how members are weighed by their errors.
+type selection struct {
+	// gate lets in only members whose error is at most so many times the best one's:
+	// averaging in a member that is far worse costs more than its independence
+	// brings.
+	gate float64
 	// sharpness is how strongly a smaller error is preferred among those let in.
-	sharpness = 16
+	sharpness float64
+}
+
+var (
+	// amongModes is sharp: the linear members of two modes are much alike, and
+	// three folds judge them.
+	amongModes = selection{gate: 1.05, sharpness: 16}
+	// amongMembers is milder: the validation part alone judges, and on a short
+	// history that is a day.
+	amongMembers = selection{gate: 1.1, sharpness: 8}
 )
 
 // combination is the weighted mean of members, with weights of its own for each
@@ -82,7 +92,7 @@ func allZero(v []float32) bool {
 //	weight_m ∝ (min e / e_m)^sharpness where e_m <= gate · min e, 0 elsewhere
 //
 // Windows in which any member has no forecast (NaN) are left out.
-func weigh(label string, w *windows, members []member, unseen [][]float32, first, last int) *combination {
+func (s selection) weigh(label string, w *windows, members []member, unseen [][]float32, first, last int) *combination {
 	H := w.spec.Horizon
 	c := &combination{label: label, members: members, weights: make([][]float32, len(members))}
 	logs := make([][]float64, len(members)) // of errors
@@ -108,8 +118,8 @@ func weigh(label string, w *windows, members []member, unseen [][]float32, first
 		sum := 0.0
 		share := make([]float64, len(members))
 		for m := range members {
-			if smooth[m] <= best+math.Log(gate) {
-				share[m] = math.Exp(sharpness * (best - smooth[m]))
+			if smooth[m] <= best+math.Log(s.gate) {
+				share[m] = math.Exp(s.sharpness * (best - smooth[m]))
 				sum += share[m]
 			}
 		}

@@ -62,22 +62,11 @@ type Config struct {
 
 	// Checkpoint, when set, lets an interrupted training go on.
 	Checkpoint Checkpoint `yaml:"-"`
-	// Progress, when set, is called after every step, never twice at a time.
+	// Progress, when set, is called as parts of the training are done, never twice at a time.
 	Progress func(Progress) `yaml:"-"`
 	// Now, when set, is the clock of the reported duration and of Manifest.CreatedAt;
 	// without it both stay zero. Nothing else depends on the time.
 	Now func() time.Time `yaml:"-"`
-}
-
-// Progress says how far training is.
-type Progress struct {
-	Epoch, Epochs   int // Epoch counts from 1
-	Step, Steps     int // of this epoch; Step counts from 1
-	Loss            float64
-	Validation      float64       // loss of the last epoch on the validation part; NaN in the first
-	Rate            float64       // learning rate
-	Left            time.Duration // estimate if all epochs are needed; 0 while unknown
-	RejectedUpdates int           // steps not taken because the gradient was not finite
 }
 
 // DefaultKnown are the flags that count as known in advance when the data has

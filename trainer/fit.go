@@ -65,8 +65,9 @@ type fit struct {
 	seed     uint64
 	runner   *engine.Runner
 	adam     *optim.Adam
+	last     int // epochs to be done, of those that the schedule is made for
 	// each, when set, is called after every step.
-	each func(p Progress)
+	each func(NetworkProgress)
 	// keep, when set, is called with the state after every epoch.
 	keep func(fitState) error
 
@@ -93,7 +94,7 @@ func newFit(net nn.Network, s schedule, seed uint64, workers int) *fit {
 	f.state.Params = net.Init(seed)
 	f.state.Slowed, f.state.Loss = 1, math.NaN()
 	f.state.Watch = optim.Watch{Rate: s.rate, Plateau: s.plateau, Patience: s.patience}
-	f.adam = optim.NewAdam(len(f.state.Params), s.decay, s.clip)
+	f.adam, f.last = optim.NewAdam(len(f.state.Params), s.decay, s.clip), s.epochs
 	f.runner = engine.New(len(f.state.Params), shardRows, workers)
 	return f
 }
@@ -108,22 +109,22 @@ func (f *fit) resume(s fitState) error {
 }
 
 // run fits the parameters to train and leaves those with the best loss on valid
-// in f.state.Params.
+// in f.state.Params. Without a valid lesson the last are taken.
 func (f *fit) run(ctx context.Context, train, valid *lesson) error {
-	s := f.schedule
+	if valid == nil {
+		return f.runAll(ctx, train)
+	}
 	if f.state.Best == nil {
 		f.state.Best = slices.Clone(f.state.Params)
 		f.state.Watch.Observe(f.loss(valid)) // no epoch counts that is worse than the start
 	}
-	for epoch := f.state.Epoch; epoch < s.epochs && !f.state.Stopped; epoch++ {
-		if err := f.epoch(ctx, train, valid, epoch); err != nil {
+	for epoch := f.state.Epoch; epoch < f.last && !f.state.Stopped; epoch++ {
+		if err := f.epoch(ctx, train, epoch); err != nil {
 			return err
 		}
-		if f.keep != nil {
-			f.state.Adam = f.adam.State()
-			if err := f.keep(f.state); err != nil {
-				return err
-			}
+		f.judge(valid)
+		if err := f.save(); err != nil {
+			return err
 		}
 	}
 	if f.state.Watch.Epoch == 0 {
@@ -133,8 +134,31 @@ func (f *fit) run(ctx context.Context, train, valid *lesson) error {
 	return nil
 }
 
-// epoch learns from every batch once and judges the result.
-func (f *fit) epoch(ctx context.Context, train, valid *lesson, epoch int) error {
+// runAll does every epoch and judges none.
+func (f *fit) runAll(ctx context.Context, train *lesson) error {
+	f.state.Best = f.state.Params
+	for epoch := f.state.Epoch; epoch < f.last; epoch++ {
+		if err := f.epoch(ctx, train, epoch); err != nil {
+			return err
+		}
+		if err := f.save(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save keeps the state after an epoch.
+func (f *fit) save() error {
+	if f.keep == nil {
+		return nil
+	}
+	f.state.Adam = f.adam.State()
+	return f.keep(f.state)
+}
+
+// epoch learns from every batch once.
+func (f *fit) epoch(ctx context.Context, train *lesson, epoch int) error {
 	s, st := f.schedule, &f.state
 	batches := f.batches(train, epoch)
 	for i, batch := range batches {
@@ -151,11 +175,18 @@ func (f *fit) epoch(ctx context.Context, train, valid *lesson, epoch int) error 
 			return err
 		}
 		if f.each != nil {
-			f.each(Progress{Epoch: epoch + 1, Epochs: s.epochs, Step: i + 1, Steps: len(batches),
+			f.each(NetworkProgress{Epoch: epoch + 1, Epochs: s.epochs, Step: i + 1, Steps: len(batches),
 				Loss: loss, Validation: st.Loss, Rate: rate, RejectedUpdates: st.Rejected})
 		}
 	}
 	st.Epoch++
+	return nil
+}
+
+// judge takes the loss after an epoch: it keeps the best parameters, goes back to
+// them from a loss that is not finite, and says whether to go on.
+func (f *fit) judge(valid *lesson) {
+	st := &f.state
 	st.Loss = f.loss(valid)
 	improved, stop := st.Watch.Observe(st.Loss)
 	switch {
@@ -167,7 +198,6 @@ func (f *fit) epoch(ctx context.Context, train, valid *lesson, epoch int) error 
 		st.Rejected++
 	}
 	st.Stopped = stop
-	return nil
 }
 
 // batches returns the training windows of an epoch in a random order.

@@ -6,7 +6,6 @@ import (
 	"encoding/gob"
 	"fmt"
 	"runtime"
-	"sync"
 
 	"github.com/forescale/forescale/trainer/feature"
 	"github.com/forescale/forescale/trainer/nn"
@@ -25,13 +24,13 @@ type Checkpoint interface {
 
 // networkJob is one network to be fitted: a shape and a seed.
 type networkJob struct {
-	recipe networkRecipe
-	stage  string
-	net    nn.Network
-	lesson *lesson
-	seed   uint64
-	fit    *fit
-	err    error
+	recipe      networkRecipe
+	stage       string
+	net         nn.Network
+	early, late *lesson
+	seed        uint64
+	fits        [2]*fit // early, late
+	err         error
 }
 
 // addNetworks fits every network of the recipe, several at a time, and adds them.
@@ -39,21 +38,23 @@ func (s *study) addNetworks(ctx context.Context, base candidate) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var jobs []*networkJob
-	var readers []reader
+	var readers [][2]reader
 	for _, r := range s.recipe.networks {
 		rd := s.readerOf(r, base)
-		l := rd.inputs(s.w)
+		late := rd.late(base)
+		l, ll := rd.inputs(s.w), late.inputs(s.w)
 		rd.wants(s.w, l)
+		late.wants(s.w, ll)
 		net := r.network
 		net.Lookback, net.Channels, net.Features, net.Horizon = l.steps, l.channels, l.extra, l.horizon
 		if err := net.Validate(); err != nil {
 			return err
 		}
-		readers = append(readers, rd)
+		readers = append(readers, [2]reader{rd, late})
 		for i := range r.seeds {
 			// Seeds of one training differ from all seeds of another with a near number.
 			seed := s.config.Seed + uint64(i)<<32
-			jobs = append(jobs, &networkJob{recipe: r, stage: fmt.Sprintf("network %s %d", r.name, i+1), net: net, lesson: l, seed: seed})
+			jobs = append(jobs, &networkJob{recipe: r, stage: fmt.Sprintf("network %s %d", r.name, i+1), net: net, early: l, late: ll, seed: seed})
 		}
 	}
 	workers := s.config.workers()
@@ -67,18 +68,19 @@ func (s *study) addNetworks(ctx context.Context, base candidate) error {
 		return err
 	}
 	for i, r := range s.recipe.networks {
-		early := &network{label: r.name, reader: readers[i], net: jobs[0].net}
+		early := &network{label: r.name, reader: readers[i][0], net: jobs[0].net}
+		late := &network{label: r.name, reader: readers[i][1], net: jobs[0].net}
 		for _, j := range jobs[:r.seeds] {
-			early.net = j.net
-			early.params = append(early.params, j.fit.state.Params)
-			s.tally.epochs += j.fit.state.Epoch
-			s.tally.seen += j.fit.seen
-			s.tally.rejected += j.fit.state.Rejected
+			early.params = append(early.params, j.fits[0].state.Params)
+			late.params = append(late.params, j.fits[1].state.Params)
+			for _, f := range j.fits {
+				s.tally.epochs += f.state.Epoch
+				s.tally.seen += f.seen
+				s.tally.rejected += f.state.Rejected
+			}
 		}
 		jobs = jobs[r.seeds:]
-		late := *early
-		late.reader = readers[i].late(base)
-		s.members = append(s.members, candidate{early, &late, s.unseenBy(early)})
+		s.members = append(s.members, candidate{early, late, s.unseenBy(early)})
 	}
 	return nil
 }
@@ -120,34 +122,61 @@ func (s *study) readerOf(r networkRecipe, base candidate) reader {
 	return newCorrection(s.w, s.sets[s.bestMode(feature.Modes...)], corrected, s.fitRows[0], s.fitRows[1])
 }
 
-// runJob fits one network, from its checkpoint on where there is one.
+// runJob fits one network twice: early, on the training part, stopped by the
+// validation part; and late, from the same start on both parts, for as many epochs
+// of the same schedule as were best for the early one.
 func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
+	train, valid := s.fitRows, s.judgeRows
+	early, err := s.newJobFit(j, "", workers)
+	if err != nil {
+		return err
+	}
+	if err := early.run(ctx, j.early.slice(train[0], train[1]), j.early.slice(valid[0], valid[1])); err != nil {
+		return err
+	}
+	late, err := s.newJobFit(j, " late", workers)
+	if err != nil {
+		return err
+	}
+	late.last = early.state.Watch.Epoch - 1 // the start counts as the first
+	j.fits = [2]*fit{early, late}
+	return late.run(ctx, j.late.slice(train[0], valid[1]), nil)
+}
+
+// newJobFit readies one fit of a job, from its checkpoint on where there is one.
+func (s *study) newJobFit(j *networkJob, suffix string, workers int) (*fit, error) {
 	f := newFit(j.net, j.recipe.schedule, j.seed, workers)
-	j.fit = f
-	f.each = s.done.step
-	if c := s.config.Checkpoint; c != nil {
-		state, err := c.Load(j.stage)
-		if err != nil {
-			return err
+	// The early fit and the late one are half of the job each.
+	epochs := float64(max(1, j.recipe.schedule.epochs))
+	f.each = func(n NetworkProgress) {
+		n.Name = j.stage + suffix
+		s.done.advance("network", networkCost/(2*epochs*float64(n.Steps)), &n)
+	}
+	c := s.config.Checkpoint
+	if c == nil {
+		return f, nil
+	}
+	state, err := c.Load(j.stage + suffix)
+	if err != nil {
+		return nil, err
+	}
+	if state != nil {
+		var st fitState
+		if err := gob.NewDecoder(bytes.NewReader(state)).Decode(&st); err != nil {
+			return nil, fmt.Errorf("checkpoint of %s%s: %w", j.stage, suffix, err)
 		}
-		if state != nil {
-			var st fitState
-			if err := gob.NewDecoder(bytes.NewReader(state)).Decode(&st); err != nil {
-				return fmt.Errorf("checkpoint: %w", err)
-			}
-			if err := f.resume(st); err != nil {
-				return err
-			}
-		}
-		f.keep = func(st fitState) error {
-			var b bytes.Buffer
-			if err := gob.NewEncoder(&b).Encode(st); err != nil {
-				return err
-			}
-			return c.Save(j.stage, b.Bytes())
+		if err := f.resume(st); err != nil {
+			return nil, err
 		}
 	}
-	return f.run(ctx, j.lesson.slice(s.fitRows[0], s.fitRows[1]), j.lesson.slice(s.judgeRows[0], s.judgeRows[1]))
+	f.keep = func(st fitState) error {
+		var b bytes.Buffer
+		if err := gob.NewEncoder(&b).Encode(st); err != nil {
+			return err
+		}
+		return c.Save(j.stage+suffix, b.Bytes())
+	}
+	return f, nil
 }
 
 // workers returns how many goroutines compute.
@@ -156,26 +185,4 @@ func (c Config) workers() int {
 		return runtime.GOMAXPROCS(0)
 	}
 	return c.Workers
-}
-
-// progress gathers what several jobs report. Its methods may be called by any of
-// them.
-type progress struct {
-	mu     sync.Mutex
-	report func(Progress)
-}
-
-const linearWork = 1
-
-func newProgress(c Config) *progress { return &progress{report: c.Progress} }
-
-func (p *progress) advance(float64) {}
-
-func (p *progress) step(q Progress) {
-	if p.report == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.report(q)
 }

@@ -86,21 +86,31 @@ func (w *windows) last(i int) float32 {
 }
 
 // parallel calls work for 0 … n-1 on at most workers goroutines; 0 is one per
-// processor. Calls must not depend on each other.
+// processor. Calls must not depend on each other. A panic of one of them is
+// raised again here, where a caller can recover from it.
 func parallel(workers, n int, work func(i int)) {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	var failed atomic.Pointer[any]
 	for range min(workers, n) {
 		wg.Go(func() {
+			defer func() {
+				if r := recover(); r != nil {
+					failed.Store(&r)
+				}
+			}()
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				work(i)
 			}
 		})
 	}
 	wg.Wait()
+	if r := failed.Load(); r != nil {
+		panic(*r)
+	}
 }
 
 // naive is the member that repeats what was: the newest value, or that a whole

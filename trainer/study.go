@@ -62,17 +62,17 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 		return nil, err
 	}
 	n80 := split.TestStart()
-	return studyOf(c, r, spec, w, split, n80*11/16, n80*25/32, fmt.Sprintf("group %q", d.Grid.Group))
+	return studyOf(c, r, spec, w, newProgress(c, r), split, n80*11/16, n80*25/32, fmt.Sprintf("group %q", d.Grid.Group))
 }
 
 // studyOf readies the feature sets of windows whose first two folds are judged
 // from slots a and b on. An error is about whose history they are.
-func studyOf(c Config, r recipe, spec models.Spec, w *windows, split score.Split, a, b int, whose string) (*study, error) {
+func studyOf(c Config, r recipe, spec models.Spec, w *windows, done *progress, split score.Split, a, b int, whose string) (*study, error) {
 	n70, n80 := split.ValidationStart(), split.TestStart()
 	s := &study{
 		config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{},
 		train: span{0, n70}, valid: span{n70, n80}, whole: span{0, n80},
-		done: newProgress(c),
+		done: done,
 	}
 	s.fitRows[0], s.fitRows[1] = w.rows(s.train, spec.Horizon)
 	s.judgeRows[0], s.judgeRows[1] = w.rows(s.valid, spec.Horizon)
@@ -138,9 +138,9 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 			return base, err
 		}
 		early, late, unseen = append(early, f.early), append(late, f.late), append(unseen, f.unseen)
-		s.done.advance(linearWork)
+		s.done.advance("linear", linearCost, nil)
 	}
-	c := weigh("linear", s.w, early, unseen, 0, s.w.len())
+	c := amongModes.weigh("linear", s.w, early, unseen, 0, s.w.len())
 	base = candidate{
 		early:  c,
 		late:   &combination{label: c.label, members: late, weights: c.weights},
@@ -174,7 +174,7 @@ func (s *study) combine() {
 	for _, c := range s.members {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
-	s.early = weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
+	s.early = amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
 	s.unseen = s.early.blend(unseen)
 	s.final = &combination{label: s.early.label, members: late, weights: s.early.weights}
 }

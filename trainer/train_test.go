@@ -335,11 +335,13 @@ func TestAnExplodingLossIsRejectedSlowedAndReported(t *testing.T) {
 func TestTrainingEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := quick(PresetFast)
+	c.Workers = 1
 	c.Progress = func(p Progress) {
-		if p.Step == 3 {
+		switch n := p.Network; {
+		case n == nil:
+		case n.Step == 3:
 			stop()
-		}
-		if p.Step > 3 {
+		case n.Step > 3:
 			t.Error("a step was taken after the end")
 		}
 	}
@@ -355,4 +357,21 @@ func clone(g *window.Grid) *window.Grid {
 		c.Columns[name] = slices.Clone(column)
 	}
 	return &c
+}
+
+func TestProgressRisesToTheEnd(t *testing.T) {
+	quickRecipe(t, PresetDefault)
+	c := quick(PresetDefault)
+	last, stages := 0.0, map[string]bool{}
+	c.Progress = func(p Progress) {
+		if p.Done < last || p.Done > 1 {
+			t.Errorf("done %v after %v", p.Done, last)
+		}
+		last = p.Done
+		stages[p.Stage] = true
+	}
+	train(t, c, history(5, 22))
+	if last < 0.6 || len(stages) != 3 { // networks that stop early leave some undone
+		t.Errorf("%.2f done in the stages %v", last, stages)
+	}
 }

@@ -102,6 +102,7 @@ func (f *treesFit) fit(ctx context.Context, early, late *treesMember) error {
 		c.Patience, c.Trees = 0, max(1, earlies[k].Len())
 		target, weight = column(second, f.whole)
 		lates[k], errs[k] = tree.Fit(ctx, c, all, target, weight, tree.Matrix{Cols: F}, nil, nil)
+		f.done.advance("trees", treesCost/float64(H), nil)
 	})
 	for k, err := range errs {
 		if err != nil {

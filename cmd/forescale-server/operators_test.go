@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -62,6 +63,15 @@ func operatorGraphs(rng *rand.Rand) map[string]operatorGraph {
 			return g.MatMul("y", x, g.Constant("w", values(opChannels*3), opChannels, 3))
 		}, opSteps * 3, true},
 	}
+	maps.Copy(graphs, arithmetic(values))
+	return graphs
+}
+
+// arithmetic has each operator that works on single elements, with each kind of
+// broadcasting.
+func arithmetic(values func(n int) []float32) map[string]operatorGraph {
+	const all = opSteps * opChannels
+	graphs := map[string]operatorGraph{}
 	for name, method := range map[string]func(g *onnx.Graph, name, x string) string{
 		"Relu": (*onnx.Graph).Relu, "Neg": (*onnx.Graph).Neg, "Abs": (*onnx.Graph).Abs, "Log": (*onnx.Graph).Log,
 		"Exp": (*onnx.Graph).Exp, "Sqrt": (*onnx.Graph).Sqrt, "Sigmoid": (*onnx.Graph).Sigmoid,

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/file"
@@ -21,6 +23,8 @@ import (
 const (
 	// ledgerDir is where a run over many groups is remembered, below -out.
 	ledgerDir = ".ledger"
+	// summaryName begins the names of the files of the summary, in -out.
+	summaryName = "summary"
 	// tableRows is how many groups the table on the terminal shows.
 	tableRows = 40
 	// touchEvery is how often a run says in the ledger that it is alive.
@@ -121,12 +125,21 @@ func trainingBytes(values int64, c trainer.Config) int64 {
 	return int64(min(bytes, math.MaxInt64/2))
 }
 
-// dir is where a group's model goes.
-func (r *allRun) dir(group string) string { return filepath.Join(r.out, blob.Escape(group)) }
+// dir is where a group's model goes: never where the summary does.
+func (r *allRun) dir(group string) string {
+	name := blob.Escape(group)
+	if strings.HasPrefix(name, summaryName) {
+		name = strings.ReplaceAll(name, ".", "%2E") // Unescape knows it, too
+	}
+	return filepath.Join(r.out, name)
+}
 
 // read reads the history of a group for its job and returns the hash of all that
 // the model follows from.
 func (r *allRun) read(ctx context.Context, group string) (string, error) {
+	if name := filepath.Base(r.dir(group)); len(name) > api.MaxNameLen {
+		return "", fmt.Errorf("the group's name, percent-encoded, is longer than the %d bytes that a model's may have", api.MaxNameLen)
+	}
 	grid, err := r.from.take(ctx, group)
 	if err != nil {
 		return "", err
@@ -179,7 +192,7 @@ func (r *allRun) touch(now time.Time) error {
 // close writes the summary and the metrics of a run, and says what to do next.
 func (r *allRun) close(ctx context.Context, s batch.Summary, failed error) error {
 	s.Shard = r.many.shard.String()
-	base := filepath.Join(r.out, "summary")
+	base := filepath.Join(r.out, summaryName)
 	if r.many.shard.Count > 0 {
 		base += fmt.Sprintf("-%d-of-%d", r.many.shard.Index, r.many.shard.Count)
 	}
@@ -196,9 +209,11 @@ func (r *allRun) close(ctx context.Context, s batch.Summary, failed error) error
 
 // limitMemory asks the garbage collector to stay within so many bytes, unless it
 // is told to stay within less, and returns what undoes that. Without it the heap
-// may grow to twice what is in use.
+// may grow to twice what is in use. A budget that no training fits into is no aim
+// for it: it would collect without end.
 func limitMemory(bytes int64) (undo func()) {
+	const least = 64 << 20
 	before := debug.SetMemoryLimit(-1)
-	debug.SetMemoryLimit(min(before, bytes))
+	debug.SetMemoryLimit(min(before, max(bytes, least)))
 	return func() { debug.SetMemoryLimit(before) }
 }

@@ -51,7 +51,7 @@ func (p *groupProgress) update(u batch.Progress) {
 
 // describeGroup says what became of a group.
 func describeGroup(r batch.Result) string {
-	s := fmt.Sprintf("%s %s", r.Group, r.Status)
+	s := fmt.Sprintf("%s %s", r.Label(), r.Status)
 	switch {
 	case r.Status == batch.Failed:
 		why, _, _ := strings.Cut(r.Error, "\n")

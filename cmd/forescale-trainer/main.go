@@ -1,8 +1,10 @@
-// Forescale-trainer fits a forecasting model to the history of one group, measures
-// it on the last fifth of that history, and exports it as one ONNX file.
+// Forescale-trainer fits a forecasting model to the history of a group, measures it
+// on the last fifth of that history, and exports it as one ONNX file. It does so for
+// one group, or for many in one run.
 //
 //	forescale-trainer -data FILE -out DIR [-target COLUMN] [-preset NAME]
 //	forescale-trainer -data URL -group NAME -out DIR -models URL
+//	forescale-trainer -all-groups -data URL|DIRECTORY -out DIR [-shard I/N] [-resume]
 //	forescale-trainer -config FILE -check
 //
 // # Input
@@ -15,8 +17,9 @@
 //
 // # Output
 //
-// DIR receives model.onnx, manifest.json, report.json and predictions.csv, each
-// written under another name first and then renamed. predictions.csv has a row
+// DIR receives model.onnx, manifest.json, report.json and predictions.csv, all of
+// them or, where the disk has no room for one, none: they are written under other
+// names first and then renamed. predictions.csv has a row
 // for every slot of the last fifth with a known target, at every horizon; where
 // the window before it has too wide a gap for the model, the forecast is the last
 // known value, and the closing lines say how often.
@@ -24,10 +27,42 @@
 // With -models the model becomes the next version of -name in the registry. A
 // first version serves at once; a later one is a challenger until promoted.
 //
-// # Stopping
+// # Many groups
 //
-// SIGINT and SIGTERM end training between two steps; then nothing is written. A
+// -all-groups trains every group of the data lake, or every CSV file of a directory,
+// a model for each in DIR/GROUP (percent-encoded). Groups are trained side by side,
+// as many as fit into -memory by an estimate, and read in as few passes over the
+// lake as that allows. A group that fails stops no other; a full disk stops the run.
+// DIR/summary.csv and summary.json say what became of each group; in a shard they
+// are summary-I-of-N. The exit status is 0 if every group is trained, and 1 if some
+// failed or the run was stopped, by SIGTERM too: whoever started it must know that
+// there is more to do.
+//
+// -shard I/N trains the groups whose names hash to I (batch.Shard.Has). Each group is
+// in exactly one shard, and machines need not agree on a list.
+//
+// # Stopping and resuming
+//
+// SIGINT and SIGTERM end training between two steps; then no model is written. A
 // model that is trained but not yet registered is not registered any more.
+//
+// One training is kept in DIR/.checkpoint while it is under way; -resume continues
+// it, to the same bytes as if it had not been stopped. It must be of the same data,
+// configuration and program version. The end of the history is kept with it, so that
+// a data lake may grow meanwhile.
+//
+// A run over many groups is remembered in DIR/.ledger, a file for each group that is
+// delivered; -resume trains what is missing, what failed, and what has changed since:
+// the data, the configuration or the program. For a data lake, a run that did not
+// complete is continued on the time that it began with, for twelve hours after its
+// last group; later, or after a complete run, histories end at the present again.
+//
+// # Metrics
+//
+// -metrics-file and -push-gateway tell of the run, failed or not: forescale_trainer_groups
+// by status, run and group durations, samples a second, the times of the last run and of
+// the last success, and with -metrics-by-group each model's error and skill. What is
+// pushed has the grouping key job="forescale_trainer", shard="I-of-N".
 //
 // # Repeating
 //

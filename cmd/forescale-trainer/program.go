@@ -52,7 +52,7 @@ Many groups, each with a model of its own in DIR/GROUP:
 
   # A quarter of them in each pod of an indexed Kubernetes Job with 4 completions:
   forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \\
-      -models s3://lake/models -out /work/out -push-gateway http://pushgateway:9091
+      -models s3://lake/models -out /scratch/out -push-gateway http://pushgateway:9091
 
 The table at the end is in DIR/summary.csv and .json, too. The exit status is 1 if
 some group failed or the run was stopped, 0 if every group is trained.
@@ -87,7 +87,10 @@ type program struct {
 type training func(context.Context, trainer.Config, trainer.Data, *checkpoint.Dir) (*trainer.Result, error)
 
 // train is the training of package trainer.
-func train(ctx context.Context, c trainer.Config, d trainer.Data, _ *checkpoint.Dir) (*trainer.Result, error) {
+func train(ctx context.Context, c trainer.Config, d trainer.Data, kept *checkpoint.Dir) (*trainer.Result, error) {
+	if kept != nil { // a nil pointer in the interface would be a checkpoint
+		c.Checkpoint = kept
+	}
 	return trainer.Train(ctx, c, d)
 }
 

@@ -13,12 +13,12 @@ import (
 	"github.com/forescale/forescale/trainer"
 )
 
-// progress shows training: a bar on a terminal, a line per epoch elsewhere.
+// progress shows training: a bar on a terminal, a line for every tenth elsewhere.
 type progress struct {
 	out   io.Writer
 	bar   *progressbar.ProgressBar // nil where out is no terminal
 	live  bool
-	epoch int
+	tenth int // the last that was told, counted from 1
 }
 
 func newProgress(out io.Writer) *progress {
@@ -26,31 +26,38 @@ func newProgress(out io.Writer) *progress {
 	return &progress{out: out, live: ok && term.IsTerminal(int(f.Fd()))}
 }
 
-// update is called after every step.
+// barSteps is how many steps the bar has.
+const barSteps = 1000
+
+// update is called as parts of the training are done.
 func (p *progress) update(u trainer.Progress) {
 	if p.live {
 		if p.bar == nil {
-			p.bar = progressbar.NewOptions(u.Epochs*u.Steps, progressbar.OptionSetWriter(p.out),
+			p.bar = progressbar.NewOptions(barSteps, progressbar.OptionSetWriter(p.out),
 				progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
 				progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 		}
 		p.bar.Describe(describe(u))
-		_ = p.bar.Set((u.Epoch-1)*u.Steps + u.Step) // a terminal that went away does not stop training
+		_ = p.bar.Set(int(barSteps * u.Done)) // a terminal that went away does not stop training
 		return
 	}
-	if u.Epoch != p.epoch {
-		p.epoch = u.Epoch
-		fmt.Fprintf(p.out, "%s, rate %.2g, %s left at most\n", describe(u), u.Rate, u.Left.Round(time.Second))
+	if tenth := 1 + int(10*u.Done); tenth > p.tenth {
+		p.tenth = tenth
+		fmt.Fprintf(p.out, "%3.0f %%, about %s left: %s\n", 100*u.Done, u.Left.Round(time.Second), describe(u))
 	}
 }
 
 func describe(u trainer.Progress) string {
-	s := fmt.Sprintf("epoch %d/%d, loss %.5f", u.Epoch, u.Epochs, u.Loss)
-	if !math.IsNaN(u.Validation) {
-		s += fmt.Sprintf(", validation %.5f", u.Validation)
+	n := u.Network
+	if n == nil {
+		return u.Stage
 	}
-	if u.RejectedUpdates > 0 {
-		s += fmt.Sprintf(", %d steps rejected", u.RejectedUpdates)
+	s := fmt.Sprintf("%s, epoch %d/%d, loss %.5f", n.Name, n.Epoch, n.Epochs, n.Loss)
+	if !math.IsNaN(n.Validation) {
+		s += fmt.Sprintf(", validation %.5f", n.Validation)
+	}
+	if n.RejectedUpdates > 0 {
+		s += fmt.Sprintf(", %d steps rejected", n.RejectedUpdates)
 	}
 	return s
 }

@@ -10,35 +10,33 @@ import (
 	"github.com/forescale/forescale/trainer"
 )
 
-// show runs three epochs of two steps through a progress display.
+// show runs a training of a linear part and a network through a progress display.
 func show(live bool) string {
 	var out bytes.Buffer
 	p := newProgress(&out)
 	p.live = live
-	validation := math.NaN()
-	for epoch := 1; epoch <= 3; epoch++ {
-		for step := 1; step <= 2; step++ {
-			p.update(trainer.Progress{Epoch: epoch, Epochs: 3, Step: step, Steps: 2, Loss: 0.5, Validation: validation,
-				Rate: 1e-3, Left: 90 * time.Second, RejectedUpdates: epoch / 3})
-		}
-		validation = 0.25
-	}
+	p.update(trainer.Progress{Stage: "linear", Done: 0.04, Left: 2 * time.Minute})
+	p.update(trainer.Progress{Stage: "linear", Done: 0.08, Left: 2 * time.Minute})
+	n := trainer.NetworkProgress{Name: "network residual 1", Epoch: 1, Epochs: 3, Loss: 0.5, Validation: math.NaN()}
+	p.update(trainer.Progress{Stage: "network", Done: 0.5, Left: 90 * time.Second, Network: &n})
+	n = trainer.NetworkProgress{Name: "network residual 1", Epoch: 3, Epochs: 3, Loss: 0.25, Validation: 0.375, RejectedUpdates: 1}
+	p.update(trainer.Progress{Stage: "network", Done: 1, Network: &n})
 	p.finish()
 	return out.String()
 }
 
-func TestProgressOffATerminalIsALineAnEpoch(t *testing.T) {
-	want := `epoch 1/3, loss 0.50000, rate 0.001, 1m30s left at most
-epoch 2/3, loss 0.50000, validation 0.25000, rate 0.001, 1m30s left at most
-epoch 3/3, loss 0.50000, validation 0.25000, 1 steps rejected, rate 0.001, 1m30s left at most
+func TestProgressOffATerminalIsALineForEveryTenth(t *testing.T) {
+	want := `  4 %, about 2m0s left: linear
+ 50 %, about 1m30s left: network residual 1, epoch 1/3, loss 0.50000
+100 %, about 0s left: network residual 1, epoch 3/3, loss 0.25000, validation 0.37500, 1 steps rejected
 `
 	if got := show(false); got != want {
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
 }
 
-func TestProgressOnATerminalIsABarWithTheLoss(t *testing.T) {
-	if got := show(true); !strings.Contains(got, "epoch 1/3, loss 0.50000") || !strings.Contains(got, "%") || strings.Contains(got, "\n") {
+func TestProgressOnATerminalIsABar(t *testing.T) {
+	if got := show(true); !strings.Contains(got, "linear") || !strings.Contains(got, "%") || strings.Contains(got, "\n") {
 		t.Errorf("got %q", got)
 	}
 }

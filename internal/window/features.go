@@ -190,3 +190,33 @@ func ContextNames(spec models.Spec) []string {
 	}
 	return names
 }
+
+// ContextAhead returns, for each value of the context row, the slot ahead that it
+// speaks of, 0 being the origin; of a lagged value, the slot that it is a lag of.
+func ContextAhead(spec models.Spec) []int {
+	var aheads []int
+	add := func(components int) {
+		for k := range 1 + spec.Horizon {
+			for range components {
+				aheads = append(aheads, k)
+			}
+		}
+	}
+	for _, lag := range spec.Lags {
+		for range lag.Offsets {
+			add(1)
+		}
+	}
+	for range spec.Future {
+		add(1)
+	}
+	for _, name := range spec.Calendar {
+		f := features[name]
+		if f.ahead {
+			add(len(f.components))
+			continue
+		}
+		aheads = append(aheads, make([]int, len(f.components))...)
+	}
+	return aheads
+}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -181,5 +182,24 @@ func TestAWindowEncodesTheSameAfterJSON(t *testing.T) {
 	}
 	if windows < 200 {
 		t.Fatalf("only %d windows were compared", windows)
+	}
+}
+
+func TestContextAheadAgreesWithTheNames(t *testing.T) {
+	spec := models.Spec{Target: "y", StepSeconds: 300, Lookback: 4, Horizon: 3, Series: []string{"y", "is_sale"}, MaxGap: 1,
+		Lags: []models.Lag{{Series: "y", Offsets: []int{5, 9}}}, Future: []string{"is_sale"},
+		Calendar: []string{"hour_of_day", "weekend_ahead", "weekend", "day_of_week_ahead"}}
+	names, aheads := ContextNames(spec), ContextAhead(spec)
+	if len(names) != ContextLen(spec) || len(aheads) != len(names) {
+		t.Fatalf("%d names, %d slots ahead, %d values", len(names), len(aheads), ContextLen(spec))
+	}
+	for i, name := range names {
+		want := 0
+		if at := strings.LastIndex(name, " at +"); at >= 0 {
+			want, _ = strconv.Atoi(name[at+len(" at +"):])
+		}
+		if aheads[i] != want {
+			t.Errorf("%s is said to be of slot %d", name, aheads[i])
+		}
 	}
 }

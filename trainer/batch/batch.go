@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/forescale/forescale/models"
 )
@@ -63,6 +66,15 @@ type Result struct {
 	Stack   string  `json:"stack,omitempty"` // where it panicked
 
 	fingerprint string
+}
+
+// Label returns the group's name for people: quoted where it holds what a terminal
+// must not be sent. Names come from outside.
+func (r Result) Label() string {
+	if strings.ContainsFunc(r.Group, func(c rune) bool { return !strconv.IsPrint(c) || c == utf8.RuneError }) {
+		return strconv.QuoteToASCII(r.Group)
+	}
+	return r.Group
 }
 
 // Config says how to run.

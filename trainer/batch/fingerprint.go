@@ -37,13 +37,9 @@ func ConfigHash(c trainer.Config, settings ...string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// ahead is how far beyond its last slot the calendar of a history is hashed: a
-// model may read the flags of the slots that it forecasts, at most a day.
-const ahead = 24 * time.Hour
-
 // DataHash returns a hash of a history: every value, bit for bit, of every series,
 // its time and step, what is censored, and what the calendar says of its slots and
-// the day after.
+// the day after. What is planned for later changes no model of this history.
 func DataHash(d trainer.Data) string {
 	h := hasher{sha256.New(), make([]byte, 0, 8<<10)}
 	g := d.Grid
@@ -66,7 +62,7 @@ func DataHash(d trainer.Data) string {
 		}
 	}
 	if d.Flags != nil {
-		slots := g.Len() + int(ahead/g.Step)
+		slots := g.Len() + int(24*time.Hour/g.Step)
 		for _, name := range slices.Sorted(slices.Values(d.FlagNames)) {
 			h.text(name)
 			for i := range slots {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -87,10 +88,11 @@ func (s Summary) modelMetrics(labels prometheus.Labels) []prometheus.Collector {
 			if h == nil {
 				continue
 			}
+			group := strings.ToValidUTF8(r.Group, "\uFFFD") // a label must be
 			minutes := strconv.FormatFloat(h.Minutes, 'g', -1, 64)
-			mae.WithLabelValues(r.Group, minutes).Set(h.Model.MAE)
+			mae.WithLabelValues(group, minutes).Set(h.Model.MAE)
 			if v := Skill(h); !math.IsNaN(v) {
-				skill.WithLabelValues(r.Group, minutes).Set(v)
+				skill.WithLabelValues(group, minutes).Set(v)
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func (s Summary) firstFailures() (lines []string) {
 	const most = 5
 	for _, r := range s.Results {
 		if r.Status == Failed && len(lines) < most {
-			lines = append(lines, r.Group+": "+firstLine(r.Error))
+			lines = append(lines, r.Label()+": "+firstLine(r.Error))
 		}
 	}
 	return lines
@@ -149,7 +149,7 @@ func (s Summary) WriteTable(w io.Writer, rows int) error {
 		if r.Version > 0 {
 			version = strconv.Itoa(r.Version)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%.1f\t%s\n", r.Group, r.Status, version, errorCells(r.First), errorCells(r.Last),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%.1f\t%s\n", r.Label(), r.Status, version, errorCells(r.First), errorCells(r.Last),
 			r.Seconds, shorten(firstLine(r.remark())))
 	}
 	if err := table.Flush(); err != nil {

@@ -106,3 +106,23 @@ func TestSkillIsNotDefinedWithoutABaselineThatErrs(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// Names come from outside: what a terminal must not be sent is quoted.
+func TestAHostileNameIsQuoted(t *testing.T) {
+	s := Summary{Started: ended, Finished: ended, Results: []Result{{Group: "web\x1b[2J\tx\n", Status: Failed, Error: "no"}, {Group: "gr\xff", Status: Trained, Outcome: Outcome{First: at(5, 1, 2)}}}}
+	var out bytes.Buffer
+	if err := s.WriteTable(&out, 9); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\t") || strings.Count(out.String(), "\n") != 4 || !strings.Contains(out.String(), `"web\x1b[2J\tx\n"`) {
+		t.Errorf("%q", out.String())
+	}
+	if lines := s.firstFailures(); lines[0] != `"web\x1b[2J\tx\n": no` {
+		t.Errorf("%q", lines)
+	}
+	path := filepath.Join(t.TempDir(), "x.prom")
+	if err := s.WriteMetrics(path, Shard{}, true); err != nil {
+		t.Fatal(err)
+	}
+	check(t, told(t, path), map[string]float64{`forescale_trainer_model_mae{group="gr�",horizon_minutes="5",shard="0-of-1"}`: 1})
+}

@@ -173,7 +173,7 @@ func (d *definer) calendar() {
 	for _, lag := range d.spec.Lags {
 		column += len(lag.Offsets) * (1 + d.spec.Horizon)
 	}
-	aheads := contextAhead(d.spec)
+	aheads := window.ContextAhead(d.spec)
 	for ; column < len(names); column++ {
 		d.list = append(d.list, definition{name: names[column], ahead: aheads[column], kind: plain, column: column})
 	}
@@ -206,21 +206,4 @@ func dayAges(p periods, lookback int) []int {
 		ages = append(ages, span(first-hour, first)...)
 	}
 	return ages
-}
-
-// contextAhead returns, for each column of the context row, the slot ahead that
-// it speaks of; 0 for the origin.
-func contextAhead(spec models.Spec) []int {
-	aheads := make([]int, window.ContextLen(spec))
-	column := 0
-	for _, lag := range spec.Lags {
-		column += len(lag.Offsets) * (1 + spec.Horizon)
-	}
-	for range spec.Future {
-		for k := range 1 + spec.Horizon {
-			aheads[column] = k
-			column++
-		}
-	}
-	return aheads
 }

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -16,11 +17,28 @@ func BenchmarkAnswer(b *testing.B) {
 		return v
 	}
 	const batch, width = 256, 120
+	repeat := func(g *Graph, x string, op func(name, x string) string) string {
+		for i := range 20 {
+			x = op(fmt.Sprint("y", i), x)
+		}
+		return x
+	}
 	for name, build := range map[string]func(g *Graph, x string) string{
-		"Add of a row":      func(g *Graph, x string) string { return g.Add("y", x, g.Constant("c", noise(width), width)) },
-		"Mul by itself":     func(g *Graph, x string) string { return g.Mul("y", x, x) },
-		"Div by a column":   func(g *Graph, x string) string { return g.Div("y", x, g.Slice("s", x, 1, 0, 1)) },
-		"Sub of a number":   func(g *Graph, x string) string { return g.Sub("y", x, g.Constant("c", noise(1))) },
+		"20 of Add of a row": func(g *Graph, x string) string {
+			c := g.Constant("c", noise(width), width)
+			return repeat(g, x, func(name, x string) string { return g.Add(name, x, c) })
+		},
+		"20 of Mul by another": func(g *Graph, x string) string {
+			return repeat(g, x, func(name, y string) string { return g.Mul(name, y, x) })
+		},
+		"20 of Div by a column": func(g *Graph, x string) string {
+			c := g.Slice("c", x, 1, 0, 1)
+			return repeat(g, x, func(name, x string) string { return g.Div(name, x, c) })
+		},
+		"20 of Sub of a number": func(g *Graph, x string) string {
+			c := g.Constant("c", noise(1))
+			return repeat(g, x, func(name, x string) string { return g.Sub(name, x, c) })
+		},
 		"Gather of columns": func(g *Graph, x string) string { return g.Gather("y", x, 1, indices(rng, width)...) },
 		"MatMul": func(g *Graph, x string) string {
 			return g.MatMul("y", x, g.Constant("c", noise(width*width), width, width))

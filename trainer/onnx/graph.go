@@ -140,6 +140,12 @@ func (g *Graph) marshalGraph() message {
 	for _, v := range g.outputs {
 		m.bytes(graphOutput, v.marshal())
 	}
+	for _, n := range g.nodes {
+		if n.op == "TreeEnsembleRegressor" {
+			// onnx's shape inference does not know what comes out of it.
+			m.bytes(graphValueInfo, value{n.outputs[0], []int{DynamicBatch, int(n.attrs[1].int)}}.marshal())
+		}
+	}
 	return m
 }
 

@@ -32,25 +32,29 @@ func lstm(m *memory, s *step, in []tensor) (tensor, error) {
 	if err != nil {
 		return tensor{}, err
 	}
-	for i := range z.data {
-		z.data[i] = b.data[i%G] + b.data[G+i%G]
-	}
-	kernel.Gemm(T*B, G, C, kernel.Of(x.data, C), kernel.TransposeOf(w.data, C), z.data, G, true)
-	c := make([]float32, B*H)
 	defer m.release(z.data)
+	bias := make([]float32, G)
+	for i := range bias {
+		bias[i] = b.data[i] + b.data[G+i]
+	}
+	var packed kernel.Packed[float32]
+	packed.Pack(C, G, kernel.TransposeOf(w.data, C))
+	kernel.GemmBias(T*B, kernel.Of(x.data, C), &packed, bias, z.data, G)
+	packed.Pack(H, G, kernel.TransposeOf(r.data, H))
+	var before []float32 // none yet: zeros
+	c, other, tanhC := make([]float32, B*H), make([]float32, B*H), make([]float32, H)
 	for t := range T {
 		if t > 0 {
-			kernel.Gemm(B, G, H, kernel.Of(h.data[(t-1)*B*H:], H), kernel.TransposeOf(r.data, H), z.data[t*B*G:], G, true)
+			kernel.GemmPacked(B, kernel.Of(h.data[(t-1)*B*H:], H), &packed, z.data[t*B*G:], G, true)
 		}
 		for row := range B {
-			gates := z.data[(t*B+row)*G:][:G]
-			cr, hr := c[row*H:][:H], h.data[(t*B+row)*H:][:H]
-			for j := range hr {
-				i, o, f := sigmoid(gates[j]), sigmoid(gates[H+j]), sigmoid(gates[2*H+j])
-				cr[j] = f*cr[j] + i*tanh(gates[3*H+j])
-				hr[j] = o * tanh(cr[j])
+			var old []float32
+			if before != nil {
+				old = before[row*H:][:H]
 			}
+			kernel.CellForward(z.data[(t*B+row)*G:][:G], old, c[row*H:][:H], tanhC, h.data[(t*B+row)*H:][:H])
 		}
+		before, c, other = c, other, c
 	}
 	return h, nil
 }

@@ -29,10 +29,12 @@ func (t tensor) index() (int64, error) {
 }
 
 // memory hands out the tensors of one run and takes them back, so that a large
-// graph needs what lives at once and not the sum of all its values.
+// graph needs what lives at once and not the sum of all its values. A run with the
+// same batch begins with the memory of one before.
 type memory struct {
 	live     int // elements handed out and not taken back
 	computed int // elements ever handed out: a bound on the work
+	batch    int // for which the sizes in free are those that come again
 	free     map[int][][]float32
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -363,6 +364,48 @@ func TestMemoryGivenBackIsNeverMissed(t *testing.T) {
 			t.Fatalf("seed %d: the input was written to", seed)
 		}
 	}
+}
+
+// TestRunsLeaveNothingToEachOther: memory goes from run to run, numbers do not,
+// whatever ran before, beside it, or failed.
+func TestRunsLeaveNothingToEachOther(t *testing.T) {
+	model := everything().Marshal()
+	p, err := Load(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(worker), 2))
+			for range 50 {
+				batch := 1 + rng.IntN(3)
+				series, context := make([]float32, batch*6), make([]float32, batch*4)
+				for _, v := range [][]float32{series, context} {
+					for i := range v {
+						v[i] = float32(rng.NormFloat64())
+					}
+				}
+				if _, err := p.Answer(series, nil, batch); err == nil {
+					t.Error("no context is no error")
+				}
+				got, err := p.Answer(series, context, batch)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				fresh, err := Load(model)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if want, err := fresh.Answer(series, context, batch); err != nil || !slices.Equal(got.Forecast, want.Forecast) || !slices.Equal(got.Quantiles, want.Quantiles) {
+					t.Errorf("%v, a fresh program says %v, %v", got, want, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestALargeGraphNeedsWhatLivesAndNotTheSum(t *testing.T) {

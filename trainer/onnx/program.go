@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // The names of a forecasting model's inputs and output, as models.Spec says.
@@ -14,8 +15,8 @@ const (
 	QuantilesOutput = "quantiles" // optional
 )
 
-// Program is a model of ours, read and ready to run. It is immutable and safe
-// for concurrent use.
+// Program is a model of ours, read and ready to run. It is safe for concurrent
+// use.
 type Program struct {
 	graph    *Graph
 	lookback int
@@ -29,6 +30,9 @@ type Program struct {
 	steps []step
 
 	series, contextSlot, forecast, quantiles int
+
+	kept []int     // slots whose memory the outputs need
+	idle sync.Pool // of *memory: what a run leaves for the next
 }
 
 // step is a node, bound to the slots of its values.
@@ -218,9 +222,15 @@ func (p *Program) bindMemory() {
 			last[s.out] = i
 		}
 	}
-	delete(last, owner[p.forecast])
+	outputs := []int{owner[p.forecast]}
 	if p.levels > 0 {
-		delete(last, owner[p.quantiles])
+		outputs = append(outputs, owner[p.quantiles])
+	}
+	for _, o := range outputs {
+		if _, made := last[o]; made { // and not twice
+			p.kept = append(p.kept, o)
+			delete(last, o)
+		}
 	}
 	for _, s := range p.steps {
 		if i, ok := last[s.out]; ok {
@@ -253,7 +263,10 @@ func (p *Program) Answer(series, context []float32, batch int) (Answer, error) {
 	if p.context > 0 {
 		slots[p.contextSlot] = tensor{dims: []int{batch, p.context}, data: context}
 	}
-	m := &memory{free: map[int][][]float32{}}
+	m, _ := p.idle.Get().(*memory)
+	if m == nil || m.batch != batch {
+		m = &memory{batch: batch, free: map[int][][]float32{}}
+	}
 	var in []tensor
 	for i := range p.steps {
 		s := &p.steps[i]
@@ -271,7 +284,16 @@ func (p *Program) Answer(series, context []float32, batch int) (Answer, error) {
 			slots[slot] = tensor{}
 		}
 	}
-	return p.answer(slots, batch)
+	a, err := p.answer(slots, batch)
+	if err != nil {
+		return Answer{}, err
+	}
+	for _, slot := range p.kept {
+		m.release(slots[slot].data)
+	}
+	m.live, m.computed = 0, 0
+	p.idle.Put(m)
+	return a, nil
 }
 
 // answer returns copies of the outputs: they may be the caller's own memory.
@@ -288,8 +310,5 @@ func (p *Program) answer(slots []tensor, batch int) (a Answer, err error) {
 	if p.levels > 0 {
 		a.Quantiles = of(p.quantiles, batch, p.horizon, p.levels)
 	}
-	if err != nil {
-		return Answer{}, err
-	}
-	return a, nil
+	return a, err
 }

@@ -116,16 +116,17 @@ func (g *Graph) unmarshalGraph(b []byte) error {
 				return fmt.Errorf("constant %d: %w", len(g.constants), err)
 			}
 			g.constants = append(g.constants, c)
-		case graphInput, graphOutput:
+		case graphInput, graphOutput, graphValueInfo:
 			val, err := unmarshalValue(v.bytes)
 			if err != nil {
-				return fmt.Errorf("input or output %.40q: %w", val.name, err)
+				return fmt.Errorf("value %.40q: %w", val.name, err)
 			}
-			if v.number == graphInput {
+			switch v.number {
+			case graphInput:
 				g.inputs = append(g.inputs, val)
-			} else {
+			case graphOutput:
 				g.outputs = append(g.outputs, val)
-			}
+			} // what else there is follows from the nodes
 		default:
 			return v.unknown("graph")
 		}

@@ -144,7 +144,7 @@ func unsqueeze(_ *memory, _ *step, in []tensor) (tensor, error) {
 // reshape gives the same numbers other dimensions: 0 copies, -1 follows.
 func reshape(_ *memory, _ *step, in []tensor) (tensor, error) {
 	x, want := in[0], in[1].ints
-	if x.ints != nil || len(want) > maxRank {
+	if x.ints != nil || in[1].data != nil || len(want) > maxRank {
 		return tensor{}, fmt.Errorf("%v cannot be given the dimensions %v", x.dims, want)
 	}
 	dims, known, open := make([]int, len(want)), 1, -1

@@ -37,7 +37,7 @@ const (
 	opsetDomain, opsetNumber                                      = 1, 2
 	entryKey, entryValue                                          = 1, 2
 	graphNode, graphName, graphInitializer                        = 1, 2, 5
-	graphInput, graphOutput                                       = 11, 12
+	graphInput, graphOutput, graphValueInfo                       = 11, 12, 13
 	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttr, nodeDomain = 1, 2, 3, 4, 5, 7
 	attrNameField, attrI, attrS                                   = 1, 3, 4
 	attrFloatsField, attrIntsField, attrStringsField, attrType    = 7, 8, 9, 20

@@ -34,10 +34,10 @@ func BenchmarkFit(b *testing.B) {
 		rows, cols      float64
 		workers, leaves int
 	}{
-		{"all rows and columns, 63 bins", 63, 1, 1, 1, 16},
-		{"all rows and columns, 255 bins", 255, 1, 1, 1, 16},
-		{"defaults", DefaultBins, Defaults().Subsample, Defaults().ColSample, 1, 16},
-		{"defaults, two workers", DefaultBins, Defaults().Subsample, Defaults().ColSample, 2, 16},
+		{"16 leaves, all rows and columns, 63 bins", 63, 1, 1, 1, 16},
+		{"16 leaves, all rows and columns, 255 bins", 255, 1, 1, 1, 16},
+		{"defaults", DefaultBins, Defaults().Subsample, Defaults().ColSample, 1, Defaults().Leaves},
+		{"defaults, two workers", DefaultBins, Defaults().Subsample, Defaults().ColSample, 2, Defaults().Leaves},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			config := Defaults()

@@ -40,7 +40,8 @@ type Binned struct {
 
 // Bin prepares a matrix with at most bins bins a column, 2 to MaxBins, on the given
 // number of goroutines. Bins hold about equally many rows; equal numbers are never
-// parted.
+// parted. Another number of bins, or data that does not make the matrix, is a
+// programmer's mistake, on which it panics.
 func Bin(m Matrix, bins, workers int) *Binned {
 	m.check()
 	if bins < 2 || bins > MaxBins {

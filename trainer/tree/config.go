@@ -32,13 +32,17 @@ type Config struct {
 }
 
 // Defaults returns settings that suit some thousand rows of some hundred columns.
+// On lag features of eight load traces, one and twelve steps ahead, the validation
+// error was 1 % higher with 16 leaves and 2 % with the squared loss, and at most
+// 1 % lower with 63 leaves or 255 bins, in twice the time. The seed alone moves a
+// trace by as much.
 func Defaults() Config {
-	return Config{Trees: 300, Leaves: 16, MinLeaf: 20, Rate: 0.05, Lambda: 1,
+	return Config{Trees: 300, Leaves: 31, MinLeaf: 10, Rate: 0.05, Lambda: 1,
 		Subsample: 0.7, ColSample: 0.5, Patience: 30, Workers: 1}
 }
 
 // DefaultBins is the number of bins that goes with Defaults.
-const DefaultBins = 127
+const DefaultBins = 63
 
 // Validate reports all that is wrong.
 func (c Config) Validate() error {

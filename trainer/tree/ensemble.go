@@ -58,7 +58,6 @@ type watch struct {
 	known    []int32
 	weight   []float32
 	residual []float32
-	total    float64
 	best     float64
 	keepBest int // trees at the best loss
 	trees    int

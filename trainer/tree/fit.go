@@ -70,20 +70,8 @@ func newBoost(c Config, train *Binned, target, weight []float32) (*boost, error)
 	}
 	b := &boost{known: known, weight: weight, residual: slices.Clone(target),
 		gradient: make([]float64, train.rows), ensemble: &Ensemble{}}
-	columns := c.Columns
-	if columns == nil {
-		columns = make([]int, train.cols)
-		for j := range columns {
-			columns[j] = j
-		}
-	}
-	for _, j := range columns {
-		if j < 0 || j >= train.cols {
-			return nil, fmt.Errorf("column %d of %d", j, train.cols)
-		}
-		if len(train.edges[j]) > 0 {
-			b.usable = append(b.usable, j)
-		}
+	if b.usable, err = usable(c.Columns, train); err != nil {
+		return nil, err
 	}
 	b.grower = grower{config: c, data: train}
 	b.asideR, b.asideV = make([]int32, len(known)), make([]packed, len(known))
@@ -96,6 +84,25 @@ func newBoost(c Config, train *Binned, target, weight []float32) (*boost, error)
 		b.residual[r] -= b.ensemble.base
 	}
 	return b, nil
+}
+
+// usable returns, ascending, those of the columns that are not constant.
+func usable(columns []int, train *Binned) (out []int, err error) {
+	if columns == nil {
+		columns = make([]int, train.cols)
+		for j := range columns {
+			columns[j] = j
+		}
+	}
+	for _, j := range slices.Compact(slices.Sorted(slices.Values(columns))) {
+		if j < 0 || j >= train.cols {
+			return nil, fmt.Errorf("column %d of %d", j, train.cols)
+		}
+		if len(train.edges[j]) > 0 {
+			out = append(out, j)
+		}
+	}
+	return out, nil
 }
 
 // knownRows returns the rows that have a target and a weight, and the weights.

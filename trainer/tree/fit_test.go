@@ -1,13 +1,9 @@
 package tree
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -390,128 +386,4 @@ func TestFittingStepsThroughBinsAsPredictingStepsThroughNumbers(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestFitEndsWithItsContext(t *testing.T) {
-	m, y := wavy(rand.New(rand.NewPCG(11, 1)), 100, 3)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Fit(ctx, Defaults(), Bin(m, 10, 1), y, nil, m, y, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestDataThatLeavesNothingToSplitGivesTheMedian(t *testing.T) {
-	for name, c := range map[string]struct {
-		m Matrix
-		y []float32
-	}{
-		"constant features":            {column(2, 2, 2, 2, 2), []float32{1, 2, 9, 1, 7}},
-		"features that are all NaN":    {column(slices.Repeat([]float32{float32(math.NaN())}, 3)...), []float32{2, 1, 9}},
-		"fewer rows than a leaf needs": {column(1, 2, 3), []float32{2, 1, 9}},
-		"one row":                      {column(1), []float32{2}},
-		"a constant target":            {column(1, 2, 3, 4), []float32{2, 2, 2, 2}},
-		"no features":                  {Matrix{3, 0, nil}, []float32{2, 1, 9}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			config := Defaults()
-			config.Patience, config.MinLeaf = 0, 2
-			if name == "constant features" {
-				config.MinLeaf = 1
-			}
-			if got := predict(fit(t, config, c.m, c.y, nil), c.m); slices.ContainsFunc(got, func(v float32) bool { return v != 2 }) {
-				t.Errorf("got %v, want the median 2", got)
-			}
-		})
-	}
-}
-
-func TestFewerRowsThanLeavesAreLearntByHeart(t *testing.T) {
-	m, y := column(1, 2, 3, 4, 5), []float32{7, -3, 2, 2, 11}
-	if got := predict(fit(t, plain(30, 16), m, y, nil), m); meanError(got, y) > 1e-6 {
-		t.Errorf("got %v, want %v", got, y)
-	}
-}
-
-func TestFitSaysWhatIsWrong(t *testing.T) {
-	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	m := column(1, 2, 3)
-	good := []float32{1, 2, 3}
-	for name, c := range map[string]struct {
-		change          func(c *Config)
-		y, w, vy, vw    []float32
-		valid           Matrix
-		want            string
-		noTarget, noErr bool
-	}{
-		"no target at all":         {y: []float32{nan, nan, nan}, want: "no row has a target", noTarget: true},
-		"no weight at all":         {y: good, w: []float32{0, 0, 0}, want: "no row has a target", noTarget: true},
-		"an infinite target":       {y: []float32{1, inf, 2}, want: "row 1"},
-		"a target near infinity":   {y: []float32{1, 2, -math.MaxFloat32}, want: "row 2"},
-		"a negative weight":        {y: good, w: []float32{1, -1, 1}, want: "row 1"},
-		"a NaN weight":             {y: good, w: []float32{1, 1, nan}, want: "row 2"},
-		"an infinite weight":       {y: good, w: []float32{inf, 1, 1}, want: "row 0"},
-		"too few targets":          {y: good[:2], want: "2 targets"},
-		"too few weights":          {y: good, w: good[:1], want: "1 weights"},
-		"no validation rows":       {y: good, change: func(c *Config) { c.Patience = 3 }, valid: Matrix{0, 1, nil}, want: "validation", noTarget: true},
-		"other validation columns": {y: good, change: func(c *Config) { c.Patience = 3 }, valid: Matrix{1, 2, []float32{1, 2}}, vy: good[:1], want: "2 columns"},
-		"an unknown column":        {y: good, change: func(c *Config) { c.Columns = []int{1} }, want: "column 1"},
-		"a rate and trees of 0":    {y: good, change: func(c *Config) { c.Rate, c.Trees = 0, 0 }, want: "trees is 0"},
-		"nothing":                  {y: good, noErr: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			config := plain(3, 3)
-			if c.change != nil {
-				c.change(&config)
-			}
-			_, err := Fit(t.Context(), config, Bin(m, 5, 1), c.y, c.w, c.valid, c.vy, c.vw)
-			if c.noErr {
-				if err != nil {
-					t.Error(err)
-				}
-				return
-			}
-			if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrNoTarget) != c.noTarget {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-}
-
-func TestValidateReportsAllFaultsAtOnce(t *testing.T) {
-	if err := Defaults().Validate(); err != nil {
-		t.Error(err)
-	}
-	err := Config{Loss: 7, Rate: math.NaN(), Lambda: -1, Subsample: 2, ColSample: -0.1, Patience: -1}.Validate()
-	for _, what := range []string{"loss", "trees", "leaves", "min leaf", "rate", "lambda", "subsample", "column sample", "patience"} {
-		if err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("%q is missing in %v", what, err)
-		}
-	}
-}
-
-func TestASmallLeafIsShrunk(t *testing.T) {
-	c := plain(1, 2)
-	c.Lambda = 2
-	// Two rows at 9 and six at 0: the median is 0 and the leaf of two says 9·2/(2+2).
-	m := column(1, 1, 1, 1, 1, 1, 2, 2)
-	got := predict(fit(t, c, m, []float32{0, 0, 0, 0, 0, 0, 9, 9}, nil), m)
-	if want := []float32{0, 0, 0, 0, 0, 0, 4.5, 4.5}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
-func ExampleFit() {
-	x := Matrix{Rows: 6, Cols: 1, Data: []float32{1, 2, 3, 10, 11, 12}}
-	c := Defaults()
-	c.Trees, c.MinLeaf, c.Rate, c.Lambda, c.Subsample, c.ColSample, c.Patience = 10, 1, 1, 0, 1, 1, 0
-	e, err := Fit(context.Background(), c, Bin(x, DefaultBins, 1), []float32{5, 5, 5, 8, 8, 8}, nil, Matrix{}, nil, nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	out := make([]float32, 2)
-	e.Predict(Matrix{Rows: 2, Cols: 1, Data: []float32{0, 20}}, out)
-	fmt.Println(out)
-	// Output: [5 8]
 }

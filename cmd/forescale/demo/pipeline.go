@@ -132,7 +132,7 @@ func (d *demo) trainingProgress() func(trainer.Progress) {
 			return
 		}
 		last = time.Now()
-		fmt.Fprintf(d.Out, "         epoch %d of at most %d, loss %.4g, %s left\n", p.Epoch, p.Epochs, p.Loss, p.Left.Round(time.Second))
+		fmt.Fprintf(d.Out, "         %.0f %%, %s left\n", 100*p.Done, p.Left.Round(time.Second))
 	}
 }
 
