@@ -109,6 +109,13 @@ func NewScaleFree(spec models.Spec, steps int) *Set {
 	return s
 }
 
+// Scale returns the mean size of the target by which a scale-free set divides its
+// changes in one window; 0 for a window that has none.
+func (s *Set) Scale(w *Workspace, series, context []float32) float32 {
+	w.load(series, context)
+	return w.size(s.mean)
+}
+
 // freeFloor is the least mean that a scale-free set divides by. It is a power of
 // two, so that a multiple of it is exact.
 const freeFloor = 0x1p-100

@@ -1,0 +1,127 @@
+package trainer
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+)
+
+const (
+	// calibrateWindows is the most windows that a group is calibrated by. They lie
+	// in one tenth of its history: more would repeat each other.
+	calibrateWindows = 400
+	// calibratePrior is how many windows the factor 1 weighs as much as.
+	calibratePrior = 100
+	// calibrateLimit bounds a factor and its inverse.
+	calibrateLimit = 10
+)
+
+// calibrate fits the intervals to each group, by models.Manifest.Calibration. In a
+// window of the validation part with the forecast p, the interval [low, high] and
+// the truth y, all of step k, the factor that just lets the interval hold the truth
+// is
+//
+//	c = (y - p)/(high - p) where y > p,   (p - y)/(p - low) elsewhere
+//
+// With n such windows of a group and ĉ the one of rank ⌈(n+1)·level⌉ among them,
+// level being what the interval promises, the factor of the group is
+//
+//	log factor = n/(n + calibratePrior) · log ĉ
+//
+// to three digits. The forecasts are those of the early members, which have not
+// seen the validation part; the model's own intervals hold what they promise over
+// all groups together. The factors of a group depend on no other group but by the
+// model.
+func (t *shared) calibrate(ctx context.Context) error {
+	low, high, ok := widest(t.study.spec.Quantiles)
+	if !ok {
+		return nil
+	}
+	return t.each(t.sharers, "calibration", calibrateCost, func(g *sharer) error {
+		w, err := t.unseenWindows(ctx, g)
+		if err != nil || w.len() == 0 {
+			return err
+		}
+		points, quantiles := t.study.forecastsBy(t.study.early, w)
+		g.factors = factors(w, points, quantiles, t.study.spec.Quantiles, low, high)
+		return nil
+	})
+}
+
+// unseenWindows returns windows of a group whose targets all lie in the validation
+// part.
+func (t *shared) unseenWindows(ctx context.Context, g *sharer) (*windows, error) {
+	s, spec := t.study, t.study.spec
+	from := max(firstOrigin(spec), s.split.ValidationStart()-1-g.late)
+	count := min(g.data.Grid.Len(), s.split.TestStart()-spec.Horizon-g.late) - from
+	if count <= 0 || g.scale == 0 {
+		return newWindows(spec, &samples{}, 1), nil
+	}
+	origins := choice(g.name(), g.data.Grid.Time(0).Unix()/int64(spec.StepSeconds), from, count, min(count, calibrateWindows))
+	samples, err := collectAt(ctx, spec, g.scaled(spec), origins)
+	if err != nil {
+		return nil, err
+	}
+	samples.keep(spec, busy(s.sets[s.recipe.spread]))
+	return newWindows(spec, samples, 1), nil
+}
+
+// widest returns the levels of the interval to calibrate by: 5 to 95 % where they
+// are there, otherwise the outermost ones on both sides of the median.
+func widest(levels []float64) (low, high int, ok bool) {
+	low, high = slices.Index(levels, 0.05), slices.Index(levels, 0.95)
+	if low < 0 || high < 0 {
+		low, high = 0, len(levels)-1
+	}
+	return low, high, high > low && levels[low] < 0.5 && levels[high] > 0.5
+}
+
+// factors returns a factor for each step ahead.
+func factors(w *windows, points, quantiles []float32, levels []float64, low, high int) []float64 {
+	H, Q := w.spec.Horizon, len(levels)
+	out := make([]float64, H)
+	for k := range H {
+		var needed []float64
+		for i := range w.len() {
+			at := i*H + k
+			y, p := float64(w.target[at]), float64(points[at])
+			if math.IsNaN(y) {
+				continue
+			}
+			room := p - float64(quantiles[at*Q+low])
+			if y > p {
+				room = float64(quantiles[at*Q+high]) - p
+			}
+			needed = append(needed, within(math.Abs(y-p), room))
+		}
+		out[k] = factor(needed, levels[high]-levels[low])
+	}
+	return out
+}
+
+// within returns by how much a room must grow to hold a distance.
+func within(distance, room float64) float64 {
+	if distance == 0 {
+		return 0
+	}
+	return distance / max(room, 0) // infinite where there is no room
+}
+
+// factor returns the factor of a group from those that its windows needed.
+func factor(needed []float64, level float64) float64 {
+	n := len(needed)
+	if n == 0 {
+		return 1
+	}
+	slices.Sort(needed)
+	rank := min(n, int(math.Ceil(float64(n+1)*level)))
+	c := min(max(needed[rank-1], 1.0/calibrateLimit), calibrateLimit)
+	return threeDigits(math.Exp(float64(n) / float64(n+calibratePrior) * math.Log(c)))
+}
+
+// threeDigits rounds what a manifest says of a thousand groups to what it is worth.
+func threeDigits(v float64) float64 {
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 3, 64), 64) // what FormatFloat writes
+	return rounded
+}
