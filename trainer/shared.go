@@ -37,10 +37,10 @@ const sharedEpoch = 4
 // target, the flags known in advance and, beside them, only what Config.Inputs
 // names.
 //
-//   - In the histories that it learns from, the target is divided by its mean size
-//     in the group's training part, so that groups count alike; every member is
-//     scale-free (feature.NewScaleFree), so that the exported model needs no such
-//     division.
+//   - In the histories that it learns from, the target is divided by what
+//     persistence errs in the group's training part, so that groups count alike,
+//     those too that vary little on a high level; every member is scale-free
+//     (feature.NewScaleFree), so that the exported model needs no such division.
 //   - All groups are cut at the same two times (see timeline): nothing that fits or
 //     chooses sees a slot of any group after the test part of another has begun. An
 //     event that hits many groups at once would otherwise be known from the others.

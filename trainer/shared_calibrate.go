@@ -55,7 +55,7 @@ func (t *shared) unseenWindows(ctx context.Context, g *sharer) (*windows, error)
 	s, spec := t.study, t.study.spec
 	from := max(firstOrigin(spec), s.split.ValidationStart()-1-g.late)
 	count := min(g.data.Grid.Len(), s.split.TestStart()-spec.Horizon-g.late) - from
-	if count <= 0 || g.scale == 0 {
+	if count <= 0 || g.unit == 0 {
 		return newWindows(spec, &samples{}, 1), nil
 	}
 	origins := choice(g.name(), g.data.Grid.Time(0).Unix()/int64(spec.StepSeconds), from, count, min(count, calibrateWindows))

@@ -11,20 +11,20 @@ import (
 	"github.com/forescale/forescale/trainer/feature"
 )
 
-// idle is the mean of a window, as a share of the group's own, below which it
-// teaches nothing: it has no scale, and what follows is huge or nothing on it.
+// idle is the scale of a window, in the group's unit, below which it teaches
+// nothing: what follows is nothing on it, or beyond all measure.
 const idle = 1e-3
 
 // windows makes the windows to learn from, of all groups, in the order of time and
-// within a slot of name. Their targets are in units of their group's scale, their
-// origins count on the timeline.
+// within a slot of name. Their targets are in their group's unit, their origins count on the timeline.
 func (t *shared) windows(ctx context.Context, r recipe, spec models.Spec) (*windows, error) {
 	first, test := firstOrigin(spec), t.timeline.split.TestStart()
 	var able []*sharer
 	var counts []int
 	for _, g := range t.sharers {
+		g.unit = g.data.change(spec.Target, spec.Horizon, t.timeline.split.ValidationStart()-g.late)
 		// The last origin has one target before the test part.
-		if n := min(g.data.Grid.Len(), test-1-g.late) - first; n > 0 && g.scale > 0 {
+		if n := min(g.data.Grid.Len(), test-1-g.late) - first; n > 0 && g.unit > 0 {
 			able, counts = append(able, g), append(counts, n)
 		}
 	}

@@ -22,6 +22,7 @@ type sharer struct {
 	late  int         // the same, rounded up
 	split score.Split // of the grid, for tests
 	scale float64     // mean size of the target in the training part; 0: no load
+	unit  float64     // what persistence errs there; 0: nothing ever changed
 
 	windows int       // that the model learned from or was chosen by
 	gaps    int       // windows chosen that were left out
@@ -161,6 +162,26 @@ func (d Data) meanSize(target string, n int) float64 {
 	return 0
 }
 
+// change returns the mean of what persistence errs in the first n slots, one and
+// horizon steps ahead, 0 when it is not known or too small to divide by.
+func (d Data) change(target string, horizon, n int) float64 {
+	column := d.Grid.Columns[target]
+	column = column[:min(max(0, n), len(column))]
+	sum, known := 0.0, 0.0
+	for _, k := range []int{1, horizon} {
+		for i := k; i < len(column); i++ {
+			if change := math.Abs(column[i] - column[i-k]); !math.IsNaN(change) {
+				sum += change
+				known++
+			}
+		}
+	}
+	if mean := sum / known; mean > 1e-20 { // false for NaN
+		return mean
+	}
+	return 0
+}
+
 // spec decides what the model reads and answers: what a model of the group in the
 // middle, by the length of its training part, would have for a target alone. So
 // the lags reach as far back as half of the groups can bear.
@@ -188,7 +209,7 @@ func (t *shared) spec(r recipe) (models.Spec, error) {
 	return spec, err
 }
 
-// scaled returns the data with the target divided by the group's scale. Other
+// scaled returns the data with the target divided by the group's unit. Other
 // inputs stay as they are: the features see them as multiples of their own mean in
 // the window.
 func (g *sharer) scaled(spec models.Spec) Data {
@@ -196,7 +217,7 @@ func (g *sharer) scaled(spec models.Spec) Data {
 	grid.Columns = maps.Clone(grid.Columns)
 	target := slices.Clone(grid.Columns[spec.Target])
 	for i := range target {
-		target[i] /= g.scale
+		target[i] /= g.unit
 	}
 	grid.Columns[spec.Target] = target
 	if d.Flags == nil {

@@ -40,6 +40,16 @@ func (w *Workspace) size(indices []int) float32 {
 	return meanOf(w.sum)
 }
 
+// deviation returns the mean distance of the values at the indices from their mean.
+func (w *Workspace) deviation(indices []int) float32 {
+	mean := w.mean(indices)
+	w.sum = w.sum[:0]
+	for _, i := range indices {
+		w.sum = append(w.sum, float32(math.Abs(float64(w.row[i]-mean))))
+	}
+	return meanOf(w.sum)
+}
+
 // meanOf returns the mean of v, which it overwrites. The order of the additions
 // is fixed, and the same in the exported graph: a sum that differed in its last
 // bit would fall on the other side of a tree's threshold now and then.
@@ -65,7 +75,7 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 		f.Mean = max(w.mean(s.mean), s.floor)
 	}
 	if s.free {
-		f.Mean = max(w.size(s.mean), s.floor)
+		f.Mean = max(w.deviation(s.mean), s.floor)
 	}
 	for _, indices := range s.others {
 		mean := max(w.size(indices), s.floor)

@@ -50,10 +50,11 @@ func (x *export) relative(row string) {
 		changes = g.Sub(x.name("changes"), x.log1p("target_log", target), x.log1p("last_log", x.Last))
 	case Ratio:
 		values := g.Gather(x.name("day_values"), row, 1, int64s(x.Set.mean)...)
-		if x.free {
-			values = g.Abs(x.name("day_sizes"), values)
-		}
 		day := x.meanOf("day", values, 1, len(x.Set.mean))
+		if x.free {
+			values = g.Abs(x.name("day_sizes"), g.Sub(x.name("day_distances"), values, day))
+			day = x.meanOf("deviation", values, 1, len(x.Set.mean))
+		}
 		x.Exported.mean = g.Max(x.name("mean"), day, g.Constant(x.name("floor"), []float32{x.floor}, 1))
 		changes = g.Div(x.name("changes"), g.Sub(x.name("differences"), target, x.Last), x.Exported.mean)
 	default:

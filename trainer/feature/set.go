@@ -83,19 +83,27 @@ func New(spec models.Spec, mode Mode, steps int) *Set {
 	return s
 }
 
-// NewScaleFree returns the set of Ratio for a model that many groups share, of
-// whatever size: its features do not change, and its forecasts grow c times, when
-// the target's values do.
+// NewScaleFree returns the set of Ratio for a model that many groups share,
+// whatever their size: its features stay and its forecasts grow c times when the
+// target's values do.
 //
-//   - The least mean that it divides by is far below any load, not a thousandth
-//     of the usual one, which another group may never reach. A window of which
-//     nothing is left but that forecasts its newest value, whatever the members
-//     say of it; nobody should learn from one.
-//   - The mean is that of the values' sizes, whatever their sign.
-//   - Every other series but flags is divided by its own mean in the lookback.
+//   - A change is divided not by the mean but by the mean deviation from it, of the
+//     last day and the lookback: what the hour of the day does to a load of 100 is
+//     another thing where it varies by 50 than where it varies by 1. So features and
+//     forecasts do not follow the level either.
+//   - The least that it divides by is far below any load, not a thousandth of the
+//     usual, which another group may never reach. In a window that never varied the
+//     forecast is the newest value, whatever the members say; nobody should learn
+//     from one.
+//   - Every other series but flags is divided by its own mean size in the lookback.
 func NewScaleFree(spec models.Spec, steps int) *Set {
 	s := New(spec, Ratio, steps)
 	s.free = true
+	for _, i := range s.target[:spec.Lookback] {
+		if !slices.Contains(s.mean, i) {
+			s.mean = append(slices.Clip(s.mean), i)
+		}
+	}
 	for c, name := range spec.Series[1:] {
 		if window.IsFlag(spec, name) {
 			continue
@@ -109,11 +117,10 @@ func NewScaleFree(spec models.Spec, steps int) *Set {
 	return s
 }
 
-// Scale returns the mean size of the target by which a scale-free set divides its
-// changes in one window; 0 for a window that has none.
+// Scale returns what a scale-free set divides the changes of one window by.
 func (s *Set) Scale(w *Workspace, series, context []float32) float32 {
 	w.load(series, context)
-	return w.size(s.mean)
+	return max(w.deviation(s.mean), s.floor)
 }
 
 // freeFloor is the least mean that a scale-free set divides by. It is a power of
