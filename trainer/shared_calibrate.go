@@ -11,8 +11,8 @@ const (
 	// calibrateWindows is the most windows that a group is calibrated by. They lie
 	// in one tenth of its history: more would repeat each other.
 	calibrateWindows = 400
-	// calibratePrior is how many windows the factor 1 weighs as much as.
-	calibratePrior = 100
+	// calibratePrior is how many independent windows the factor 1 weighs as much as.
+	calibratePrior = 25
 	// calibrateLimit bounds a factor and its inverse.
 	calibrateLimit = 10
 )
@@ -24,10 +24,12 @@ const (
 //
 //	c = (y - p)/(high - p) where y > p,   (p - y)/(p - low) elsewhere
 //
-// With n such windows of a group and ĉ the one of rank ⌈(n+1)·level⌉ among them,
-// level being what the interval promises, the factor of the group is
+// The windows of k neighbouring slots tell of the same slots ahead: n windows from
+// N slots are worth m = min(n, N/k) independent ones. With ĉ the factor that holds
+// the share ⌈(m+1)·level⌉/m of the truths, level being what the interval promises,
+// the factor of the group is
 //
-//	log factor = n/(n + calibratePrior) · log ĉ
+//	log factor = m/(m + calibratePrior) · log ĉ
 //
 // to three digits. The forecasts are those of the early members, which have not
 // seen the validation part; the model's own intervals hold what they promise over
@@ -39,32 +41,32 @@ func (t *shared) calibrate(ctx context.Context) error {
 		return nil
 	}
 	return t.each(t.sharers, "calibration", calibrateCost, func(g *sharer) error {
-		w, err := t.unseenWindows(ctx, g)
+		w, slots, err := t.unseenWindows(ctx, g)
 		if err != nil || w.len() == 0 {
 			return err
 		}
 		points, quantiles := t.study.forecastsBy(t.study.early, w)
-		g.factors = factors(w, points, quantiles, t.study.spec.Quantiles, low, high)
+		g.factors = factors(w, points, quantiles, t.study.spec.Quantiles, low, high, slots)
 		return nil
 	})
 }
 
 // unseenWindows returns windows of a group whose targets all lie in the validation
-// part.
-func (t *shared) unseenWindows(ctx context.Context, g *sharer) (*windows, error) {
+// part, and the number of slots that they are chosen from.
+func (t *shared) unseenWindows(ctx context.Context, g *sharer) (w *windows, slots int, err error) {
 	s, spec := t.study, t.study.spec
 	from := max(firstOrigin(spec), s.split.ValidationStart()-1-g.late)
 	count := min(g.data.Grid.Len(), s.split.TestStart()-spec.Horizon-g.late) - from
 	if count <= 0 || g.unit == 0 {
-		return newWindows(spec, &samples{}, 1), nil
+		return newWindows(spec, &samples{}, 1), 0, nil
 	}
 	origins := choice(g.name(), g.data.Grid.Time(0).Unix()/int64(spec.StepSeconds), from, count, min(count, calibrateWindows))
 	samples, err := collectAt(ctx, spec, g.scaled(spec), origins)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	samples.keep(spec, busy(s.sets[s.recipe.spread]))
-	return newWindows(spec, samples, 1), nil
+	return newWindows(spec, samples, 1), count, nil
 }
 
 // widest returns the levels of the interval to calibrate by: 5 to 95 % where they
@@ -78,7 +80,7 @@ func widest(levels []float64) (low, high int, ok bool) {
 }
 
 // factors returns a factor for each step ahead.
-func factors(w *windows, points, quantiles []float32, levels []float64, low, high int) []float64 {
+func factors(w *windows, points, quantiles []float32, levels []float64, low, high, slots int) []float64 {
 	H, Q := w.spec.Horizon, len(levels)
 	out := make([]float64, H)
 	for k := range H {
@@ -95,7 +97,7 @@ func factors(w *windows, points, quantiles []float32, levels []float64, low, hig
 			}
 			needed = append(needed, within(math.Abs(y-p), room))
 		}
-		out[k] = factor(needed, levels[high]-levels[low])
+		out[k] = factor(needed, levels[high]-levels[low], min(len(needed), slots/(k+1)))
 	}
 	return out
 }
@@ -108,16 +110,18 @@ func within(distance, room float64) float64 {
 	return distance / max(room, 0) // infinite where there is no room
 }
 
-// factor returns the factor of a group from those that its windows needed.
-func factor(needed []float64, level float64) float64 {
-	n := len(needed)
-	if n == 0 {
+// factor returns the factor of a group from those that its windows needed, which
+// are worth so many independent ones.
+func factor(needed []float64, level float64, independent int) float64 {
+	n, m := len(needed), float64(independent)
+	if n == 0 || independent == 0 {
 		return 1
 	}
 	slices.Sort(needed)
-	rank := min(n, int(math.Ceil(float64(n+1)*level)))
+	share := min(1, math.Ceil((m+1)*level)/m)
+	rank := min(n, int(math.Ceil(share*float64(n)-1e-9))) // less what rounding may add
 	c := min(max(needed[rank-1], 1.0/calibrateLimit), calibrateLimit)
-	return threeDigits(math.Exp(float64(n) / float64(n+calibratePrior) * math.Log(c)))
+	return threeDigits(math.Exp(m / (m + calibratePrior) * math.Log(c)))
 }
 
 // threeDigits rounds what a manifest says of a thousand groups to what it is worth.

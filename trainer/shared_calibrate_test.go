@@ -23,23 +23,26 @@ func TestAFactorIsTheSmallestThatHoldsWhatIsPromisedDrawnTowardsOne(t *testing.T
 		return threeDigits(math.Exp(n / (n + calibratePrior) * math.Log(c)))
 	}
 	for _, tt := range []struct {
-		name   string
-		needed []float64
-		want   float64
+		name        string
+		needed      []float64
+		independent int
+		want        float64
 	}{
-		{"nothing is known", nil, 1},
-		{"intervals that fit stay", repeat(500, 1), 1},
-		{"all need twice the room", repeat(900, 2), 1.87},
-		{"all need half", repeat(900, 0.5), 0.536},
-		{"a tenth needs ten times the room: the rank is the first of them", append(repeat(89, 0.5), repeat(10, 10)...), shrunk(99, 10)},
-		{"one window fewer needs it: the rank is the last that does not", append(repeat(90, 0.5), repeat(9, 10)...), shrunk(99, 0.5)},
-		{"one window says little", []float64{10}, 1.02},
-		{"no room at all is bounded", repeat(300, math.Inf(1)), shrunk(300, calibrateLimit)},
-		{"perfect forecasts are bounded", repeat(300, 0), shrunk(300, 1.0/calibrateLimit)},
+		{"nothing is known", nil, 0, 1},
+		{"intervals that fit stay", repeat(500, 1), 500, 1},
+		{"all need twice the room", repeat(900, 2), 900, 1.96},
+		{"all need half", repeat(900, 0.5), 900, 0.509},
+		{"all need twice the room, but tell of the same few slots", repeat(900, 2), 25, 1.41},
+		{"a hundredth needs ten times the room, and few are independent", append(repeat(99, 0.5), 10), 9, shrunk(9, 10)},
+		{"a tenth needs ten times the room: the rank is the first of them", append(repeat(89, 0.5), repeat(10, 10)...), 99, shrunk(99, 10)},
+		{"one window fewer needs it: the rank is the last that does not", append(repeat(90, 0.5), repeat(9, 10)...), 99, shrunk(99, 0.5)},
+		{"one window says little", []float64{10}, 1, 1.09},
+		{"no room at all is bounded", repeat(300, math.Inf(1)), 300, shrunk(300, calibrateLimit)},
+		{"perfect forecasts are bounded", repeat(300, 0), 300, shrunk(300, 1.0/calibrateLimit)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rand.New(rand.NewPCG(1, 1)).Shuffle(len(tt.needed), func(i, j int) { tt.needed[i], tt.needed[j] = tt.needed[j], tt.needed[i] })
-			if got := factor(tt.needed, 0.9); got != tt.want {
+			if got := factor(tt.needed, 0.9, tt.independent); got != tt.want {
 				t.Errorf("factor %v, want %v", got, tt.want)
 			}
 		})
