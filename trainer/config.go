@@ -83,7 +83,7 @@ type Config struct {
 var DefaultKnown = []string{"is_holiday", "is_sale_active", "is_event_active"}
 
 // DefaultConfig returns the configuration that holds where nothing is said.
-func DefaultConfig() Config { return Config{Preset: PresetFast} }
+func DefaultConfig() Config { return Config{Preset: PresetDefault} }
 
 // labelSuffix ends the names of columns that label the data afterwards. They are
 // never an input.

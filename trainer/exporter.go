@@ -69,13 +69,11 @@ func (s *study) export() ([]byte, error) {
 	}
 	e := newExporter(s.spec)
 	point := e.of(s.final)
-	quantiles := ""
-	if s.spread != nil {
-		quantiles = s.spread.export(e, point)
-	}
 	e.output(onnx.ForecastOutput, point, s.floor, s.spec.Horizon)
-	if quantiles != "" {
+	if s.spread != nil {
+		quantiles, peaks := s.spread.export(e, point)
 		e.output(onnx.QuantilesOutput, quantiles, s.floor, s.spec.Horizon, len(s.spec.Quantiles))
+		e.output(onnx.PeaksOutput, peaks, s.floor, s.spec.Horizon, len(s.spec.Quantiles))
 	}
 	e.graph.Metadata(models.MetadataKey, string(spec))
 	return e.graph.Marshal(), nil
@@ -83,14 +81,10 @@ func (s *study) export() ([]byte, error) {
 
 // output declares a value as an output [batch, dims], not below zero with floor.
 func (e *exporter) output(name, value string, floor bool, dims ...int) {
-	low := float32(-1)
 	if floor {
-		low = 0
-	}
-	if floor {
-		e.graph.Max(name, value, e.graph.Constant(name+".floor", []float32{low}, 1))
-	} else {
-		e.graph.Add(name, value, e.graph.Constant(name+".as_it_is", []float32{0}, 1))
+		e.graph.Max(name, value, e.graph.Constant(name+".floor", []float32{0}, 1))
+	} else { // an output needs a name of its own
+		e.graph.Add(name, value, e.graph.Constant(name+".zero", []float32{0}, 1))
 	}
 	e.graph.Output(name, append([]int{onnx.DynamicBatch}, dims...)...)
 }

@@ -79,6 +79,7 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		TimeZone:    c.TimeZone,
 		MaxGap:      r.maxGap,
 		Quantiles:   r.quantiles,
+		Peaks:       len(r.quantiles) > 0,
 		Masks:       c.Masks,
 	}
 	inputs, notes, err := c.inputs(d)
@@ -174,15 +175,23 @@ func (c Config) known(d Data) ([]string, error) {
 // windows before it are lost to training.
 const reachShare = 0.4
 
-// addCalendar adds the clock features that the step can tell apart, and the lags
-// that the features want and a training part of so many slots is long enough for.
+// addCalendar adds the clock features that the step can tell apart, those of the
+// week where every weekday occurs at least twice in the training part (from once,
+// nobody learns what a Tuesday is), and the lags that the features want and the
+// training part, of train slots, is long enough for.
 func addCalendar(spec *models.Spec, train int) {
-	if spec.Step() < 24*time.Hour {
+	const day = 24 * time.Hour
+	if spec.Step() < day {
 		spec.Calendar = append(spec.Calendar, "hour_of_day")
 	}
 	if spec.Step() < time.Hour {
 		spec.Calendar = append(spec.Calendar, "minute_of_hour")
 	}
-	spec.Calendar = append(spec.Calendar, "day_of_week", "weekend")
+	if time.Duration(train)*spec.Step() >= 14*day {
+		spec.Calendar = append(spec.Calendar, "day_of_week_ahead", "weekend_ahead")
+		if spec.Step() < day {
+			spec.Calendar = append(spec.Calendar, "business_hours_ahead")
+		}
+	}
 	spec.Lags = feature.Lags(*spec, int(reachShare*float64(train)))
 }

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -27,6 +28,11 @@ type interval struct {
 	limits  [][2]float32   // by step ahead, the bounds of the logarithm
 	levels  []float64
 	offsets [][]float32 // [horizon][level], multiples of the spread
+	// peaks are the offsets [horizon][level] of the greatest value of the steps up
+	// to k, from the greatest forecast, in multiples of the greatest spread. The
+	// quantile of each step says too little of the greatest of several: where each
+	// exceeds its 0.9 quantile once in ten times, one of twelve does so in two.
+	peaks [][]float32
 }
 
 const (
@@ -122,37 +128,67 @@ func (t *interval) spreads(w *windows) []float32 {
 // [first, last).
 func (t *interval) calibrate(w *windows, levels []float64, unseen []float32, first, last int) {
 	H, spread := w.spec.Horizon, t.spreads(w)
-	t.levels, t.offsets = levels, make([][]float32, H)
+	t.levels, t.offsets, t.peaks = levels, make([][]float32, H), make([][]float32, H)
+	top := windowMaxima(w.target, H)
+	topForecast, topSpread := windowMaxima(unseen, H), windowMaxima(spread, H)
 	for k := range H {
-		var scores []float32
-		for i := first; i < last; i++ {
-			if y, f := w.target[i*H+k], unseen[i*H+k]; isKnown(y) && isKnown(f) {
-				scores = append(scores, (y-f)/spread[i*H+k])
+		t.offsets[k] = offsetsOf(levels, w.target, unseen, spread, first, last, k, H)
+		for j, q := range levels { // never on the median's wrong side, and 0 at it
+			switch o := &t.offsets[k][j]; {
+			case q == 0.5:
+				*o = 0
+			case q > 0.5:
+				*o = max(0, *o)
+			default:
+				*o = min(0, *o)
 			}
 		}
-		slices.Sort(scores)
-		t.offsets[k] = make([]float32, len(levels))
-		for j, q := range levels {
-			t.offsets[k][j] = drift * conformal(scores, q)
-		}
+		t.peaks[k] = offsetsOf(levels, top, topForecast, topSpread, first, last, k, H)
 	}
 }
 
+// offsetsOf returns the calibrated offsets of step k (from 0), for targets,
+// forecasts and spreads [N, H].
+func offsetsOf(levels []float64, target, forecast, spread []float32, first, last, k, H int) []float32 {
+	var scores []float32
+	for i := first; i < last; i++ {
+		if y, f := target[i*H+k], forecast[i*H+k]; isKnown(y) && isKnown(f) {
+			scores = append(scores, (y-f)/spread[i*H+k])
+		}
+	}
+	slices.Sort(scores)
+	offsets := make([]float32, len(levels))
+	for j, q := range levels {
+		offsets[j] = drift * conformal(scores, q)
+	}
+	return offsets
+}
+
+// windowMaxima returns, for rows [N, H], the greatest value of each row up to
+// each column; NaN from the first NaN on.
+func windowMaxima(values []float32, H int) []float32 {
+	out := slices.Clone(values)
+	for i := range out {
+		if i%H > 0 {
+			out[i] = max(out[i], out[i-1]) // max keeps NaN
+		}
+	}
+	return out
+}
+
 // conformal returns the offset of level q from sorted scores: the score of rank
-// ⌈(n+1)q⌉ above the median and of ⌊(n+1)q⌋ below it, so that a further score of
-// the same kind falls outside with at most the probability promised. It is 0 at
-// the median, and never on its wrong side.
+// ⌈(n+1)q⌉ from the median on and of ⌊(n+1)q⌋ below it, so that a further score of
+// the same kind falls outside with at most the probability promised.
 func conformal(scores []float32, q float64) float32 {
 	n := len(scores)
-	switch {
-	case n == 0 || q == 0.5:
+	if n == 0 {
 		return 0
-	case q > 0.5:
-		rank := int(math.Ceil(float64(n+1) * q))
-		return max(0, scores[min(rank, n)-1])
 	}
-	rank := int(math.Floor(float64(n+1) * q))
-	return min(0, scores[max(rank, 1)-1])
+	rank := int(math.Ceil(float64(n+1) * q))
+	if q < 0.5 {
+		rank = int(math.Floor(float64(n+1) * q))
+	}
+	return scores[min(max(rank, 1), n)-1]
 }
 
 // quantiles returns [N, horizon, levels] around forecasts [N, horizon].
@@ -167,28 +203,59 @@ func (t *interval) quantiles(w *windows, forecasts []float32) []float32 {
 	return out
 }
 
-// export adds the quantiles [batch, horizon, levels] of the point forecasts.
-func (t *interval) export(e *exporter, point string) string {
+// quantilesOfPeaks returns [N, horizon, levels]: at step k, of the greatest value
+// of the steps up to it.
+func (t *interval) quantilesOfPeaks(w *windows, forecasts []float32) []float32 {
+	H, Q := w.spec.Horizon, len(t.levels)
+	top, spread := windowMaxima(forecasts, H), windowMaxima(t.spreads(w), H)
+	out := make([]float32, 0, len(forecasts)*Q)
+	for i, f := range top {
+		for _, o := range t.peaks[i%H] {
+			out = append(out, f+spread[i]*o)
+		}
+	}
+	return out
+}
+
+// export adds the quantiles [batch, horizon, levels] of the point forecasts, and
+// those of the peaks.
+func (t *interval) export(e *exporter, point string) (quantiles, peaks string) {
 	g, H, F, Q := e.graph, e.spec.Horizon, t.set.Len(), len(t.levels)
 	change, size, bias := make([]float32, F*H), make([]float32, F*H), make([]float32, H)
 	low, high := make([]float32, H), make([]float32, H)
-	var offsets []float32
+	var offsets, peakOffsets []float32
 	for k, m := range t.models {
 		columns := t.set.Columns(k + 1)
 		for j, c := range columns {
 			change[c*H+k], size[c*H+k] = float32(m.Coef[j]), float32(m.Coef[len(columns)+j])
 		}
 		bias[k], low[k], high[k] = float32(m.Intercept), t.limits[k][0], t.limits[k][1]
-		offsets = append(offsets, t.offsets[k]...)
+		offsets, peakOffsets = append(offsets, t.offsets[k]...), append(peakOffsets, t.peaks[k]...)
 	}
 	in := e.set(t.set)
 	l := g.Add("spread.of_features", g.MatMul("spread.of_changes", in.Features, g.Constant("spread.change_weights", change, F, H)),
 		g.MatMul("spread.of_sizes", g.Abs("spread.sizes", in.Features), g.Constant("spread.size_weights", size, F, H)))
 	l = g.Add("spread.log", l, g.Constant("spread.bias", bias, H))
 	l = g.Min("spread.bounded", g.Max("spread.above", l, g.Constant("spread.low", low, H)), g.Constant("spread.high", high, H))
-	spread := g.Unsqueeze("spread.column", e.slope(t.set, "spread", g.Exp("spread.change", l)), 2)
-	return g.Add("quantiles_raw", g.Unsqueeze("point_column", point, 2),
-		g.Mul("quantile_distances", spread, g.Constant("quantile.offsets", offsets, H, Q)))
+	spread := e.slope(t.set, "spread", g.Exp("spread.change", l))
+	around := func(name, center, spread string, offsets []float32) string {
+		return g.Add(name, g.Unsqueeze(name+".center", center, 2),
+			g.Mul(name+".distances", g.Unsqueeze(name+".spread", spread, 2), g.Constant(name+".offsets", offsets, H, Q)))
+	}
+	return around("quantiles_raw", point, spread, offsets),
+		around("peaks_raw", e.windowMaxima("point_so_far", point), e.windowMaxima("spread_so_far", spread), peakOffsets)
+}
+
+// windowMaxima adds what the function does, for v [batch, horizon]: after the n-th
+// round, a column holds the greatest of 2^n columns up to it.
+func (e *exporter) windowMaxima(name, v string) string {
+	H := int64(e.spec.Horizon)
+	for shift := int64(1); shift < H; shift *= 2 {
+		at := fmt.Sprint(name, shift)
+		raised := e.graph.Max(at+".raised", e.graph.Slice(at+".late", v, 1, shift, H), e.graph.Slice(at+".early", v, 1, 0, H-shift))
+		v = e.graph.Concat(at, 1, e.graph.Slice(at+".first", v, 1, 0, shift), raised)
+	}
+	return v
 }
 
 // slope adds a change of the set's mode in physical units, at the newest value.

@@ -142,7 +142,7 @@ func answersOf(ctx context.Context, p *onnx.Program, w *windows) (onnx.Answer, e
 		if err != nil {
 			return all, err
 		}
-		for _, values := range [][]float32{a.Forecast, a.Quantiles} {
+		for _, values := range [][]float32{a.Forecast, a.Quantiles, a.Peaks} {
 			for _, v := range values {
 				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
 					return all, fmt.Errorf("the model forecasts %v", v)
@@ -150,6 +150,7 @@ func answersOf(ctx context.Context, p *onnx.Program, w *windows) (onnx.Answer, e
 			}
 		}
 		all.Forecast, all.Quantiles = append(all.Forecast, a.Forecast...), append(all.Quantiles, a.Quantiles...)
+		all.Peaks = append(all.Peaks, a.Peaks...)
 	}
 	return all, nil
 }

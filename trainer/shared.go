@@ -138,7 +138,7 @@ func (t *shared) result(ctx context.Context, started time.Time) (*SharedResult, 
 		return nil, err
 	}
 	golden := s.w.head(s.judgeRows[0], 1)
-	points, quantiles := s.forecasts(golden)
+	says := s.forecasts(golden)
 	if err := t.score(ctx, program); err != nil {
 		return nil, err
 	}
@@ -157,7 +157,8 @@ func (t *shared) result(ctx context.Context, started time.Time) (*SharedResult, 
 		SHA256: res.Report.ModelSHA256, SizeBytes: int64(len(model)),
 		TrainedFrom: t.timeline.time(0), TrainedUntil: t.timeline.time(s.split.TestStart()),
 		Scores: res.Report.Horizons, Calibration: map[string][]float64{},
-		Golden: &models.Golden{Series: golden.series, Context: golden.context, Forecast: points, Quantiles: quantiles},
+		Golden: &models.Golden{Series: golden.series, Context: golden.context, Forecast: says.Forecast,
+			Quantiles: says.Quantiles, Peaks: says.Peaks},
 	}
 	if c.Now != nil {
 		res.Manifest.CreatedAt = c.Now().UTC()

@@ -45,8 +45,8 @@ func (t *shared) calibrate(ctx context.Context) error {
 		if err != nil || w.len() == 0 {
 			return err
 		}
-		points, quantiles := t.study.forecastsBy(t.study.early, w)
-		g.factors = factors(w, points, quantiles, t.study.spec.Quantiles, low, high, slots)
+		says := t.study.forecastsBy(t.study.early, w)
+		g.factors = factors(w, says.Forecast, says.Quantiles, t.study.spec.Quantiles, low, high, slots)
 		return nil
 	})
 }

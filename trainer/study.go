@@ -10,6 +10,7 @@ import (
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/trainer/feature"
+	"github.com/forescale/forescale/trainer/onnx"
 )
 
 // study is a training on its way: the windows, their parts, and the members as
@@ -199,29 +200,24 @@ func (s *study) addSpread() error {
 	return nil
 }
 
-// forecasts returns what the model says of windows: points [N, horizon] and
-// quantiles [N, horizon, levels].
-func (s *study) forecasts(w *windows) (points, quantiles []float32) {
-	return s.forecastsBy(s.final, w)
-}
+// forecasts returns what the model says of windows.
+func (s *study) forecasts(w *windows) onnx.Answer { return s.forecastsBy(s.final, w) }
 
-// forecastsBy returns what a combination says of windows, with its quantiles.
-func (s *study) forecastsBy(c *combination, w *windows) (points, quantiles []float32) {
-	points = w.of(c)
+// forecastsBy returns what a combination says of windows.
+func (s *study) forecastsBy(c *combination, w *windows) onnx.Answer {
+	a := onnx.Answer{Forecast: w.of(c)}
 	if s.spread != nil {
-		quantiles = s.spread.quantiles(w, points)
+		a.Quantiles, a.Peaks = s.spread.quantiles(w, a.Forecast), s.spread.quantilesOfPeaks(w, a.Forecast)
 	}
-	if !s.floor {
-		return points, quantiles
-	}
-	above := func(v []float32) []float32 {
-		out := make([]float32, len(v))
-		for i, x := range v {
-			out[i] = max(x, 0)
+	if s.floor {
+		for _, v := range []*[]float32{&a.Forecast, &a.Quantiles, &a.Peaks} {
+			*v = slices.Clone(*v)
+			for i, x := range *v {
+				(*v)[i] = max(x, 0)
+			}
 		}
-		return out
 	}
-	return above(points), above(quantiles)
+	return a
 }
 
 // bestMode returns, of the given modes, the one whose linear member has the

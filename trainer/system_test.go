@@ -16,7 +16,7 @@ import sys, onnx
 model = onnx.load(sys.argv[1])
 onnx.checker.check_model(model, full_check=True)
 assert model.opset_import[0].version >= 17, model.opset_import
-assert [o.name for o in model.graph.output] == ["forecast", "quantiles"], model.graph.output
+assert [o.name for o in model.graph.output] == ["forecast", "quantiles", "peaks"], model.graph.output
 dims = [d.dim_param or d.dim_value for d in onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph.output[0].type.tensor_type.shape.dim]
 assert dims == ["batch", 3], dims
 `

@@ -102,13 +102,14 @@ func (s *study) result(ctx context.Context, d Data, seconds float64) (*Result, e
 		res.Report.Training.SamplesPerSecond = float64(s.tally.seen) / seconds
 	}
 	first := s.w.head(s.judgeRows[0], 1)
-	points, quantiles := s.forecasts(first)
+	says := s.forecasts(first)
 	res.Manifest = models.Manifest{
 		Groups: []string{d.Grid.Group}, Spec: s.spec, Preset: s.config.Preset, Seed: s.config.Seed,
 		SHA256: res.Report.ModelSHA256, SizeBytes: int64(len(model)),
 		TrainedFrom: d.Grid.Time(0).UTC(), TrainedUntil: d.Grid.Time(s.split.TestStart()).UTC(),
 		Scores: t.horizons,
-		Golden: &models.Golden{Series: first.series, Context: first.context, Forecast: points, Quantiles: quantiles},
+		Golden: &models.Golden{Series: first.series, Context: first.context, Forecast: says.Forecast,
+			Quantiles: says.Quantiles, Peaks: says.Peaks},
 	}
 	return res, nil
 }
@@ -139,7 +140,7 @@ func (w *windows) head(first, n int) *windows {
 // verify compares what the exported model says of windows, run in pure Go, with
 // what the members say.
 func (s *study) verify(p *onnx.Program, w *windows) error {
-	points, quantiles := s.forecasts(w)
+	want := s.forecasts(w)
 	got, err := p.Answer(w.series, w.context, w.len())
 	if err != nil {
 		return err
@@ -150,18 +151,17 @@ func (s *study) verify(p *onnx.Program, w *windows) error {
 			scale = max(scale, float32(math.Abs(float64(y))))
 		}
 	}
-	if len(got.Forecast) != len(points) || len(got.Quantiles) != len(quantiles) {
-		return fmt.Errorf("the exported model answers %d points and %d quantiles, must be %d and %d",
-			len(got.Forecast), len(got.Quantiles), len(points), len(quantiles))
-	}
-	for i := range points {
-		if !near(got.Forecast[i], points[i], scale) {
-			return fmt.Errorf("the exported model answers %v where the trained one answers %v", got.Forecast[i], points[i])
+	for _, part := range []struct {
+		name      string
+		got, want []float32
+	}{{"forecast", got.Forecast, want.Forecast}, {"quantile", got.Quantiles, want.Quantiles}, {"peak", got.Peaks, want.Peaks}} {
+		if len(part.got) != len(part.want) {
+			return fmt.Errorf("the exported model answers %d values as a %s, must be %d", len(part.got), part.name, len(part.want))
 		}
-	}
-	for i := range quantiles {
-		if !near(got.Quantiles[i], quantiles[i], scale) {
-			return fmt.Errorf("the exported model has a quantile of %v where the trained one has %v", got.Quantiles[i], quantiles[i])
+		for i, v := range part.want {
+			if !near(part.got[i], v, scale) {
+				return fmt.Errorf("the exported model has a %s of %v where the trained one has %v", part.name, part.got[i], v)
+			}
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func TestTheSameSeedGivesTheSameBytesForAnyNumberOfWorkers(t *testing.T) {
 
 func TestFastBeatsPersistenceOnGeneratedLoad(t *testing.T) {
 	c := DefaultConfig()
-	c.Target, c.Seed = "demand", 1
+	c.Preset, c.Target, c.Seed = PresetFast, "demand", 1
 	c.Epochs = 6
 	r := train(t, c, history(8, 2))
 	for _, h := range r.Report.Horizons {

@@ -97,8 +97,8 @@ func (b *bench) run(ctx context.Context, _ []string) error {
 				return err
 			}
 			c.torch, c.ours = append(c.torch, torch), append(c.ours, ours)
-			fmt.Fprintf(os.Stderr, "round %d of %d: %-18s PyTorch %6.0f, ours %6.0f samples/s, ratio %.2f\n",
-				round+1, b.rounds, c.name(), torch, ours, ours/torch)
+			fmt.Fprintf(os.Stderr, "round %d of %d: %-18s PyTorch %6.0f, ours %6.0f samples/s, ratio %.2f; others used %.2f and %.2f cores\n",
+				round+1, b.rounds, c.name(), torch.speed, ours.speed, ours.speed/torch.speed, torch.others, ours.others)
 		}
 	}
 	return table(os.Stdout, chosen)

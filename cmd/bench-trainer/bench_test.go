@@ -6,23 +6,46 @@ import (
 	"testing"
 )
 
+// calmly returns undisturbed runs of these speeds.
+func calmly(speeds ...float64) []run {
+	var out []run
+	for _, s := range speeds {
+		out = append(out, run{speed: s})
+	}
+	return out
+}
+
 func TestTheTableHoldsMediansAndVerdicts(t *testing.T) {
 	all := comparisons(true)
-	all[0].torch, all[0].ours = []float64{100, 300, 200}, []float64{250, 600, 420} // ratios 2.5, 2, 2.1
-	all[4].torch, all[4].ours = []float64{100, 100}, []float64{140, 150}
-	all[5].torch, all[5].ours = []float64{100}, []float64{150}
+	all[0].torch, all[0].ours = calmly(100, 300, 200, 50), calmly(250, 600, 420, 500) // ratios 2.5, 2, 2.1, 10
+	all[0].torch[3].others = 0.5
+	all[1].torch, all[1].ours = calmly(100), []run{{speed: 500, others: 1}}
+	all[4].torch, all[4].ours = calmly(100, 100), calmly(140, 150)
+	all[5].torch, all[5].ours = calmly(100), calmly(150)
 	var out strings.Builder
-	if err := table(&out, []*comparison{all[0], all[4], all[5]}); err != nil {
+	if err := table(&out, []*comparison{all[0], all[1], all[4], all[5]}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")
 	for i, want := range []string{
-		"A, 1 core, avx512 200 420 2.10 2.00 to 2.50 2.0 met",
-		"A, 1 core, avx2 100 145 1.45 1.40 to 1.50 1.5 missed",
-		"A, 2 cores, avx2 100 150 1.50 1.50 to 1.50 -",
+		"A, 1 core, avx512 3 of 4 200 420 2.10 2.00 to 2.50 2.0 met",
+		"A, 2 cores, avx512 0 of 1 - - - - 3.8 unknown",
+		"A, 1 core, avx2 2 of 2 100 145 1.45 1.40 to 1.50 1.5 missed",
+		"A, 2 cores, avx2 1 of 1 100 150 1.50 1.50 to 1.50 -",
 	} {
 		if got := strings.Join(strings.Fields(lines[i+1]), " "); got != want {
 			t.Errorf("line %d is %q, want %q", i, got, want)
+		}
+	}
+}
+
+func TestParseBusy(t *testing.T) {
+	if busy, err := parseBusy("cpu  100 20 30 4000 500 6 7 8 0 0\ncpu0 1"); err != nil || busy != 1.71 {
+		t.Errorf("%v s, %v; want 1.71", busy, err)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8", "cpu a b c d e f g h"} {
+		if _, err := parseBusy(bad); err == nil {
+			t.Errorf("accepts %q", bad)
 		}
 	}
 }

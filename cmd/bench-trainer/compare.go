@@ -14,8 +14,19 @@ type comparison struct {
 	set    string  // kernel set of both sides: avx512 or avx2
 	target float64 // least ratio; 0: none was set
 
-	torch, ours []float64 // samples/s, of each round
+	torch, ours []run // of each round
 }
+
+// run is one measurement.
+type run struct {
+	speed  float64 // samples/s
+	others float64 // cores that other programs kept busy meanwhile, on average
+}
+
+// mostOthers is how many cores other programs may keep busy in a calm round. On a
+// busy machine the ratios say little: PyTorch's threads wait for each other by
+// spinning, ours share what there is.
+const mostOthers = 0.15
 
 // comparisons returns what is to be compared.
 func comparisons(avx512 bool) []*comparison {
@@ -43,30 +54,39 @@ func (c *comparison) name() string {
 	return fmt.Sprintf("%s, %s, %s", c.shape, cores, c.set)
 }
 
-// ratios returns ours over PyTorch's of each round.
-func (c *comparison) ratios() []float64 {
-	out := make([]float64, len(c.ours))
-	for i := range out {
-		out[i] = c.ours[i] / c.torch[i]
+// calm returns the speeds of the rounds in which the machine did little else, and
+// our ratio in each.
+func (c *comparison) calm() (torch, ours, ratios []float64) {
+	for i, t := range c.torch {
+		if o := c.ours[i]; t.others <= mostOthers && o.others <= mostOthers {
+			torch, ours, ratios = append(torch, t.speed), append(ours, o.speed), append(ratios, o.speed/t.speed)
+		}
 	}
-	return out
+	return torch, ours, ratios
 }
 
 // table prints the comparisons.
 func table(w io.Writer, all []*comparison) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "shape, cores, kernels\tPyTorch, samples/s\tours, samples/s\tratio\tleast to greatest\ttarget\t\t")
+	fmt.Fprintln(t, "shape, cores, kernels\tcalm rounds\tPyTorch, samples/s\tours, samples/s\tratio\tleast to greatest\ttarget\t\t")
 	for _, c := range all {
-		r := c.ratios()
 		target, verdict := "-", ""
 		if c.target > 0 {
-			target, verdict = fmt.Sprintf("%.1f", c.target), "met"
+			target = fmt.Sprintf("%.1f", c.target)
+		}
+		torch, ours, r := c.calm()
+		if len(r) == 0 {
+			fmt.Fprintf(t, "%s\t0 of %d\t-\t-\t-\t-\t%s\tunknown\t\n", c.name(), len(c.ours), target)
+			continue
+		}
+		if c.target > 0 {
+			verdict = "met"
 			if median(r) < c.target {
 				verdict = "missed"
 			}
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.2f\t%.2f to %.2f\t%s\t%s\t\n",
-			c.name(), median(c.torch), median(c.ours), median(r), slices.Min(r), slices.Max(r), target, verdict)
+		fmt.Fprintf(t, "%s\t%d of %d\t%.0f\t%.0f\t%.2f\t%.2f to %.2f\t%s\t%s\t\n",
+			c.name(), len(r), len(c.ours), median(torch), median(ours), median(r), slices.Min(r), slices.Max(r), target, verdict)
 	}
 	return t.Flush()
 }

@@ -20,7 +20,7 @@ import (
 func sharedModel(t *testing.T, inputs ...string) *trainer.SharedResult {
 	t.Helper()
 	config := trainer.DefaultConfig()
-	config.Target, config.Seed, config.Epochs, config.Horizon = "demand", 3, 1, 4
+	config.Preset, config.Target, config.Seed, config.Epochs, config.Horizon = trainer.PresetFast, "demand", 3, 1, 4
 	config.Inputs = append([]string{}, inputs...)
 	var groups []trainer.Data
 	for i, level := range []float64{1e-3, 10, 2e5} {

@@ -92,13 +92,13 @@ func TestAFullDiskIsNamedAndSpoilsNothing(t *testing.T) {
 		want   []string // of the message
 		may    []string // files that may differ afterwards
 	}{
-		"the model": {room: 4 << 10, trains: "plain", args: func(out string) []string { return []string{"-data", data} },
+		"the model": {room: 4 << 10, trains: "plain", args: func(out string) []string { return []string{"-preset", "fast", "-data", data} },
 			want: []string{"write OUT/model.onnx:", "free some space and run again"}},
-		"the predictions, after the model": {over: "model.onnx", trains: "plain", args: func(out string) []string { return []string{"-data", long.url, "-history", "100000h"} },
+		"the predictions, after the model": {over: "model.onnx", trains: "plain", args: func(out string) []string { return []string{"-preset", "fast", "-data", long.url, "-history", "100000h"} },
 			want: []string{"write OUT/predictions.csv:", "free some space and run again"}},
-		"a checkpoint": {room: 4 << 10, trains: "checkpoints", args: func(out string) []string { return []string{"-data", data} },
+		"a checkpoint": {room: 4 << 10, trains: "checkpoints", args: func(out string) []string { return []string{"-preset", "fast", "-data", data} },
 			want: []string{"checkpoint: write OUT/.checkpoint/network.ckpt:", "free some space and run again"}},
-		"the metrics": {room: 0, trains: "notes", args: func(out string) []string { return []string{"-data", data, "-metrics-file", out + "/run.prom"} },
+		"the metrics": {room: 0, trains: "notes", args: func(out string) []string { return []string{"-preset", "fast", "-data", data, "-metrics-file", out + "/run.prom"} },
 			want: []string{"metrics: write OUT/run.prom:", "free some space and run again"}},
 		"the models of a run": {room: 4 << 10, trains: "plain", args: func(out string) []string { return lake.args(out, worldSlots, "-resume", "-jobs", "1") },
 			want: []string{"write OUT/api/model.onnx:", "free some space and run again", "stopped after 1 of 2 groups"},

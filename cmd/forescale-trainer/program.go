@@ -70,9 +70,14 @@ The table at the end is in DIR/summary.csv and .json, too. The exit status is 1 
 some group failed or the run was stopped, 0 if every group is trained.
 
 Presets:
-  fast       one LSTM layer of 32 over 24 slots, 12 steps ahead: the change from the
-             last value, with clock and day-before features (default)
-  reference  three LSTM layers of 128 over 24 slots, one step ahead, min-max scaling`
+  default    linear models, LSTMs that correct them and boosted trees on the same
+             features, weighed by errors that they did not see; 12 steps ahead
+  fast       a linear model and one small LSTM, 12 steps ahead; seconds a group
+  advanced   five networks of two LSTM layers of 64 with attention over 36 slots,
+             one step ahead
+  reference  three LSTM layers of 128 over 24 slots, one step ahead, min-max scaling
+
+The configuration file has more: members, quantiles, the networks' shapes and loss.`
 
 // program is the command line, and what check makes of it.
 type program struct {
@@ -125,7 +130,7 @@ func (p *program) flags(fs *flag.FlagSet) {
 	p.many.declare(fs)
 	o := &p.override
 	fs.StringVar(&o.Target, "target", "", "`COLUMN` to forecast (default: a data lake's demand, else the only metric)")
-	fs.StringVar(&o.Preset, "preset", "", "recipe `NAME`: "+strings.Join(trainer.Presets(), " or "))
+	fs.StringVar(&o.Preset, "preset", "", "recipe `NAME`: "+strings.Join(trainer.Presets(), ", ")+" (default: default)")
 	fs.StringVar(&p.known, "known", "", "flags known in advance, `A,B`, or none (default: "+strings.Join(trainer.DefaultKnown, ",")+" where present)")
 	fs.StringVar(&p.inputs, "inputs", "", "series read beside the target, `A,B`, or none (default: all metrics)")
 	fs.IntVar(&o.Horizon, "horizon", 0, "`SLOTS` to forecast (default: the preset's)")

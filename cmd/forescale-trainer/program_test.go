@@ -50,7 +50,7 @@ func csvFile(t *testing.T, n int, columns ...string) string {
 }
 
 // quick is what makes training end in a second.
-var quick = []string{"-epochs", "1", "-horizon", "2", "-lookback", "6", "-seed", "3"}
+var quick = []string{"-preset", "fast", "-epochs", "1", "-horizon", "2", "-lookback", "6", "-seed", "3"}
 
 func TestAFileBecomesAModelWithItsReport(t *testing.T) {
 	data, out, registry := csvFile(t, 900, "cpu_utilization"), filepath.Join(t.TempDir(), "out"), t.TempDir()
@@ -200,7 +200,7 @@ func TestFaultsNameTheInputAndTheFix(t *testing.T) {
 		"a name that is too long":   {[]string{"-data", two, "-name", strings.Repeat("é", 50)}, cli.ExitUsage, []string{"-name"}},
 		"a file in the way of -out": {[]string{"-data", two, "-target", "a", "-out", filepath.Join(empty, "x")}, cli.ExitFailed, []string{"empty.csv"}},
 		"two faults of a file":      {[]string{"-config", yaml, "-check"}, cli.ExitUsage, []string{"huge", "horizon: -2"}},
-		"a preset that is not":      {[]string{"-preset", "slow", "-check"}, cli.ExitUsage, []string{"slow", "fast, reference"}},
+		"a preset that is not":      {[]string{"-preset", "slow", "-check"}, cli.ExitUsage, []string{"slow", "advanced, default, fast, reference"}},
 		"a flag that is not":        {[]string{"-nope"}, cli.ExitUsage, []string{"-nope"}},
 		"a flag that is no number":  {[]string{"-data", two, "-epochs", "few"}, cli.ExitUsage, []string{"few", "-epochs"}},
 		"a number out of range":     {[]string{"-data", two, "-horizon", "-3"}, cli.ExitUsage, []string{"horizon: -3"}},

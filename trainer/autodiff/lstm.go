@@ -32,7 +32,7 @@ func LSTM[T Float](t *Tape[T], x, w, r, b *Node[T], steps int) *Node[T] {
 	}
 	l := operationOf[lstm[T]](t)
 	l.steps, l.batch, l.hidden = steps, x.Rows/steps, H
-	l.x, l.w, l.r, l.b = x, w, r, b
+	l.tape, l.x, l.w, l.r, l.b = t, x, w, r, b
 	l.h = t.result(x.Rows, H, x, w, r, b)
 	l.z = t.arena.alloc(x.Rows * 4 * H)
 	l.c = t.arena.alloc(x.Rows * H)
@@ -54,22 +54,22 @@ type lstm[T Float] struct {
 	c, tanhC             []T // [T*B, H]
 	dc                   []T // [B, H]
 
-	packedW, packedR kernel.Packed[T] // in the backward half: of their transposes
+	tape             *Tape[T]
+	packedW, packedR kernel.Packed[T] // for weights that are not shared
 }
 
 // forward works through the steps one by one, the input's product included, so
 // that a step's part of z is still in the cache when it is next needed.
 func (l *lstm[T]) forward() {
 	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
-	l.packedW.Pack(C, G, kernel.Of(l.w.Value, G))
-	l.packedR.Pack(H, G, kernel.Of(l.r.Value, G))
+	w := l.tape.packed(&l.packedW, l.w, C, G, kernel.Of(l.w.Value, G))
+	r := l.tape.packed(&l.packedR, l.r, H, G, kernel.Of(l.r.Value, G))
 	for s := range l.steps {
 		at := s * B
 		z := l.z[at*G : (at+B)*G]
-		fillRows(z, l.b.Value)
-		kernel.GemmPacked(B, kernel.Of(l.x.Value[at*C:], C), &l.packedW, z, G, true)
+		kernel.GemmBias(B, kernel.Of(l.x.Value[at*C:], C), w, l.b.Value, z, G)
 		if s > 0 {
-			kernel.GemmPacked(B, kernel.Of(l.h.Value[(at-B)*H:], H), &l.packedR, z, G, true)
+			kernel.GemmPacked(B, kernel.Of(l.h.Value[(at-B)*H:], H), r, z, G, true)
 		}
 		for row := at; row < at+B; row++ {
 			kernel.CellForward(l.z[row*G:][:G], l.before(row), l.c[row*H:][:H], l.tanhC[row*H:][:H], l.h.Value[row*H:][:H])
@@ -79,10 +79,11 @@ func (l *lstm[T]) forward() {
 
 func (l *lstm[T]) backward() {
 	B, H, G, C := l.batch, l.hidden, 4*l.hidden, l.x.Cols
+	r := l.tape.packed(&l.packedR, l.r, G, H, kernel.TransposeOf(l.r.Value, G))
+	var w *kernel.Packed[T]
 	accumulate := false
-	l.packedR.Pack(G, H, kernel.TransposeOf(l.r.Value, G))
 	if l.x.Grad != nil {
-		l.packedW.Pack(G, C, kernel.TransposeOf(l.w.Value, G))
+		w = l.tape.packed(&l.packedW, l.w, G, C, kernel.TransposeOf(l.w.Value, G))
 		accumulate = l.x.begin()
 	}
 	clear(l.dc)
@@ -91,13 +92,13 @@ func (l *lstm[T]) backward() {
 	for s := l.steps - 1; s >= 0; s-- {
 		at := s * B
 		if s < l.steps-1 {
-			kernel.GemmPacked(B, kernel.Of(l.z[(at+B)*G:], G), &l.packedR, dh[at*H:], H, true)
+			kernel.GemmPacked(B, kernel.Of(l.z[(at+B)*G:], G), r, dh[at*H:], H, true)
 		}
 		for row := at; row < at+B; row++ {
 			kernel.CellBackward(l.z[row*G:][:G], l.before(row), l.tanhC[row*H:][:H], dh[row*H:][:H], l.dc[(row-at)*H:][:H])
 		}
 		if l.x.Grad != nil {
-			kernel.GemmPacked(B, kernel.Of(l.z[at*G:], G), &l.packedW, l.x.Grad[at*C:], C, accumulate)
+			kernel.GemmPacked(B, kernel.Of(l.z[at*G:], G), w, l.x.Grad[at*C:], C, accumulate)
 		}
 		if s <= 1 || (last-s)*B >= blockRows { // the first step has no part in dr
 			l.weightGradients(s, last)

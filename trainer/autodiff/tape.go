@@ -14,6 +14,7 @@ type Node[T Float] struct {
 	// result that did not lead to the loss keeps whatever its memory held.
 	Grad []T
 
+	param bool     // the memory is the caller's
 	begun bool     // Grad holds at least a part of the gradient
 	whole *Node[T] // for a view: the node whose memory it shares
 }
@@ -54,6 +55,7 @@ type Tape[T Float] struct {
 	key      uint64     // of the random numbers; see Dropout
 	training bool
 	drops    uint64 // dropout operations recorded so far
+	packs    *Packs[T]
 }
 
 // entry is one operation of the record.
@@ -86,7 +88,7 @@ func (t *Tape[T]) Input(rows, cols int) *Node[T] {
 // not clear it first; nil asks for no gradient.
 func (t *Tape[T]) Param(rows, cols int, value, grad []T) *Node[T] {
 	n := t.node(rows, cols, value[:rows*cols], grad)
-	n.begun = true
+	n.param, n.begun = true, true
 	return n
 }
 
@@ -165,7 +167,7 @@ type arena[T Float] struct {
 	asked int // elements handed out since the last reset, spilled ones included
 }
 
-// alignment, in elements: no two slices share a cache line.
+// alignment, in elements, is a cache line: slices begin where lines do.
 const alignment = 16
 
 func (a *arena[T]) alloc(n int) []T {

@@ -8,5 +8,6 @@
 //
 // Invariant: results do not depend on the number of workers or on timing. What
 // is summed, and in which order, follows from the number of rows of a batch and
-// of a shard alone. After the first batch of a size, a step allocates nothing.
+// of a shard alone. Once each worker has met a shard of the largest size, a step
+// allocates nothing.
 package engine

@@ -14,6 +14,7 @@ import (
 type Runner struct {
 	shardRows int
 	workers   []*worker
+	packs     autodiff.Packs[float32]
 	grads     [][]float32 // [shards of the largest batch so far][parameters]; the first then takes their sum
 	losses    []float64   // of each shard
 	squares   []float64   // of each chunk of the gradient: the sum of its squares
@@ -30,7 +31,7 @@ type Runner struct {
 	busy         sync.WaitGroup
 
 	// The phases of a step, bound once.
-	differentiate, reduce, apply, evaluate func(w *worker, item int)
+	refresh, differentiate, reduce, apply, evaluate func(w *worker, item int)
 }
 
 // worker is the memory that a goroutine computes in. What was in it before has no
@@ -54,6 +55,7 @@ type Shard struct {
 // Loss computes the loss of a shard, a scalar on its tape, with the gradients of
 // the parameters going to s.Grad. Several calls run at the same time, each with a
 // shard of its own. A shard's loss is its part of the batch's: they are added.
+// Parameters must not change before all calls have returned.
 type Loss func(s *Shard) *autodiff.Node[float32]
 
 // chunk is how many parameters are an item of work in adding up gradients and in
@@ -72,12 +74,14 @@ func New(size, shardRows, workers int) *Runner {
 	for range workers {
 		w := &worker{}
 		w.shard.Tape = &w.tape
+		w.tape.Share(&r.packs)
 		w.start = func() {
 			r.drain(w)
 			r.busy.Done()
 		}
 		r.workers = append(r.workers, w)
 	}
+	r.refresh = func(_ *worker, i int) { r.packs.Refresh(i) }
 	r.differentiate, r.reduce, r.apply, r.evaluate = r.differentiateShard, r.reduceChunk, r.applyChunk, r.evaluateShard
 	return r
 }
@@ -136,6 +140,7 @@ func (r *Runner) begin(rows int, key uint64, loss Loss) {
 	for len(r.losses) < r.shards {
 		r.losses = append(r.losses, 0)
 	}
+	r.run(r.refresh, r.packs.Outdate())
 }
 
 // total returns the sum of the shards' losses and lets go of the caller's things.
@@ -189,6 +194,9 @@ func (r *Runner) applyChunk(_ *worker, i int) {
 
 // run works through a phase's items on the workers.
 func (r *Runner) run(phase func(w *worker, item int), items int) {
+	if items == 0 {
+		return
+	}
 	r.phase, r.items = phase, items
 	r.next.Store(0)
 	helpers := min(len(r.workers), items) - 1

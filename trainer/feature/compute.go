@@ -6,12 +6,14 @@ import (
 
 // Workspace is the memory that a goroutine computes features in.
 type Workspace struct {
-	row []float32 // the window; after relative, the target's values are changes
+	// row is the window and behind it the level; after relative, the target's
+	// values are changes.
+	row []float32
 	sum []float32
 }
 
 // NewWorkspace returns memory for Compute.
-func (s *Set) NewWorkspace() *Workspace { return &Workspace{row: make([]float32, s.row.len())} }
+func (s *Set) NewWorkspace() *Workspace { return &Workspace{row: make([]float32, s.row.len()+1)} }
 
 func (w *Workspace) load(series, context []float32) {
 	for i, v := range series {
@@ -41,8 +43,7 @@ func (w *Workspace) size(indices []int) float32 {
 }
 
 // deviation returns the mean distance of the values at the indices from their mean.
-func (w *Workspace) deviation(indices []int) float32 {
-	mean := w.mean(indices)
+func (w *Workspace) deviation(indices []int, mean float32) float32 {
 	w.sum = w.sum[:0]
 	for _, i := range indices {
 		w.sum = append(w.sum, float32(math.Abs(float64(w.row[i]-mean))))
@@ -74,8 +75,12 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	if s.mode == Ratio {
 		f.Mean = max(w.mean(s.mean), s.floor)
 	}
+	level := &w.row[s.row.len()]
+	*level = f.Last
 	if s.free {
-		f.Mean = max(w.deviation(s.mean), s.floor)
+		mean := w.mean(s.mean)
+		f.Mean = max(w.deviation(s.mean, mean), s.floor)
+		*level = f.Last - mean
 	}
 	for _, indices := range s.others {
 		mean := max(w.size(indices), s.floor)
@@ -86,10 +91,12 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	switch s.mode {
 	case Log:
 		last := log1p(f.Last)
+		*level = last
 		for _, i := range s.target {
 			w.row[i] = s.bounded(log1p(w.row[i]) - last)
 		}
 	case Ratio:
+		*level /= f.Mean
 		for _, i := range s.target {
 			w.row[i] = s.bounded((w.row[i] - f.Last) / f.Mean)
 		}
@@ -140,6 +147,15 @@ func (s *Set) Compute(w *Workspace, series, context, features, sequence []float3
 	return frame
 }
 
+// bent returns v within ±bendAt, 0 from goneAt on, and a straight line between.
+// Every operation rounds by itself, as in the graph.
+func bent(v float32) float32 {
+	v = min(max(v, -goneAt), goneAt)
+	inner := min(max(v, -bendAt), bendAt)
+	beyond := float32(v - inner)
+	return inner - float32(beyond*bendSlope)
+}
+
 func (s scaling) apply(v float32) float32 {
-	return min(max((v-s.center)*s.inverse, -clipAt), clipAt)
+	return bent(float32((v - s.center) * s.inverse))
 }

@@ -20,6 +20,10 @@ const (
 	kinds
 )
 
+// levelColumn, as a definition's column, is the target's newest value itself on
+// the scale of the mode.
+const levelColumn = -2
+
 // definition is a feature before it is known where its values lie in a row.
 type definition struct {
 	name   string
@@ -27,7 +31,7 @@ type definition struct {
 	kind   kind
 	series string // of the ages
 	ages   []int  // slots before the origin
-	column int    // of plain, in the context row; -1: the age of series is meant
+	column int    // of plain, in the context row, or levelColumn; -1: the age of series is meant
 }
 
 // periods are the cycles that a step of a given length can show, in slots; 0 for
@@ -84,6 +88,7 @@ func (d *definer) add(kind kind, ahead int, series string, name string, ages ...
 // origin adds what belongs to all steps ahead.
 func (d *definer) origin() {
 	y, p := d.spec.Target, d.periods
+	d.list = append(d.list, definition{name: "level", kind: plain, column: levelColumn})
 	for a := 1; a < min(ownLags, d.spec.Lookback); a++ {
 		d.add(change, 0, y, fmt.Sprintf("lag %d", a), a)
 	}

@@ -45,17 +45,21 @@ func (x *export) relative(row string) {
 	x.Last = g.Gather(x.name("last"), row, 1, int64(x.Set.last))
 	target := g.Gather(x.name("target"), row, 1, int64s(x.target)...)
 	var changes string
+	level := x.Last
 	switch x.mode {
 	case Log:
-		changes = g.Sub(x.name("changes"), x.log1p("target_log", target), x.log1p("last_log", x.Last))
+		level = x.log1p("last_log", x.Last)
+		changes = g.Sub(x.name("changes"), x.log1p("target_log", target), level)
 	case Ratio:
 		values := g.Gather(x.name("day_values"), row, 1, int64s(x.Set.mean)...)
 		day := x.meanOf("day", values, 1, len(x.Set.mean))
 		if x.free {
+			level = g.Sub(x.name("above"), x.Last, day)
 			values = g.Abs(x.name("day_sizes"), g.Sub(x.name("day_distances"), values, day))
 			day = x.meanOf("deviation", values, 1, len(x.Set.mean))
 		}
 		x.Exported.mean = g.Max(x.name("mean"), day, g.Constant(x.name("floor"), []float32{x.floor}, 1))
+		level = g.Div(x.name("level"), level, x.Exported.mean)
 		changes = g.Div(x.name("changes"), g.Sub(x.name("differences"), target, x.Last), x.Exported.mean)
 	default:
 		changes = g.Sub(x.name("changes"), target, x.Last)
@@ -72,7 +76,7 @@ func (x *export) relative(row string) {
 		}
 		x.made += len(indices)
 	}
-	x.values = g.Concat(x.name("values"), 1, append(parts, row)...)
+	x.values = g.Concat(x.name("values"), 1, append(parts, row, level)...)
 }
 
 // relativeOther adds the values of another series [batch, Lookback] as multiples
@@ -170,7 +174,7 @@ func (x *export) meanOf(name, v string, n, taps int) string {
 	return g.Mul(x.name(name, ".mean"), g.Squeeze(x.name(name, ".together"), v, 2), g.Constant(x.name(name, ".inverse"), []float32{inverse}, 1))
 }
 
-// scaled adds clip((v - center) · inverse).
+// scaled adds bent((v - center) · inverse).
 func (x *export) scaled(name, v string, by []scaling) string {
 	var center, inverse []float32
 	for _, s := range by {
@@ -179,7 +183,10 @@ func (x *export) scaled(name, v string, by []scaling) string {
 	g := x.g
 	v = g.Sub(x.name(name, ".centered"), v, g.Constant(x.name(name, ".center"), center, len(center)))
 	v = g.Mul(x.name(name, ".unclipped"), v, g.Constant(x.name(name, ".inverse"), inverse, len(inverse)))
-	return g.Clip(x.name(name, ".scaled"), v, -clipAt, clipAt)
+	v = g.Clip(x.name(name, ".seen"), v, -goneAt, goneAt)
+	inner := g.Clip(x.name(name, ".inner"), v, -bendAt, bendAt)
+	beyond := g.Mul(x.name(name, ".bend"), g.Sub(x.name(name, ".beyond"), v, inner), g.Constant(x.name(name, ".slope"), []float32{bendSlope}, 1))
+	return g.Sub(x.name(name, ".scaled"), inner, beyond)
 }
 
 // sequence adds the sequence channel by channel, and puts it into the order of

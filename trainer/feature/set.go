@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// clipAt bounds a feature, in standard deviations: a surge beyond what the
-	// training part held stays visible up to here.
-	clipAt = 8
+	// Up to bendAt standard deviations a feature is what it is; from there it falls
+	// back and is 0 from goneAt on.
+	// Source: Hampel et al. 1986, the redescending function of three parts.
+	bendAt, goneAt = 5, 10
+	bendSlope      = float32(bendAt) / (goneAt - bendAt)
 	// ClipRaw bounds the physical values, so that no difference of two of them
 	// overflows float32.
 	ClipRaw = 1e30
@@ -89,8 +91,8 @@ func New(spec models.Spec, mode Mode, steps int) *Set {
 //
 //   - A change is divided not by the mean but by the mean deviation from it, of the
 //     last day and the lookback: what the hour of the day does to a load of 100 is
-//     another thing where it varies by 50 than where it varies by 1. So features and
-//     forecasts do not follow the level either.
+//     another thing where it varies by 50 than where it varies by 1. So features do
+//     not follow the level either, which itself is taken from the mean.
 //   - The least that it divides by is far below any load, not a thousandth of the
 //     usual, which another group may never reach. In a window that never varied the
 //     forecast is the newest value, whatever the members say; nobody should learn
@@ -120,7 +122,7 @@ func NewScaleFree(spec models.Spec, steps int) *Set {
 // Scale returns what a scale-free set divides the changes of one window by.
 func (s *Set) Scale(w *Workspace, series, context []float32) float32 {
 	w.load(series, context)
-	return max(w.deviation(s.mean), s.floor)
+	return max(w.deviation(s.mean, w.mean(s.mean)), s.floor)
 }
 
 // freeFloor is the least mean that a scale-free set divides by. It is a power of
@@ -130,7 +132,11 @@ const freeFloor = 0x1p-100
 // resolve finds the values of a feature; not ok when one is not in the row.
 func (s *Set) resolve(d definition) (f tapped, ok bool) {
 	f = tapped{name: d.name, ahead: d.ahead, kind: d.kind}
-	if d.column >= 0 {
+	switch {
+	case d.column == levelColumn:
+		f.from = []int{s.row.len()}
+		return f, true
+	case d.column >= 0:
 		f.from = []int{s.row.series + d.column}
 		return f, true
 	}

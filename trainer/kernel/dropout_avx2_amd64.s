@@ -26,10 +26,18 @@ GLOBL lanes8<>(SB), RODATA|NOPTR, $32
 	VPCMPGTD Y13, Y0, Y0;    \
 	VPCMPGTD Y13, Y1, Y1
 
-// KEEP computes eight elements at an offset: m src, in t.
-#define KEEP(offset, mask, t) \
+// SET and ADD compute eight elements at an offset: m src, and dst + m src.
+#define SET(offset, mask, t) \
 	VMULPS offset(SI), Y14, t; \
-	VANDPS mask, t, t
+	VANDPS mask, t, t;         \
+	VMOVUPS t, offset(DI)
+
+#define ADD(offset, mask, t, u) \
+	VMOVUPS offset(SI), t;         \
+	VMOVUPS offset(DI), u;         \
+	VFMADD213PS u, Y14, t;         \
+	VBLENDVPS mask, t, u, t;       \
+	VMOVUPS t, offset(DI)
 
 // func dropAVX2(groups int, dst, src *float32, counter, key, threshold uint32, factor float32, accumulate bool)
 //
@@ -70,29 +78,34 @@ TEXT ·dropAVX2(SB), NOSPLIT, $0-41
 	TESTQ CX, CX
 	JZ   done
 
-group:
-	HASH
-	KEEP(0, Y0, Y2)
-	KEEP(64, Y1, Y4)
-	HASH
-	KEEP(32, Y0, Y3)
-	KEEP(96, Y1, Y5)
 	TESTB BX, BX
-	JZ   store
-	VADDPS (DI), Y2, Y2
-	VADDPS 32(DI), Y3, Y3
-	VADDPS 64(DI), Y4, Y4
-	VADDPS 96(DI), Y5, Y5
+	JNZ  add
 
-store:
-	VMOVUPS Y2, (DI)
-	VMOVUPS Y3, 32(DI)
-	VMOVUPS Y4, 64(DI)
-	VMOVUPS Y5, 96(DI)
+set:
+	HASH
+	SET(0, Y0, Y2)
+	SET(64, Y1, Y3)
+	HASH
+	SET(32, Y0, Y2)
+	SET(96, Y1, Y3)
 	ADDQ $128, SI
 	ADDQ $128, DI
 	DECQ CX
-	JNZ  group
+	JNZ  set
+	VZEROUPPER
+	RET
+
+add:
+	HASH
+	ADD(0, Y0, Y2, Y4)
+	ADD(64, Y1, Y3, Y5)
+	HASH
+	ADD(32, Y0, Y2, Y4)
+	ADD(96, Y1, Y3, Y5)
+	ADDQ $128, SI
+	ADDQ $128, DI
+	DECQ CX
+	JNZ  add
 
 done:
 	VZEROUPPER

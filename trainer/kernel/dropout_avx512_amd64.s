@@ -38,8 +38,7 @@ GLOBL lanes<>(SB), RODATA|NOPTR, $64
 //	Z21     threshold                    Z22  factor
 //	Z23     the lower half of a number
 //
-// The upper half of h is left in Z1 by the last round: h is that number with its
-// upper half mixed into the lower one.
+// The last round mixes the upper half of h, which it has in Z1, into the lower one.
 TEXT ·dropAVX512(SB), NOSPLIT, $0-41
 	MOVQ groups+0(FP), CX
 	MOVQ dst+8(FP), DI

@@ -39,6 +39,29 @@ func TestDropoutIsTheSameInEverySet(t *testing.T) {
 	}
 }
 
+func TestDropoutInAssemblyGivesTheSameBytes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	src, start := narrow(normal(rng, 320)), narrow(normal(rng, 320))
+	var want []float32
+	for _, s := range supported() {
+		if s == portable {
+			continue
+		}
+		use(t, s)
+		got := append([]float32(nil), start...)
+		Dropout(got, src, 9, 1<<15, true)
+		Dropout(got[160:], src[160:], 9, 1<<14, false)
+		if want == nil {
+			want = got
+		}
+		for i := range want {
+			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+				t.Fatalf("%v: element %d is %v, want %v", s, i, got[i], want[i])
+			}
+		}
+	}
+}
+
 // dropped returns which of n elements are dropped, as bits.
 func dropped(n int, key uint64, threshold uint32) []bool {
 	v := make([]float64, n)

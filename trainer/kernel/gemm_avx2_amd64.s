@@ -60,6 +60,20 @@ GLOBL columns<>(SB), RODATA|NOPTR, $128
 	MOVQ R11, DX;        \
 	MOVQ k+8(FP), CX
 
+// FETCH_C asks for four rows of C, which are needed when the sums are done, and
+// leaves AX at the fourth. FETCH_2C asks for two more.
+#define FETCH_C \
+	LEAQ (DI)(R13*2), AX;     \
+	PREFETCHT0 (DI);          \
+	PREFETCHT0 (DI)(R13*1);   \
+	PREFETCHT0 (AX);          \
+	ADDQ R13, AX;             \
+	PREFETCHT0 (AX)
+
+#define FETCH_2C \
+	PREFETCHT0 (AX)(R13*1);   \
+	PREFETCHT0 (AX)(R13*2)
+
 #define ROW_OF_B \
 	VMOVUPS (DX), Y0;   \
 	VMOVUPS 32(DX), Y1; \
@@ -120,6 +134,8 @@ TEXT ·gemm6x16(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
+	FETCH_C
+	FETCH_2C
 	TILE
 	ZERO(Y4, Y5)
 	ZERO(Y6, Y7)
@@ -193,6 +209,7 @@ TEXT ·gemm4x16(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
+	FETCH_C
 	TILE
 	ZERO(Y4, Y5)
 	ZERO(Y6, Y7)

@@ -54,6 +54,30 @@
 	MOVQ R11, DX;          \
 	MOVQ k+8(FP), CX
 
+// FETCH_C asks for eight rows of C, which are needed when the sums are done: a
+// large C is in no near cache, and one that is about to be written for the first
+// time in none at all. A prefetch never faults, so that cols need not be heeded.
+#define FETCH_C \
+	MOVQ DI, AX;                 \
+	LEAQ (R13)(R13*2), DX;       \
+	PREFETCHT0 (AX);             \
+	PREFETCHT0 64(AX);           \
+	PREFETCHT0 (AX)(R13*1);      \
+	PREFETCHT0 64(AX)(R13*1);    \
+	PREFETCHT0 (AX)(R13*2);      \
+	PREFETCHT0 64(AX)(R13*2);    \
+	PREFETCHT0 (AX)(DX*1);       \
+	PREFETCHT0 64(AX)(DX*1);     \
+	LEAQ (AX)(R13*4), AX;        \
+	PREFETCHT0 (AX);             \
+	PREFETCHT0 64(AX);           \
+	PREFETCHT0 (AX)(R13*1);      \
+	PREFETCHT0 64(AX)(R13*1);    \
+	PREFETCHT0 (AX)(R13*2);      \
+	PREFETCHT0 64(AX)(R13*2);    \
+	PREFETCHT0 (AX)(DX*1);       \
+	PREFETCHT0 64(AX)(DX*1)
+
 #define ROW_OF_B \
 	VMOVUPS (DX), Z0;   \
 	VMOVUPS 64(DX), Z1; \
@@ -96,6 +120,7 @@ TEXT ·gemm8x32(SB), NOSPLIT, $0-96
 	ARGS
 
 tile:
+	FETCH_C
 	TILE
 	ZERO(Z16, Z17)
 	ZERO(Z18, Z19)

@@ -54,6 +54,9 @@ func TestKernelsStayWithinTheirSlices(t *testing.T) {
 				AddRows(c, z)
 				Adam(c, h, tanhC, before, 1, 1, 1, 0)
 				_ = SumSquares(c)
+				Dropout(c, h, 1, 1000, false)
+				Dropout(c, h, 1, 1000, true)
+				_ = Dot(c, h)
 			}
 		}
 	})

@@ -67,6 +67,71 @@ func TestNetworkGradientsEqualCentralDifferences(t *testing.T) {
 	}
 }
 
+// gradients returns the loss and its gradient in training, with dropout.
+func gradients[T autodiff.Float](n *Network, batch int, flat, xs, fs, target []float64) (float64, []float64) {
+	to := func(v []float64) []T {
+		out := make([]T, len(v))
+		for i, x := range v {
+			out[i] = T(x)
+		}
+		return out
+	}
+	var tape autodiff.Tape[T]
+	tape.Reset(3, true)
+	x, f := tape.Input(n.Lookback*batch, n.Channels), tape.Input(batch, n.Features)
+	copy(x.Value, to(xs))
+	copy(f.Value, to(fs))
+	grad, weight := make([]T, len(flat)), make([]T, len(target))
+	for i := range weight {
+		weight[i] = 1 / T(len(weight))
+	}
+	l := autodiff.Squared(&tape, Forward(&tape, n, to(flat), grad, x, f), to(target), weight)
+	tape.Backward(l)
+	out := make([]float64, len(grad))
+	for i, v := range grad {
+		out[i] = float64(v)
+	}
+	return float64(l.Value[0]), out
+}
+
+// The gradients were compared with central differences in float64; training is
+// in float32, on other kernels.
+func TestGradientsInFloat32AreThoseInFloat64(t *testing.T) {
+	all := variants()
+	all["as wide as no vector register"] = Network{Lookback: 9, Channels: 3, Features: 5, Horizon: 3, Layers: 3, Hidden: 37, Head: 19, Dropout: 0.2, Attention: true, Linear: true}
+	all["of the reference's size"] = Network{Lookback: 24, Channels: 4, Horizon: 1, Layers: 3, Hidden: 128, Head: 64, Dropout: 0.2}
+	for name, n := range all {
+		for _, batch := range []int{1, 3, 16, 33} {
+			t.Run(fmt.Sprintf("%s, batch of %d", name, batch), func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(8, 9))
+				random := func(n int, size float64) []float64 {
+					v := make([]float64, n)
+					for i := range v {
+						v[i] = float64(float32(rng.NormFloat64() * size))
+					}
+					return v
+				}
+				flat := random(n.Size(), 1/math.Sqrt(float64(n.Hidden)))
+				xs, fs, target := random(n.Lookback*batch*n.Channels, 1), random(batch*n.Features, 1), random(batch*n.Horizon, 1)
+				wantLoss, want := gradients[float64](&n, batch, flat, xs, fs, target)
+				gotLoss, got := gradients[float32](&n, batch, flat, xs, fs, target)
+				if !(math.Abs(gotLoss-wantLoss) <= 1e-5*max(1, wantLoss)) {
+					t.Errorf("loss %v in float32, %v in float64", gotLoss, wantLoss)
+				}
+				largest := 0.0
+				for _, g := range want {
+					largest = max(largest, math.Abs(g))
+				}
+				for i := range want {
+					if !(math.Abs(got[i]-want[i]) <= 1e-5*largest) {
+						t.Fatalf("gradient %d is %v in float32, %v in float64; the largest is %v", i, got[i], want[i], largest)
+					}
+				}
+			})
+		}
+	}
+}
+
 // forward runs the network outside of training on a batch-major input.
 func forward(n *Network, flat, series, features []float32, batch int) []float32 {
 	var tape autodiff.Tape[float32]

@@ -13,6 +13,7 @@ const (
 	ForecastOutput = "forecast"
 
 	QuantilesOutput = "quantiles" // optional
+	PeaksOutput     = "peaks"     // optional, behind the quantiles
 )
 
 // Program is a model of ours, read and ready to run. It is safe for concurrent
@@ -24,12 +25,13 @@ type Program struct {
 	context  int // 0: no such input
 	horizon  int
 	levels   int // quantiles per step; 0: no such output
+	hasPeaks bool
 
 	// Every value of a run has a slot: the inputs, the constants, the results.
 	slots []tensor // as a run finds them: constants filled in
 	steps []step
 
-	series, contextSlot, forecast, quantiles int
+	series, contextSlot, forecast, quantiles, peaks int
 
 	kept []int     // slots whose memory the outputs need
 	idle sync.Pool // of *memory: what a run leaves for the next
@@ -49,6 +51,7 @@ type step struct {
 type Answer struct {
 	Forecast  []float32 // [batch, horizon], in physical units
 	Quantiles []float32 // [batch, horizon, levels], or nil for a model without
+	Peaks     []float32 // the same shape, or nil for a model without
 }
 
 // Load reads a model file that Graph.Marshal wrote. The error says what is not
@@ -145,8 +148,9 @@ func (p *Program) bindInputs(add func(string, tensor) bool) error {
 
 func (p *Program) bindOutputs(known map[string]int) error {
 	outputs, ok := p.graph.outputs, false
-	if len(outputs) == 0 || len(outputs) > 2 || outputs[0].name != ForecastOutput || len(outputs) == 2 && outputs[1].name != QuantilesOutput {
-		return fmt.Errorf("the outputs must be %q and, if there is a second, %q", ForecastOutput, QuantilesOutput)
+	names := []string{ForecastOutput, QuantilesOutput, PeaksOutput}
+	if len(outputs) == 0 || len(outputs) > len(names) || !slices.EqualFunc(outputs, names[:len(outputs)], func(v value, name string) bool { return v.name == name }) {
+		return fmt.Errorf("the outputs must be the first of %q, in this order", names)
 	}
 	if p.forecast, ok = known[ForecastOutput]; !ok {
 		return fmt.Errorf("output %q is made nowhere", ForecastOutput)
@@ -166,6 +170,16 @@ func (p *Program) bindOutputs(known map[string]int) error {
 		return fmt.Errorf("output %q has dimensions %v, must be [batch, %d, levels]", QuantilesOutput, dims, p.horizon)
 	}
 	p.levels = dims[2]
+	if len(outputs) == 2 {
+		return nil
+	}
+	if p.peaks, ok = known[PeaksOutput]; !ok {
+		return fmt.Errorf("output %q is made nowhere", PeaksOutput)
+	}
+	if !slices.Equal(outputs[2].dims, dims) {
+		return fmt.Errorf("output %q has dimensions %v, must be those of %q, %v", PeaksOutput, outputs[2].dims, QuantilesOutput, dims)
+	}
+	p.hasPeaks = true
 	return nil
 }
 
@@ -225,6 +239,9 @@ func (p *Program) bindMemory() {
 	outputs := []int{owner[p.forecast]}
 	if p.levels > 0 {
 		outputs = append(outputs, owner[p.quantiles])
+	}
+	if p.hasPeaks {
+		outputs = append(outputs, owner[p.peaks])
 	}
 	for _, o := range outputs {
 		if _, made := last[o]; made { // and not twice
@@ -309,6 +326,9 @@ func (p *Program) answer(slots []tensor, batch int) (a Answer, err error) {
 	a.Forecast = of(p.forecast, batch, p.horizon)
 	if p.levels > 0 {
 		a.Quantiles = of(p.quantiles, batch, p.horizon, p.levels)
+	}
+	if p.hasPeaks {
+		a.Peaks = of(p.peaks, batch, p.horizon, p.levels)
 	}
 	return a, err
 }
