@@ -91,7 +91,7 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 	}
 	spec.Series = append(append(spec.Series, inputs...), spec.Future...)
 	if r.calendar {
-		addCalendar(&spec, d.parts().Train)
+		addCalendar(&spec, d.parts().Train, r.scaleFree)
 	}
 	return spec, notes, window.Check(spec)
 }
@@ -178,17 +178,23 @@ const reachShare = 0.4
 // addCalendar adds the clock features that the step can tell apart, those of the
 // week where every weekday occurs at least twice in the training part (from once,
 // nobody learns what a Tuesday is), and the lags that the features want and the
-// training part, of train slots, is long enough for.
-func addCalendar(spec *models.Spec, train int) {
+// training part, of train slots, is long enough for. Where many groups share the
+// model, a week is enough to tell its end from its other days, since each group
+// shows that, but not to tell a Tuesday.
+func addCalendar(spec *models.Spec, train int, shared bool) {
 	const day = 24 * time.Hour
+	length := time.Duration(train) * spec.Step()
 	if spec.Step() < day {
 		spec.Calendar = append(spec.Calendar, "hour_of_day")
 	}
 	if spec.Step() < time.Hour {
 		spec.Calendar = append(spec.Calendar, "minute_of_hour")
 	}
-	if time.Duration(train)*spec.Step() >= 14*day {
-		spec.Calendar = append(spec.Calendar, "day_of_week_ahead", "weekend_ahead")
+	if length >= 14*day {
+		spec.Calendar = append(spec.Calendar, "day_of_week_ahead")
+	}
+	if length >= 14*day || shared && length >= 7*day {
+		spec.Calendar = append(spec.Calendar, "weekend_ahead")
 		if spec.Step() < day {
 			spec.Calendar = append(spec.Calendar, "business_hours_ahead")
 		}

@@ -46,11 +46,11 @@ const sharedEpoch = 4
 //     event that hits many groups at once would otherwise be known from the others.
 //   - At most Config.SharedWindows windows are made, see choice.
 //
-// A group whose history does not do, for want of a target or because its step is
-// fine but its values are absurd, is left out, with a note. The error says why
-// none is left, names the group whose step differs from the others', or is
-// ctx.Err(). The order of the groups has no influence, and neither has the number
-// of workers.
+// A group without the target or a named input, or with absurd values, is left out,
+// with a note; one that has no load in the training part teaches nothing and is
+// scored all the same. The error says why no group is left, names the group whose
+// step differs from the others', or is ctx.Err(). Neither the order of the groups
+// nor the number of workers has an influence.
 func TrainShared(ctx context.Context, c Config, groups []Data) (*SharedResult, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -358,5 +359,46 @@ func TestTheCommonCutIsThatOfEachGroupWhereAllCoverTheSameTime(t *testing.T) {
 	l = newTimeline("demand", sharers)
 	if begun := 98 * 288; l.split.TestStart() < begun-30*288 {
 		t.Errorf("the test part begins with slot %d", l.split.TestStart())
+	}
+}
+
+// notebook is a checkpoint in memory.
+type notebook struct {
+	mu    sync.Mutex
+	pages map[string][]byte
+}
+
+func (n *notebook) Load(stage string) ([]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pages[stage], nil
+}
+
+func (n *notebook) Save(stage string, state []byte) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pages[stage] = slices.Clone(state)
+	return nil
+}
+
+func TestASharedTrainingThatWasStoppedGoesOnToTheSameBytes(t *testing.T) {
+	quickRecipe(t, PresetFast)
+	c := quick(PresetFast)
+	want := trainShared(t, c, herd(3, 3))
+	kept := &notebook{pages: map[string][]byte{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := c
+	stopped.Checkpoint, stopped.Workers = kept, 1
+	stopped.Progress = func(p Progress) {
+		if p.Network != nil && p.Network.Epoch == 2 {
+			cancel()
+		}
+	}
+	if _, err := TrainShared(ctx, stopped, herd(3, 3)); !errors.Is(err, context.Canceled) || len(kept.pages) == 0 {
+		t.Fatalf("error %v, %d stages kept", err, len(kept.pages))
+	}
+	c.Checkpoint = kept
+	if got := trainShared(t, c, herd(3, 3)); !bytes.Equal(got.Model, want.Model) {
+		t.Error("another model than that of a training that was never stopped")
 	}
 }

@@ -41,8 +41,8 @@ type Share struct {
 // GroupReport is how good a shared model is for one group.
 type GroupReport struct {
 	Group string `json:"group"`
-	// Scale is the mean size of the target in the training part; 0 where the group
-	// had no load then and taught the model nothing.
+	// Scale is the mean size of the target in the training part, the unit of the
+	// group in a pool; 0 where it had no load then, and is in none.
 	Scale   float64 `json:"scale"`
 	Windows int     `json:"windows"` // of the group that the model learned from
 	// Calibration is what models.Manifest.Calibration says of the group.
