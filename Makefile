@@ -32,7 +32,7 @@ SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-sh
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup build demo test test-system race bench bench-trainer fuzz lint clean deb-packages
+.PHONY: help setup build demo test test-system race bench bench-trainer accuracy fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -90,6 +90,15 @@ bench: setup ## every benchmark
 bench-trainer: ## training speed beside PyTorch's (FORESCALE_PEERS; python3-torch and libopenblas0-pthread)
 	mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/bench-trainer ./cmd/bench-trainer
 	bin/bench-trainer $(BENCHFLAGS)
+
+# The document says how good the forecasts are, part by part. A finished trace is
+# kept in .cache/accuracy, under the build of the trainer, so that a run that was
+# stopped goes on and a change elsewhere measures nothing again. Only tuning cuts
+# the last fifth off: make accuracy ACCURACYFLAGS=-dev
+accuracy: ## measure the forecasts on the traces (FORESCALE_TRACES) and write docs/accuracy.md
+	@[ -n "$${FORESCALE_TRACES:-}" ] || { echo "make accuracy needs FORESCALE_TRACES: a folder of traces with a manifest.csv (see CONTRIBUTING.md)" >&2; exit 2; }
+	mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/accuracy ./cmd/accuracy
+	bin/accuracy -program "$$(CGO_ENABLED=0 go list -trimpath -export -f '{{.BuildID}}' ./trainer)" -json bin/accuracy.json $(ACCURACYFLAGS)
 
 FUZZTIME ?= 30s
 fuzz: setup ## run every fuzz target for FUZZTIME

@@ -1,7 +1,9 @@
 package trainer
 
 import (
+	"fmt"
 	"math"
+	"slices"
 )
 
 // selection says how members are weighed by their errors.
@@ -24,28 +26,36 @@ var (
 )
 
 // combination is the weighted mean of members, with weights of its own for each
-// step ahead.
+// step ahead. With spreads, each member is first held within outlying spreads of
+// the median of all that have a weight anywhere: in a world that the training part
+// did not hold, one member may lose itself, and its share of the mean would be
+// enough to spoil it.
 type combination struct {
 	label   string
 	members []member
 	weights [][]float32 // [member][horizon], 0 or more, 1 in sum over the members
+	spread  *interval   // nil: members are taken as they are
 }
+
+// outlying is how many spreads a member may lie from the median of the members.
+// The spread is what an error usually is, so that members which agree no better
+// than that are still heard in full.
+const outlying = 2
 
 func (c *combination) name() string { return c.label }
 
 func (c *combination) predict(w *windows) []float32 {
-	H := w.spec.Horizon
-	out := make([]float32, w.len()*H)
+	forecasts := make([][]float32, len(c.members))
 	for m, member := range c.members {
-		for i, y := range w.of(member) {
-			out[i] += c.weights[m][i%H] * y
-		}
+		forecasts[m] = w.of(member)
 	}
-	return out
+	return c.blend(w, forecasts)
 }
 
-// blend returns the weighted mean of forecasts [member][N, horizon].
-func (c *combination) blend(forecasts [][]float32) []float32 {
+// blend combines forecasts [member][N, horizon]. Where one that has a weight is
+// NaN, so is the result.
+func (c *combination) blend(w *windows, forecasts [][]float32) []float32 {
+	forecasts = c.held(w, forecasts)
 	out := make([]float32, len(forecasts[0]))
 	for m, f := range forecasts {
 		H := len(c.weights[m])
@@ -58,21 +68,71 @@ func (c *combination) blend(forecasts [][]float32) []float32 {
 	return out
 }
 
-func (c *combination) export(e *exporter) string {
-	sum := ""
-	for m, member := range c.members {
-		if allZero(c.weights[m]) {
-			continue
+// used returns the members that have a weight for some step ahead.
+func (c *combination) used() []int {
+	var used []int
+	for m := range c.members {
+		if !allZero(c.weights[m]) {
+			used = append(used, m)
 		}
-		part := e.graph.Mul(c.label+".part_"+member.name(), e.of(member),
-			e.graph.Constant(c.label+".weight_"+member.name(), c.weights[m], len(c.weights[m])))
+	}
+	return used
+}
+
+// held returns the forecasts within their distance of the median.
+func (c *combination) held(w *windows, forecasts [][]float32) [][]float32 {
+	if c.spread == nil {
+		return forecasts
+	}
+	var voices [][]float32
+	for _, m := range c.used() {
+		voices = append(voices, forecasts[m])
+	}
+	center, spread := middle(voices), c.spread.spreads(w)
+	out := make([][]float32, len(forecasts))
+	for m, f := range forecasts {
+		out[m] = make([]float32, len(f))
+		for i, y := range f {
+			far := float32(outlying * spread[i])
+			out[m][i] = min(max(y, center[i]-far), center[i]+far) // keeps NaN
+		}
+	}
+	return out
+}
+
+func (c *combination) export(e *exporter) string {
+	used := c.used()
+	voices := make([]string, len(used))
+	for i, m := range used {
+		voices[i] = e.of(c.members[m])
+	}
+	if c.spread != nil {
+		voices = c.exportHeld(e, voices)
+	}
+	sum := ""
+	for i, m := range used {
+		name := c.members[m].name()
+		part := e.graph.Mul(c.label+".part_"+name, voices[i], e.graph.Constant(c.label+".weight_"+name, c.weights[m], len(c.weights[m])))
 		if sum == "" {
 			sum = part
 		} else {
-			sum = e.graph.Add(c.label+".with_"+member.name(), sum, part)
+			sum = e.graph.Add(c.label+".with_"+name, sum, part)
 		}
 	}
 	return sum
+}
+
+// exportHeld adds what held does.
+func (c *combination) exportHeld(e *exporter, voices []string) []string {
+	g := e.graph
+	center := exportMiddle(e, c.label, slices.Clone(voices))
+	far := g.Mul(c.label+".far", c.spread.exportSpread(e), g.Constant(c.label+".outlying", []float32{outlying}, 1))
+	low, high := g.Sub(c.label+".low", center, far), g.Add(c.label+".high", center, far)
+	held := make([]string, len(voices))
+	for i, v := range voices {
+		held[i] = g.Min(fmt.Sprint(c.label, ".held", i), g.Max(fmt.Sprint(c.label, ".raised", i), v, low), high)
+	}
+	return held
 }
 
 func allZero(v []float32) bool {
@@ -91,7 +151,8 @@ func allZero(v []float32) bool {
 //
 //	weight_m ∝ (min e / e_m)^sharpness where e_m <= gate · min e, 0 elsewhere
 //
-// Windows in which any member has no forecast (NaN) are left out.
+// Windows in which any member has no forecast (NaN) are left out. Where none is
+// left, members share equally.
 func (s selection) weigh(label string, w *windows, members []member, unseen [][]float32, first, last int) *combination {
 	H := w.spec.Horizon
 	c := &combination{label: label, members: members, weights: make([][]float32, len(members))}
@@ -109,10 +170,12 @@ func (s selection) weigh(label string, w *windows, members []member, unseen [][]
 		for m := range members {
 			n := 0.0
 			for j := max(0, k-1); j <= min(H-1, k+1); j++ {
-				smooth[m] += logs[m][j]
-				n++
+				if !math.IsNaN(logs[m][j]) { // as where no window knows the target of the step
+					smooth[m] += logs[m][j]
+					n++
+				}
 			}
-			smooth[m] /= n
+			smooth[m] /= max(1, n)
 			best = min(best, smooth[m])
 		}
 		sum := 0.0

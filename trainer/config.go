@@ -10,6 +10,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/trainer/search"
 )
 
 // Config says what to train and how. A zero number means the preset's value.
@@ -69,6 +70,10 @@ type Config struct {
 	// beside, to compare; 0: none.
 	Compare int `yaml:"compare"`
 
+	// Search, when set, declares a search for better settings, for whoever calls
+	// the function Search with it. Train passes over it.
+	Search *search.Config `yaml:"search"`
+
 	// Checkpoint, when set, lets an interrupted training go on.
 	Checkpoint Checkpoint `yaml:"-"`
 	// Progress, when set, is called as parts of the training are done, never twice at a time.
@@ -127,6 +132,10 @@ func (c Config) Validate() error {
 				fault("%s: a name is empty", field)
 			}
 		}
+	}
+	if s := c.Search; s != nil {
+		c.Search = nil
+		faults = append(faults, c.searchFaults(c.completed(*s))...)
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(faults...)

@@ -17,6 +17,7 @@ type exporter struct {
 	// context [batch, …] or "", and row, both one behind the other.
 	series, context, row string
 
+	spread  string // of the quantiles, "" until somebody asks
 	sets    map[*feature.Set]feature.Exported
 	members map[member]string
 }
@@ -69,6 +70,9 @@ func (s *study) export() ([]byte, error) {
 	}
 	e := newExporter(s.spec)
 	point := e.of(s.final)
+	if s.guard != nil {
+		point = s.guard.export(e, point)
+	}
 	e.output(onnx.ForecastOutput, point, s.floor, s.spec.Horizon)
 	if s.spread != nil {
 		quantiles, peaks := s.spread.export(e, point)

@@ -104,8 +104,14 @@ func (f *fit) resume(s fitState) error {
 	if len(s.Params) != len(f.state.Params) || len(s.Best) != len(s.Params) {
 		return fmt.Errorf("the checkpoint is of a network with %d parameters, this one has %d", len(s.Params), len(f.state.Params))
 	}
+	if s.Epoch < 0 || s.Epoch > f.last {
+		return fmt.Errorf("the checkpoint is of %d epochs, there are %d", s.Epoch, f.last)
+	}
+	if err := f.adam.Restore(s.Adam); err != nil {
+		return fmt.Errorf("the checkpoint's optimiser: %w", err)
+	}
 	f.state = s
-	return f.adam.Restore(s.Adam)
+	return nil
 }
 
 // run fits the parameters to train and leaves those with the best loss on valid

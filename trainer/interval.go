@@ -220,30 +220,42 @@ func (t *interval) quantilesOfPeaks(w *windows, forecasts []float32) []float32 {
 // export adds the quantiles [batch, horizon, levels] of the point forecasts, and
 // those of the peaks.
 func (t *interval) export(e *exporter, point string) (quantiles, peaks string) {
-	g, H, F, Q := e.graph, e.spec.Horizon, t.set.Len(), len(t.levels)
-	change, size, bias := make([]float32, F*H), make([]float32, F*H), make([]float32, H)
-	low, high := make([]float32, H), make([]float32, H)
+	g, H, Q := e.graph, e.spec.Horizon, len(t.levels)
 	var offsets, peakOffsets []float32
-	for k, m := range t.models {
-		columns := t.set.Columns(k + 1)
-		for j, c := range columns {
-			change[c*H+k], size[c*H+k] = float32(m.Coef[j]), float32(m.Coef[len(columns)+j])
-		}
-		bias[k], low[k], high[k] = float32(m.Intercept), t.limits[k][0], t.limits[k][1]
+	for k := range t.offsets {
 		offsets, peakOffsets = append(offsets, t.offsets[k]...), append(peakOffsets, t.peaks[k]...)
 	}
-	in := e.set(t.set)
-	l := g.Add("spread.of_features", g.MatMul("spread.of_changes", in.Features, g.Constant("spread.change_weights", change, F, H)),
-		g.MatMul("spread.of_sizes", g.Abs("spread.sizes", in.Features), g.Constant("spread.size_weights", size, F, H)))
-	l = g.Add("spread.log", l, g.Constant("spread.bias", bias, H))
-	l = g.Min("spread.bounded", g.Max("spread.above", l, g.Constant("spread.low", low, H)), g.Constant("spread.high", high, H))
-	spread := e.slope(t.set, "spread", g.Exp("spread.change", l))
+	spread := t.exportSpread(e)
 	around := func(name, center, spread string, offsets []float32) string {
 		return g.Add(name, g.Unsqueeze(name+".center", center, 2),
 			g.Mul(name+".distances", g.Unsqueeze(name+".spread", spread, 2), g.Constant(name+".offsets", offsets, H, Q)))
 	}
 	return around("quantiles_raw", point, spread, offsets),
 		around("peaks_raw", e.windowMaxima("point_so_far", point), e.windowMaxima("spread_so_far", spread), peakOffsets)
+}
+
+// exportSpread adds the spread [batch, horizon], once a graph.
+func (t *interval) exportSpread(e *exporter) string {
+	if e.spread != "" {
+		return e.spread
+	}
+	g, H, F := e.graph, e.spec.Horizon, t.set.Len()
+	change, size, bias := make([]float32, F*H), make([]float32, F*H), make([]float32, H)
+	low, high := make([]float32, H), make([]float32, H)
+	for k, m := range t.models {
+		columns := t.set.Columns(k + 1)
+		for j, c := range columns {
+			change[c*H+k], size[c*H+k] = float32(m.Coef[j]), float32(m.Coef[len(columns)+j])
+		}
+		bias[k], low[k], high[k] = float32(m.Intercept), t.limits[k][0], t.limits[k][1]
+	}
+	in := e.set(t.set)
+	l := g.Add("spread.of_features", g.MatMul("spread.of_changes", in.Features, g.Constant("spread.change_weights", change, F, H)),
+		g.MatMul("spread.of_sizes", g.Abs("spread.sizes", in.Features), g.Constant("spread.size_weights", size, F, H)))
+	l = g.Add("spread.log", l, g.Constant("spread.bias", bias, H))
+	l = g.Min("spread.bounded", g.Max("spread.above", l, g.Constant("spread.low", low, H)), g.Constant("spread.high", high, H))
+	e.spread = e.slope(t.set, "spread", g.Exp("spread.change", l))
+	return e.spread
 }
 
 // windowMaxima adds what the function does, for v [batch, horizon]: after the n-th

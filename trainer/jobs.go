@@ -100,13 +100,14 @@ func firstError(jobs []*networkJob) error {
 	return cancelled
 }
 
-// unseenBy returns an early member's forecasts without those of slots that it
-// learned from.
+// unseenBy returns an early member's forecasts in the windows of the validation
+// part, NaN in others: those before taught it, and those after, even where they
+// forecast a slot of the validation part, look at flags of the test part.
 func (s *study) unseenBy(m member) []float32 {
-	out := append([]float32(nil), s.w.of(m)...)
-	for i := range out[:s.judgeRows[0]*s.spec.Horizon] {
-		out[i] = nan32
-	}
+	H := s.spec.Horizon
+	out := filled(s.w.len()*H, nan32)
+	from, to := s.judgeRows[0]*H, s.judgeRows[1]*H
+	copy(out[from:to], s.w.of(m)[from:to])
 	return out
 }
 

@@ -31,6 +31,7 @@ type recipe struct {
 	calendar                  bool           // clock features and lags, and all that is built on them
 	modes                     []feature.Mode // of linear members
 	naive                     bool           // the naives are members
+	guarded                   bool           // see guard
 	networks                  []networkRecipe
 	trees                     []treesRecipe
 	spread                    feature.Mode // of the quantiles
@@ -73,7 +74,7 @@ var presets = map[string]recipe{
 	},
 	PresetDefault: {
 		lookback: 36, horizon: 12, maxGap: 6, window: 24, calendar: true, quantiles: defaultQuantiles,
-		modes: feature.Modes, naive: true,
+		modes: feature.Modes, naive: true, guarded: true,
 		networks: []networkRecipe{
 			{name: "residual", residual: true, seeds: 3,
 				network: nn.Network{Layers: 1, Hidden: 32, Head: 48, Dropout: 0.2, ZeroOutput: true}, schedule: annealed},
@@ -84,7 +85,7 @@ var presets = map[string]recipe{
 	},
 	PresetFast: {
 		lookback: 36, horizon: 12, maxGap: 6, window: 24, calendar: true, quantiles: defaultQuantiles,
-		modes: []feature.Mode{feature.Raw, feature.Log}, naive: true,
+		modes: []feature.Mode{feature.Raw, feature.Log}, naive: true, guarded: true,
 		networks: []networkRecipe{{name: "residual", residual: true, seeds: 1,
 			network:  nn.Network{Layers: 1, Hidden: 16, Head: 32, Dropout: 0.2, ZeroOutput: true},
 			schedule: schedule{batch: 128, epochs: 6, epochSteps: 100, rate: 3e-3, decay: 1e-3, clip: 1, anneal: true}}},

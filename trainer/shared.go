@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/internal/score"
@@ -78,6 +79,9 @@ func TrainShared(ctx context.Context, c Config, groups []Data) (*SharedResult, e
 	if t.study, err = studyOf(c, r, spec, w, t.done, l.split, l.firstFold, l.secondFold, fmt.Sprintf("%d groups", len(sharers))); err != nil {
 		return nil, err
 	}
+	t.study.floor = !slices.ContainsFunc(sharers, func(g *sharer) bool {
+		return !g.data.positive(spec.Target, l.split.TestStart()-g.late)
+	})
 	if err := t.study.fit(ctx); err != nil {
 		return nil, err
 	}
@@ -228,14 +232,18 @@ func pooled(horizon int, sharers []*sharer, of func(*sharer) []models.HorizonSco
 // score measures the model on the test part of every group.
 func (t *shared) score(ctx context.Context, p *onnx.Program) error {
 	return t.each(t.sharers, "scores", scoreCost, func(g *sharer) error {
-		// Windows of one group are too few to share among workers: groups are shared.
-		one := *t.study
-		one.config.Workers = 1
-		tested, err := one.test(ctx, p, trial{data: g.data, split: g.split, factors: g.factors, brief: true})
+		e, err := newExam(ctx, t.study.spec, g.data, g.split, 1)
 		if err != nil {
 			return err
 		}
-		g.horizons, g.fallbacks = onlyPersistence(tested.horizons), tested.fallbacks
+		model, err := answersOf(ctx, p, e.w)
+		if err != nil {
+			return err
+		}
+		if g.factors != nil {
+			calibrated(t.study.spec, g.factors, model)
+		}
+		g.horizons, g.fallbacks = onlyPersistence(e.grade(model.Forecast, model.Quantiles)), e.unanswered()
 		return nil
 	})
 }

@@ -5,6 +5,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/trainer/onnx"
 )
 
 const (
@@ -128,4 +131,19 @@ func factor(needed []float64, level float64, independent int) float64 {
 func threeDigits(v float64) float64 {
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 3, 64), 64) // what FormatFloat writes
 	return rounded
+}
+
+// calibrated applies the factors of a group to the quantiles of answers, as a
+// server does, and puts them into order.
+func calibrated(spec models.Spec, factors []float64, a onnx.Answer) {
+	Q := len(spec.Quantiles)
+	for i, point := range a.Forecast {
+		step := a.Quantiles[i*Q:][:Q]
+		wide := widen(step)
+		models.Calibrate(wide, float64(point), factors[i%spec.Horizon])
+		for j, v := range wide {
+			step[j] = float32(v)
+		}
+		slices.Sort(step)
+	}
 }

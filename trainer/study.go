@@ -38,8 +38,10 @@ type study struct {
 	early   *combination // of the early members
 	final   *combination // of the late ones, with the same weights
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
+	guard   *guard
 	spread  *interval
-	floor   bool // the target was never negative: no forecast is
+	floor   bool  // before the test part the target was never negative: no forecast is
+	asked   *exam // the test part, once it was asked for
 
 	done  *progress
 	tally tally
@@ -63,7 +65,18 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 		return nil, err
 	}
 	n80 := split.TestStart()
-	return studyOf(c, r, spec, w, newProgress(c, r), split, n80*11/16, n80*25/32, fmt.Sprintf("group %q", d.Grid.Group))
+	s, err := studyOf(c, r, spec, w, newProgress(c, r), split, n80*11/16, n80*25/32, fmt.Sprintf("group %q", d.Grid.Group))
+	if err == nil {
+		s.floor = d.positive(spec.Target, n80)
+	}
+	return s, err
+}
+
+// positive reports whether the target was never negative in the first n slots, of
+// some of which windows with gaps know nothing.
+func (d Data) positive(target string, n int) bool {
+	column := d.Grid.Columns[target]
+	return !slices.ContainsFunc(column[:min(max(0, n), len(column))], func(y float64) bool { return y < 0 }) // NaN is not
 }
 
 // studyOf readies the feature sets of windows whose first two folds are judged
@@ -80,6 +93,12 @@ func studyOf(c Config, r recipe, spec models.Spec, w *windows, done *progress, s
 	if n := s.fitRows[1] - s.fitRows[0]; n < minTrain || s.judgeRows[1] == s.judgeRows[0] {
 		return nil, fmt.Errorf("%s: of %d slots, gaps leave %d windows to train on and %d to validate with; at least %d and 1 are needed",
 			whose, split.Train+split.Validation+split.Test, n, s.judgeRows[1]-s.judgeRows[0], minTrain)
+	}
+	for k := range spec.Horizon {
+		if s.knownAt(s.fitRows, k) == 0 || s.knownAt(s.judgeRows, k) == 0 {
+			return nil, fmt.Errorf("%s: no window of the training or of the validation part knows %q %d steps ahead; "+
+				"a series that comes less often than every %s needs a longer step", whose, spec.Target, k+1, spec.Step())
+		}
 	}
 	// Two folds inside the training part and the validation part: an event that one
 	// of them lacks is still judged.
@@ -99,11 +118,18 @@ func studyOf(c Config, r recipe, spec models.Spec, w *windows, done *progress, s
 	}
 	p, _ := newNaive(score.Persistence, spec, 0)
 	s.last = candidate{p, p, w.of(p)}
-	s.floor = true
-	for _, y := range w.target {
-		s.floor = s.floor && !(y < 0) // NaN is not below zero
-	}
 	return s, nil
+}
+
+// knownAt counts the windows [rows[0], rows[1]) that know the target of step k
+// (from 0).
+func (s *study) knownAt(rows [2]int, k int) (n int) {
+	for i := rows[0]; i < rows[1]; i++ {
+		if isKnown(s.w.target[i*s.spec.Horizon+k]) {
+			n++
+		}
+	}
+	return n
 }
 
 // fit fits all members and combines them.
@@ -121,8 +147,14 @@ func (s *study) fit(ctx context.Context) error {
 	if err := s.addTrees(ctx, base); err != nil {
 		return err
 	}
+	if err := s.addSpread(); err != nil {
+		return err
+	}
 	s.combine()
-	return s.addSpread()
+	if s.spread != nil {
+		s.spread.calibrate(s.w, s.spec.Quantiles, s.unseen, s.judgeRows[0], s.judgeRows[1])
+	}
+	return nil
 }
 
 // addLinear adds the linear members, combined into one, and returns it as the
@@ -145,7 +177,7 @@ func (s *study) addLinear(ctx context.Context) (base candidate, err error) {
 	base = candidate{
 		early:  c,
 		late:   &combination{label: c.label, members: late, weights: c.weights},
-		unseen: c.blend(unseen),
+		unseen: c.blend(s.w, unseen),
 	}
 	s.members = append(s.members, base)
 	return base, nil
@@ -176,48 +208,68 @@ func (s *study) combine() {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
 	s.early = amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
-	s.unseen = s.early.blend(unseen)
-	s.final = &combination{label: s.early.label, members: late, weights: s.early.weights}
+	if s.recipe.guarded {
+		s.early.spread = s.spread
+	}
+	final := *s.early
+	final.members = late
+	s.final = &final
+	s.unseen = s.early.blend(s.w, unseen)
+	if s.recipe.guarded {
+		s.guard = newGuard(s.w, s.fitRows[0], s.fitRows[1])
+		s.unseen = s.guard.hold(s.w, s.unseen)
+	}
 }
 
-// addSpread fits and calibrates the quantiles. The spread is learned from errors
-// of the linear members on the folds where there are such, since those are the
-// most that nobody has seen; otherwise from the errors in the training part. The
-// offsets come from the validation part.
+// addSpread fits the spread that quantiles are multiples of. It is learned from
+// errors of the linear members on the folds where there are such, since those are
+// the most that nobody has seen; otherwise from the first member's errors in the
+// training part.
 func (s *study) addSpread() error {
 	if len(s.spec.Quantiles) == 0 {
 		return nil
 	}
-	errorsOf := s.unseen
-	if len(s.recipe.modes) > 0 {
-		errorsOf = s.members[0].unseen
+	errorsOf := s.members[0].unseen
+	if len(s.recipe.modes) == 0 {
+		errorsOf = slices.Clone(s.w.of(s.members[0].early))
+		for i := range errorsOf[s.judgeRows[0]*s.spec.Horizon:] {
+			errorsOf[s.judgeRows[0]*s.spec.Horizon+i] = nan32
+		}
 	}
 	var err error
 	if s.spread, err = fitSpread(s.w, s.sets[s.recipe.spread], errorsOf); err != nil {
 		return fmt.Errorf("quantiles: %w", err)
 	}
-	s.spread.calibrate(s.w, s.spec.Quantiles, s.unseen, s.judgeRows[0], s.judgeRows[1])
 	return nil
 }
 
 // forecasts returns what the model says of windows.
 func (s *study) forecasts(w *windows) onnx.Answer { return s.forecastsBy(s.final, w) }
 
-// forecastsBy returns what a combination says of windows.
+// forecastsBy returns what the model would say of windows with another
+// combination.
 func (s *study) forecastsBy(c *combination, w *windows) onnx.Answer {
 	a := onnx.Answer{Forecast: w.of(c)}
+	if s.guard != nil {
+		a.Forecast = s.guard.hold(w, a.Forecast)
+	}
 	if s.spread != nil {
 		a.Quantiles, a.Peaks = s.spread.quantiles(w, a.Forecast), s.spread.quantilesOfPeaks(w, a.Forecast)
 	}
-	if s.floor {
-		for _, v := range []*[]float32{&a.Forecast, &a.Quantiles, &a.Peaks} {
-			*v = slices.Clone(*v)
-			for i, x := range *v {
-				(*v)[i] = max(x, 0)
-			}
-		}
-	}
+	a.Forecast, a.Quantiles, a.Peaks = s.floored(a.Forecast), s.floored(a.Quantiles), s.floored(a.Peaks)
 	return a
+}
+
+// floored returns forecasts without negative ones, where the target never was.
+func (s *study) floored(v []float32) []float32 {
+	if !s.floor || v == nil {
+		return v
+	}
+	out := slices.Clone(v)
+	for i, x := range out {
+		out[i] = max(x, 0)
+	}
+	return out
 }
 
 // bestMode returns, of the given modes, the one whose linear member has the

@@ -27,27 +27,8 @@ type Result struct {
 // names what of the configuration or the data does not do; ctx ends it between
 // two steps with ctx.Err().
 func Train(ctx context.Context, c Config, d Data) (*Result, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	d, err := d.trimmed(c.Target)
-	if err != nil {
-		return nil, err
-	}
 	started := c.now()
-	r := c.recipe()
-	spec, notes, err := c.spec(r, d)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkValues(spec, d); err != nil {
-		return nil, err
-	}
-	if n, need := d.Grid.Len(), needed(spec); n < need {
-		return nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
-			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
-	}
-	s, err := newStudy(ctx, c, r, spec, d)
+	s, d, notes, err := newTraining(ctx, c, d)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +44,40 @@ func Train(ctx context.Context, c Config, d Data) (*Result, error) {
 		res.Manifest.CreatedAt = c.Now().UTC()
 	}
 	return res, nil
+}
+
+// checkedSpec returns the spec, or what of the data it does not do with.
+func (c Config) checkedSpec(r recipe, d Data) (spec models.Spec, notes []string, err error) {
+	if spec, notes, err = c.spec(r, d); err != nil {
+		return spec, nil, err
+	}
+	if err := checkValues(spec, d); err != nil {
+		return spec, nil, err
+	}
+	if n, need := d.Grid.Len(), needed(spec); n < need {
+		return spec, nil, fmt.Errorf("group %q: the data has %d slots, a lookback of %d with a horizon of %d needs at least %d",
+			d.Grid.Group, n, spec.Lookback, spec.Horizon, need)
+	}
+	return spec, notes, nil
+}
+
+// newTraining checks what is to be learned from what and returns the study of it,
+// with nothing fitted yet; the data as it learns from them; and what was left out
+// and why.
+func newTraining(ctx context.Context, c Config, d Data) (s *study, used Data, notes []string, err error) {
+	if err := c.Validate(); err != nil {
+		return nil, d, nil, err
+	}
+	if d, err = d.trimmed(c.Target); err != nil {
+		return nil, d, nil, err
+	}
+	r := c.recipe()
+	spec, notes, err := c.checkedSpec(r, d)
+	if err != nil {
+		return nil, d, nil, err
+	}
+	s, err = newStudy(ctx, c, r, spec, d)
+	return s, d, notes, err
 }
 
 // now is the configured clock; without one, time stands still.
@@ -87,7 +102,7 @@ func (s *study) result(ctx context.Context, d Data, seconds float64) (*Result, e
 	if err := s.verify(program, golden); err != nil {
 		return nil, err
 	}
-	t, err := s.test(ctx, program, trial{data: d, split: s.split})
+	t, err := s.test(ctx, program, d)
 	if err != nil {
 		return nil, err
 	}

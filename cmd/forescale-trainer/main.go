@@ -28,6 +28,13 @@
 // With -models the model becomes the next version of -name in the registry. A
 // first version serves at once; a later one is a challenger until promoted.
 //
+// # Search
+//
+// With -search, settings are tried on the part of the history before the last
+// fifth (see trainer.Search), the table of trials goes to DIR/trials.csv and
+// DIR/trials.md, and the model is trained with the best of them. DIR/.search keeps
+// every trial as it ends, so that -resume goes on with a search that was stopped.
+//
 // # Many groups
 //
 // -all-groups trains every group of the data lake, or every CSV file of a directory,

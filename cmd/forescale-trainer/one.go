@@ -50,6 +50,11 @@ func (p *program) one(ctx context.Context) (batch.Outcome, error) {
 	if err != nil {
 		return batch.Outcome{}, err
 	}
+	if config.Search != nil {
+		if config, err = p.search(ctx, config, data, span); err != nil {
+			return batch.Outcome{}, err
+		}
+	}
 	id := checkpoint.Identity{Program: cli.Version, Data: batch.DataHash(data), Until: span.Until}
 	if id.Config, err = batch.ConfigHash(config); err != nil {
 		return batch.Outcome{}, err
@@ -84,8 +89,10 @@ func (p *program) oneSpan(dir string) batch.Span {
 	if !isLake(p.common.Data) {
 		return batch.Span{}
 	}
-	if until, ok := checkpoint.Until(dir); ok && p.resume && p.until.IsZero() {
-		return p.span(until)
+	for _, of := range []string{dir, p.searchDir()} {
+		if until, ok := checkpoint.Until(of); ok && p.resume && p.until.IsZero() {
+			return p.span(until)
+		}
 	}
 	return p.span(time.Now())
 }

@@ -69,6 +69,36 @@ all the same.
 The table at the end is in DIR/summary.csv and .json, too. The exit status is 1 if
 some group failed or the run was stopped, 0 if every group is trained.
 
+Better settings, found by trying many on a part of the epochs and ever fewer, the
+better ones, on more; then the best are trained as usual:
+
+  # Over the networks' shape and training; ten to twenty times as long as one training:
+  forescale-trainer -data cpu.csv.gz -target cpu_utilization -search default -out model
+
+  # Over a space of your own; after Ctrl-C, the same with -resume goes on:
+  forescale-trainer -data cpu.csv.gz -target cpu_utilization -search space.yaml -out model
+
+space.yaml has the keys of the configuration's section trainer.search. The names in
+its space are keys of the section trainer, each with a list of choices or a range:
+
+  space:
+    hidden: [16, 32, 64]                        # one of these
+    layers: {int: [1, 3]}                       # a whole number, both included
+    dropout: {uniform: [0, 0.4]}                # a number
+    rate: {log: [5e-4, 1e-2]}                   # a number, evenly by its logarithm
+    members: [[linear, network], [linear, network, trees]]
+  trials: 27          # in the first rung; of each rung, one of eta goes on
+  eta: 3
+  min_budget: 2       # epochs in the first rung, at least
+  max_budget: 18      # epochs in the last one, and of the winner's training
+  time_budget: 2h     # begin no trial after that; without it, the result is repeatable
+
+Trials are judged on two stretches of the history before the last fifth, by their
+error over that of repeating the last value, so 0.8 is a fifth better. Trial 0 is
+the configuration as it stands, which stays unless another is 1 % better. The table
+of trials goes to DIR/trials.csv and DIR/trials.md, the winner's settings are printed
+as YAML for the configuration.
+
 Presets:
   default    linear models, LSTMs that correct them and boosted trees on the same
              features, weighed by errors that they did not see; 12 steps ahead
@@ -86,6 +116,7 @@ type program struct {
 	history                                    time.Duration
 	resume                                     bool
 	many                                       manyFlags
+	better                                     searchFlags
 	override                                   trainer.Config // what the flags say
 	set                                        map[string]bool
 	fs                                         *flag.FlagSet
@@ -126,8 +157,9 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.StringVar(&p.calendarFile, "calendar", "", "business calendar `FILE`: what is known in advance, in place of the data's own is_ columns")
 	fs.DurationVar(&p.history, "history", 60*24*time.Hour, "how far back to read a data lake")
 	fs.StringVar(&p.untilText, "until", "", "read a data lake up to `TIME`, such as 2026-03-01T00:00:00Z (default: now)")
-	fs.BoolVar(&p.resume, "resume", false, "continue what a stopped run left: a training from DIR/.checkpoint, many groups from DIR/.ledger")
+	fs.BoolVar(&p.resume, "resume", false, "continue what a stopped run left: a training from DIR/.checkpoint, many groups from DIR/.ledger,\na search from DIR/.search")
 	p.many.declare(fs)
+	p.better.declare(fs)
 	o := &p.override
 	fs.StringVar(&o.Target, "target", "", "`COLUMN` to forecast (default: a data lake's demand, else the only metric)")
 	fs.StringVar(&o.Preset, "preset", "", "recipe `NAME`: "+strings.Join(trainer.Presets(), ", ")+" (default: default)")
@@ -152,7 +184,7 @@ func (p *program) check() error {
 	faults := []error{err}
 	p.common = common
 	p.apply()
-	faults = append(faults, p.config.Validate())
+	faults = append(faults, p.better.apply(p), p.config.Validate())
 	if p.history <= 0 {
 		faults = append(faults, fmt.Errorf("history: %s must be positive", p.history))
 	}

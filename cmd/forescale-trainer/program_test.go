@@ -287,7 +287,7 @@ func TestTheManualTeachesWithExamples(t *testing.T) {
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models", "data lake's demand", "-all-groups", "-shard", "-resume", "-push-gateway"} {
+	for _, want := range []string{"-target cpu_utilization", "s3://", "-known", "-workers", "-models", "data lake's demand", "-all-groups", "-shard", "-resume", "-push-gateway", "-search default"} {
 		if !strings.Contains(manual, want) {
 			t.Errorf("the manual does not mention %s", want)
 		}

@@ -18,10 +18,11 @@ import (
 
 // ConfigHash returns a hash of what a configuration says: of the fields that a
 // configuration file has. What has no influence on the model, the number of
-// workers and what is no setting, has none on the hash. settings are what the
-// caller does with the model beside (where it delivers to, under which name).
+// workers, a search for other settings and what is no setting, has none on the
+// hash. settings are what the caller does with the model beside (where it delivers
+// to, under which name).
 func ConfigHash(c trainer.Config, settings ...string) (string, error) {
-	c.Workers = 0
+	c.Workers, c.Search = 0, nil
 	fields := map[string]any{"": settings}
 	v := reflect.ValueOf(c)
 	for i := range v.NumField() {

@@ -72,7 +72,10 @@ func meanOf(v []float32) float32 {
 func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	w.load(series, context)
 	f := Frame{Mode: s.mode, Last: w.row[s.last], Mean: 1}
-	if s.mode == Ratio {
+	switch s.mode {
+	case Log:
+		f.Mean = s.unit
+	case Ratio:
 		f.Mean = max(w.mean(s.mean), s.floor)
 	}
 	level := &w.row[s.row.len()]
@@ -90,13 +93,13 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	}
 	switch s.mode {
 	case Log:
-		last := log1p(f.Last)
+		last := log1p(f.Last, f.Mean)
 		*level = last
 		for _, i := range s.target {
-			w.row[i] = s.bounded(log1p(w.row[i]) - last)
+			w.row[i] = s.bounded(log1p(w.row[i], f.Mean) - last)
 		}
 	case Ratio:
-		*level /= f.Mean
+		*level = min(max(*level/f.Mean, -ClipRaw), ClipRaw) // infinity times an inverse of 0 is NaN
 		for _, i := range s.target {
 			w.row[i] = s.bounded((w.row[i] - f.Last) / f.Mean)
 		}

@@ -48,10 +48,11 @@ func periodsOf(step time.Duration) periods {
 	return periods{whole(time.Hour), whole(24 * time.Hour), whole(7 * 24 * time.Hour)}
 }
 
-// before returns the smallest age at or after the origin that lies a whole number
-// of periods, at least n, before the slot k ahead.
+// before returns the n-th smallest age, at the origin or before it, that lies a
+// whole number of periods before the slot k ahead: where k is more than a period,
+// n = 1 is not one period before that slot but the first that the origin knows.
 func before(period, n, k int) int {
-	return period*max(n, (k+period-1)/period) - k
+	return period*(max(1, (k+period-1)/period)+n-1) - k
 }
 
 const (

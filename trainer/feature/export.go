@@ -59,7 +59,7 @@ func (x *export) relative(row string) {
 			day = x.meanOf("deviation", values, 1, len(x.Set.mean))
 		}
 		x.Exported.mean = g.Max(x.name("mean"), day, g.Constant(x.name("floor"), []float32{x.floor}, 1))
-		level = g.Div(x.name("level"), level, x.Exported.mean)
+		level = g.Clip(x.name("level"), g.Div(x.name("level_ratio"), level, x.Exported.mean), -ClipRaw, ClipRaw)
 		changes = g.Div(x.name("changes"), g.Sub(x.name("differences"), target, x.Last), x.Exported.mean)
 	default:
 		changes = g.Sub(x.name("changes"), target, x.Last)
@@ -90,8 +90,10 @@ func (x *export) relativeOther(name, row string, indices []int) string {
 }
 
 func (x *export) log1p(name, v string) string {
-	one, zero := x.g.Constant(x.name(name, ".one"), []float32{1}, 1), x.g.Constant(x.name(name, ".zero"), []float32{0}, 1)
-	return x.g.Log(x.name(name), x.g.Add(x.name(name, ".plus_one"), x.g.Max(x.name(name, ".positive"), v, zero), one))
+	g := x.g
+	one, zero := g.Constant(x.name(name, ".one"), []float32{1}, 1), g.Constant(x.name(name, ".zero"), []float32{0}, 1)
+	v = g.Div(x.name(name, ".in_units"), g.Max(x.name(name, ".positive"), v, zero), g.Constant(x.name(name, ".unit"), []float32{x.unit}, 1))
+	return g.Log(x.name(name), g.Add(x.name(name, ".plus_one"), v, one))
 }
 
 // take returns the given row indices' values [batch, len(indices)].
@@ -211,10 +213,10 @@ func (x *export) sequence() string {
 func (s *Set) ExportForecast(g *onnx.Graph, name, base string, in Exported, change string) string {
 	switch s.mode {
 	case Log:
-		one, zero := g.Constant(name+".one", []float32{1}, 1), g.Constant(name+".zero", []float32{0}, 1)
+		unit, zero := g.Constant(name+".log_unit", []float32{s.unit}, 1), g.Constant(name+".zero", []float32{0}, 1)
 		factor := g.Exp(name+".factor", g.Clip(name+".bounded", change, -maxLogChange, maxLogChange))
-		level := g.Add(name+".level", g.Max(name+".positive", base, zero), one)
-		return g.Sub(name, g.Mul(name+".grown", level, factor), one)
+		level := g.Add(name+".level", g.Max(name+".positive", base, zero), unit)
+		return g.Sub(name, g.Mul(name+".grown", level, factor), unit)
 	case Ratio:
 		return g.Add(name, base, g.Mul(name+".physical", change, in.mean))
 	}
@@ -233,8 +235,8 @@ func int64s(v []int) []int64 {
 func (s *Set) ExportSlope(g *onnx.Graph, name string, in Exported, v string) string {
 	switch s.mode {
 	case Log:
-		one, zero := g.Constant(name+".one", []float32{1}, 1), g.Constant(name+".zero", []float32{0}, 1)
-		return g.Mul(name, v, g.Add(name+".level", g.Max(name+".positive", in.Last, zero), one))
+		unit, zero := g.Constant(name+".log_unit", []float32{s.unit}, 1), g.Constant(name+".zero", []float32{0}, 1)
+		return g.Mul(name, v, g.Add(name+".level", g.Max(name+".positive", in.Last, zero), unit))
 	case Ratio:
 		return g.Mul(name, v, in.mean)
 	}

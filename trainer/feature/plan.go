@@ -98,6 +98,6 @@ func Find(spec models.Spec, series string, age int) (index int, ok bool) {
 	return newRow(spec).find(series, age)
 }
 
-// Before returns the smallest age, at the origin or before, that lies a whole
-// number of periods, at least n, before the slot k ahead.
+// Before returns the n-th smallest age, at the origin or before it, that lies a
+// whole number of periods before the slot k ahead.
 func Before(period, n, k int) int { return before(period, n, k) }

@@ -38,6 +38,7 @@ type Set struct {
 	free    bool      // see NewScaleFree
 	last    int       // row index of the target's newest value
 	floor   float32   // the least mean that Ratio divides by
+	unit    float32   // what Log divides by
 	limit   float32   // the greatest change of the target that is looked at
 	scaling []scaling // of each feature
 	steady  []scaling // of each channel of the sequence
@@ -46,6 +47,7 @@ type Set struct {
 // tapped is a feature whose values have been found: indices into the row.
 type tapped struct {
 	name  string
+	group string
 	ahead int
 	kind  kind
 	from  []int     // one a value; of roughness and other, the minuends
@@ -131,7 +133,7 @@ const freeFloor = 0x1p-100
 
 // resolve finds the values of a feature; not ok when one is not in the row.
 func (s *Set) resolve(d definition) (f tapped, ok bool) {
-	f = tapped{name: d.name, ahead: d.ahead, kind: d.kind}
+	f = tapped{name: d.name, group: groupOf(s.spec, d), ahead: d.ahead, kind: d.kind}
 	switch {
 	case d.column == levelColumn:
 		f.from = []int{s.row.len()}
@@ -216,7 +218,7 @@ func (s *Set) Fit(series, context []float32, n int) {
 	for i := range s.steady {
 		s.steady[i].inverse = 1
 	}
-	s.fitFloor(series, context, n)
+	s.fitSize(series, context, n)
 	s.fitLimit(series, context, n)
 	moments, steady := make([]moment, len(s.features)), make([]moment, s.channels)
 	w := s.NewWorkspace()
@@ -243,10 +245,15 @@ func (s *Set) rowOf(input []float32, i, n int) []float32 {
 	return input[i*width:][:width]
 }
 
-// fitFloor sets the least mean that Ratio divides by: a thousandth of the usual.
-func (s *Set) fitFloor(series, context []float32, n int) {
+// leastUnit is the least that Log divides by: the quotient of a value of ClipRaw
+// is finite.
+const leastUnit = 1e-7
+
+// fitSize sets the least mean that Ratio divides by, a thousandth of the usual,
+// and what Log divides by.
+func (s *Set) fitSize(series, context []float32, n int) {
 	if s.free {
-		s.floor = freeFloor
+		s.floor, s.unit = freeFloor, 1
 		return
 	}
 	sum := 0.0
@@ -255,7 +262,9 @@ func (s *Set) fitFloor(series, context []float32, n int) {
 		w.load(s.rowOf(series, i, n), s.rowOf(context, i, n))
 		sum += math.Abs(float64(w.mean(s.mean)))
 	}
-	s.floor = max(float32(sum/float64(max(1, n))/1000), math.SmallestNonzeroFloat32*1e10)
+	usual := sum / float64(max(1, n))
+	s.floor = max(float32(usual/1000), math.SmallestNonzeroFloat32*1e10)
+	s.unit = min(max(float32(usual), leastUnit), 1)
 }
 
 // changeLimit is how many times the usual change a change may be. Beyond it, sums

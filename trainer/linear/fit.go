@@ -47,7 +47,8 @@ const blockRows = 256
 // Source: Holland and Welsch 1977; Hoerl and Kennard 1970 for the ridge.
 func Fit(p Problem, lambdas []float64, rounds int) ([]Model, error) {
 	f := fit{Problem: p, weight: make([]float32, p.Rows), gram: mat.NewSymDense(p.Cols+2, nil)}
-	for i, s := range p.Slope {
+	f.Slope = ofMeanOne(p.Slope)
+	for i, s := range f.Slope {
 		f.weight[i] = s * s
 	}
 	middle := lambdas[len(lambdas)/2]
@@ -68,6 +69,20 @@ func Fit(p Problem, lambdas []float64, rounds int) ([]Model, error) {
 		}
 	}
 	return models, nil
+}
+
+// ofMeanOne returns the slopes in units of their mean, so that no square of one
+// leaves float32.
+func ofMeanOne(slopes []float32) []float32 {
+	sum := 0.0
+	for _, s := range slopes {
+		sum += float64(s)
+	}
+	out := make([]float32, len(slopes))
+	for i, s := range slopes {
+		out[i] = float32(float64(s) * float64(len(slopes)) / max(sum, math.SmallestNonzeroFloat64))
+	}
+	return out
 }
 
 // fit is a problem with the state of its rounds.

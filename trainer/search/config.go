@@ -32,6 +32,10 @@ type Config struct {
 	// reproduced. It takes a clock.
 	TimeBudget time.Duration `yaml:"time_budget"`
 	Seed       uint64        `yaml:"seed"`
+	// Given are the parameters of the first trials, which are not drawn: what the
+	// drawn ones have to beat. They may be empty. They go on to every rung beside
+	// those that are promoted, and take nobody's place there.
+	Given []Params `yaml:"-"`
 	// Workers is how many evaluations run at once, default 1. The result does not
 	// depend on it.
 	Workers int `yaml:"workers"`
@@ -116,8 +120,10 @@ func (c Config) Validate() error {
 	if rungs := c.rungs(); c.Brackets > rungs {
 		fault("brackets: %d; %d trials and budgets of %d to %d by eta %d make %d rungs, and each bracket begins in another",
 			c.Brackets, c.Trials, c.MinBudget, c.MaxBudget, c.Eta, rungs)
-	} else if n, size := c.plan().trials(), c.Space.Size(); float64(n) > size {
-		fault("trials: the space has only %.0f combinations, and %d brackets draw %d different ones", size, c.Brackets, n)
+	} else if n, size := c.plan().trials(), c.Space.Size(); float64(n-len(c.Given)) > size {
+		fault("trials: the space has only %.0f combinations, and %d brackets draw %d different ones", size, c.Brackets, n-len(c.Given))
+	} else if len(c.Given) > c.Trials {
+		fault("trials: %d are given, which is more than %d", len(c.Given), c.Trials)
 	} else if n > maxTrials {
 		fault("trials: %d brackets draw %d in all, which is more than %d", c.Brackets, n, maxTrials)
 	}
@@ -127,7 +133,9 @@ func (c Config) Validate() error {
 // Candidates returns the parameters of all trials of the search, so that each can
 // be checked against the configuration before any is run. The configuration must
 // be valid.
-func (c Config) Candidates() []Params { return c.Space.Candidates(c.Seed, c.plan().trials()) }
+func (c Config) Candidates() []Params {
+	return append(slices.Clone(c.Given), c.Space.Candidates(c.Seed, c.plan().trials()-len(c.Given))...)
+}
 
 // settings returns, as text, all that the losses and the plan of a search follow
 // from: not the workers, and not the time budget, which may be raised in order to
@@ -140,6 +148,9 @@ func (c Config) settings() map[string]string {
 	}
 	for name, d := range c.Space {
 		s["space."+name] = d.String()
+	}
+	for i, p := range c.Given {
+		s[fmt.Sprintf("given.%d", i)] = p.json()
 	}
 	return s
 }

@@ -221,5 +221,14 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// Reset forgets all that the journal has, so that another search may begin.
+func (j *Journal) Reset() error {
+	if err := errors.Join(j.file.Truncate(0), j.file.Sync()); err != nil {
+		return fmt.Errorf("search journal %s: %w", j.path, err)
+	}
+	j.header, j.entries = nil, nil
+	return nil
+}
+
 // Close lets go of the file.
 func (j *Journal) Close() error { return j.file.Close() }

@@ -16,7 +16,8 @@ import (
 	"github.com/forescale/forescale/internal/conf"
 )
 
-// Params are the parameters of one trial by name: string, bool, int or float64.
+// Params are the parameters of one trial by name: string, bool, int, float64, or
+// []any of them.
 type Params map[string]any
 
 // Candidates returns the parameters of the trials 0 … n-1. Those of trial i follow

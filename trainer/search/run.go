@@ -150,7 +150,8 @@ func (r *run) climb(ctx context.Context, rung int) (whole bool, err error) {
 }
 
 // entrants returns the trials of a bracket that take part in a rung, in the order
-// in which they begin: by number in its first rung, the best first in a later one.
+// in which they begin: by number in its first rung; in a later one those that are
+// given, which never drop out, and then the best of the others.
 func (r *run) entrants(b bracket, rung int) []int {
 	if rung < b.start {
 		return nil
@@ -162,9 +163,15 @@ func (r *run) entrants(b bracket, rung int) []int {
 		}
 		return ids
 	}
+	given := len(r.config.Given)
+	for id := b.first; id < given; id++ { // all of them in the first bracket
+		if r.done[rung-1][id].State == Done {
+			ids = append(ids, id)
+		}
+	}
 	var ranked []Trial
 	for id, t := range r.done[rung-1] {
-		if t.State == Done && id >= b.first && id < b.first+b.sizes[0] {
+		if t.State == Done && id >= max(b.first, given) && id < b.first+b.sizes[0] {
 			ranked = append(ranked, t)
 		}
 	}
@@ -232,6 +239,11 @@ func (r *run) evaluate(ctx context.Context, jobs []Trial) (whole bool, err error
 			cancel()
 		}
 	}
+}
+
+// total returns the number of evaluations, if no trial fails.
+func (r *run) total() int {
+	return r.plan.evaluations() + len(r.config.Given)*(len(r.plan.budgets)-1)
 }
 
 // timeIsUp reports whether the time budget ran out. It goes by the moment that the
@@ -303,7 +315,7 @@ func (r *run) keep(t Trial, reused bool) {
 	r.done[t.Rung][t.ID] = t
 	r.count++
 	if r.config.Progress != nil {
-		r.config.Progress(Progress{Trial: t, Reused: reused, Done: r.count, Total: r.plan.evaluations()})
+		r.config.Progress(Progress{Trial: t, Reused: reused, Done: r.count, Total: r.total()})
 	}
 }
 

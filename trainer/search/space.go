@@ -19,7 +19,8 @@ type Space map[string]Domain
 // Domain is the set that a parameter is drawn from. Its zero value is empty, and
 // a fault. In YAML it is one of
 //
-//	[32, 64]                  one of these texts, numbers or truth values
+//	[32, 64]                  one of these texts, numbers or truth values,
+//	[[a], [a, b]]             or lists of them
 //	{int: [1, 4]}             a whole number from 1 to 4, both included
 //	{log_int: [8, 256]}       the same, evenly by its logarithm
 //	{uniform: [0, 0.5]}       a number from 0 to 0.5
@@ -29,7 +30,7 @@ type Space map[string]Domain
 // all the same, and the objective passes over it.
 type Domain struct {
 	kind      kind
-	choices   []any // string, bool, int or float64
+	choices   []any // string, bool, int, float64 or []any of them
 	low, high float64
 }
 
@@ -45,7 +46,7 @@ const (
 
 var rangeKinds = []kind{kindInt, kindLog, kindLogInt, kindUniform}
 
-// Choice is one of the values: texts, truth values, int or float64.
+// Choice is one of the values: texts, truth values, int, float64, or []any of them.
 func Choice(values ...any) Domain { return Domain{kind: kindChoice, choices: values} }
 
 // Int is a whole number from low to high, both included.
@@ -96,13 +97,21 @@ func (d Domain) String() string {
 	if d.kind != kindChoice {
 		return fmt.Sprintf("{%s: [%s, %s]}", d.kind, number(d.low), number(d.high))
 	}
-	texts := make([]string, len(d.choices))
-	for i, c := range d.choices {
-		if s, ok := c.(string); ok {
-			texts[i] = strconv.Quote(s)
-			continue
+	return inBrackets(d.choices)
+}
+
+// inBrackets returns a list as it is written in YAML.
+func inBrackets(list []any) string {
+	texts := make([]string, len(list))
+	for i, c := range list {
+		switch v := c.(type) {
+		case string:
+			texts[i] = strconv.Quote(v)
+		case []any:
+			texts[i] = inBrackets(v)
+		default:
+			texts[i] = fmt.Sprint(c)
 		}
-		texts[i] = fmt.Sprint(c)
 	}
 	return "[" + strings.Join(texts, ", ") + "]"
 }
@@ -147,14 +156,14 @@ func choiceFault(choices []any) string {
 	}
 	seen := map[string]bool{}
 	for _, c := range choices {
-		switch v := c.(type) {
-		case string, bool, int:
-		case float64:
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Sprintf("the choice %v is not finite", v)
+		parts, ok := c.([]any)
+		if !ok {
+			parts = []any{c}
+		}
+		for _, part := range parts {
+			if text := partFault(part); text != "" {
+				return fmt.Sprintf("the choice %v %s", c, text)
 			}
-		default:
-			return fmt.Sprintf("the choice %v is neither a text nor a number, true or false", c)
 		}
 		// 1 and 1.0 are one value in a configuration.
 		text := Choice(c).String()
@@ -164,6 +173,21 @@ func choiceFault(choices []any) string {
 		seen[text] = true
 	}
 	return ""
+}
+
+// partFault says what is wrong with a choice that is no list, or a part of one
+// that is.
+func partFault(part any) string {
+	switch v := part.(type) {
+	case string, bool, int:
+		return ""
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return "is not finite"
+		}
+		return ""
+	}
+	return "is neither a text nor a number, true or false, nor a list of such"
 }
 
 // size returns how many values can be told apart, at least so for numbers.

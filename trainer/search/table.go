@@ -49,8 +49,11 @@ func (r Result) table(digits string) (head []string, rows [][]string) {
 }
 
 func cell(value any, digits string) string {
-	if f, ok := value.(float64); ok {
-		return fmt.Sprintf(digits, f)
+	switch v := value.(type) {
+	case nil: // a given trial says nothing of it
+		return ""
+	case float64:
+		return fmt.Sprintf(digits, v)
 	}
 	return fmt.Sprint(value)
 }

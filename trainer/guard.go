@@ -1,0 +1,226 @@
+package trainer
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/trainer/feature"
+)
+
+// guard keeps forecasts within what the window itself makes plausible. With low
+// and high the least and the greatest value of the lookback, and m_k the largest
+// move over k slots that began at the same time of the last days:
+//
+//	range_k    = (high - low) + m_k
+//	forecast_k = clamp(forecast_k, low - reach_k range_k, high + reach_k range_k)
+//
+// reach_k is the quantile guardQuantile of how far, in ranges, the truth went
+// beyond low and high in the training part. After a shift of the level, when
+// everything older than an hour speaks of another world, members that believe it
+// are held near the present; where events move a load without warning, the
+// training part has seen that, the reach is long, and the guard stays out of the
+// way. It knows nothing of flags, so it stands aside in windows whose future flags
+// are not those of the newest slot.
+type guard struct {
+	recent []int    // row indices of the lookback's targets
+	moves  [][]move // by step ahead
+	flags  [][]int  // row indices of a flag at the newest slot and the slots ahead, by flag
+	reach  []float32
+}
+
+// move is a pair of row indices: the value at the time of the newest slot some
+// days ago, and the one k slots later.
+type move struct{ from, to int }
+
+const (
+	// guardQuantile leaves one truth in a thousand outside, in the training part.
+	guardQuantile = 0.999
+	guardDays     = 3
+)
+
+// newGuard fits a guard on the windows [first, last).
+func newGuard(w *windows, first, last int) *guard {
+	g := locateGuard(w.spec)
+	H := w.spec.Horizon
+	g.reach = make([]float32, H)
+	for k := range H {
+		var beyond []float32
+		for i := first; i < last; i++ {
+			y := w.target[i*H+k]
+			if !isKnown(y) || g.aside(w, i) {
+				continue
+			}
+			low, high, width := g.bounds(w, i, k)
+			if over := max(low-y, y-high, 0); over > 0 && width > 0 {
+				beyond = append(beyond, over/width)
+			} else {
+				beyond = append(beyond, 0)
+			}
+		}
+		if slices.Sort(beyond); len(beyond) > 0 {
+			g.reach[k] = beyond[min(len(beyond)-1, int(guardQuantile*float64(len(beyond))))]
+		}
+		if math.IsInf(float64(g.reach[k]), 0) {
+			g.reach[k] = math.MaxFloat32
+		}
+	}
+	return g
+}
+
+// locateGuard finds what a guard looks at.
+func locateGuard(spec models.Spec) *guard {
+	g := &guard{moves: make([][]move, spec.Horizon)}
+	for age := range spec.Lookback {
+		i, _ := feature.Find(spec, spec.Target, age)
+		g.recent = append(g.recent, i)
+	}
+	day := 24 * 60 * 60 / spec.StepSeconds
+	for k := 1; k <= spec.Horizon; k++ {
+		for d := 1; d <= guardDays; d++ {
+			from, ok1 := feature.Find(spec, spec.Target, d*day)
+			to, ok2 := feature.Find(spec, spec.Target, d*day-k)
+			if ok1 && ok2 && d*day >= k {
+				g.moves[k-1] = append(g.moves[k-1], move{from, to})
+			}
+		}
+	}
+	wide, _ := widths(spec)
+	column := wide
+	for _, lag := range spec.Lags {
+		column += len(lag.Offsets) * (1 + spec.Horizon)
+	}
+	for range spec.Future {
+		var at []int
+		for range 1 + spec.Horizon {
+			at = append(at, column)
+			column++
+		}
+		g.flags = append(g.flags, at)
+	}
+	return g
+}
+
+// at returns the value at a row index of window i, bounded as the graph bounds it.
+func (w *windows) at(i, index int) float32 {
+	series, context := w.row(i)
+	if index < len(series) {
+		return clipped(series[index], feature.ClipRaw)
+	}
+	return clipped(context[index-len(series)], feature.ClipRaw)
+}
+
+// bounds returns low, high and the range of step k (from 0) in window i.
+func (g *guard) bounds(w *windows, i, k int) (low, high, width float32) {
+	low = w.at(i, g.recent[0])
+	high = low
+	for _, index := range g.recent[1:] {
+		v := w.at(i, index)
+		low, high = min(low, v), max(high, v)
+	}
+	width = high - low
+	var most float32
+	for _, m := range g.moves[k] {
+		most = max(most, float32(math.Abs(float64(w.at(i, m.to)-w.at(i, m.from)))))
+	}
+	return low, high, float32(width + most)
+}
+
+// aside reports whether a flag ahead of window i differs from its present value.
+func (g *guard) aside(w *windows, i int) bool {
+	for _, at := range g.flags {
+		now := w.at(i, at[0])
+		for _, index := range at[1:] {
+			if w.at(i, index) != now {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hold returns the forecasts [N, horizon] within their bounds; NaN stays NaN.
+func (g *guard) hold(w *windows, forecasts []float32) []float32 {
+	H := w.spec.Horizon
+	out := slices.Clone(forecasts)
+	parallel(w.workers, H, func(k int) {
+		for i := range w.len() {
+			if g.aside(w, i) {
+				continue
+			}
+			low, high, width := g.bounds(w, i, k)
+			far := float32(g.reach[k] * width)
+			out[i*H+k] = min(max(out[i*H+k], low-far), high+far)
+		}
+	})
+	return out
+}
+
+// export adds what hold does.
+func (g *guard) export(e *exporter, forecast string) string {
+	x, H := e.graph, e.spec.Horizon
+	recent := x.Gather("guard.recent", e.row, 1, int64s(g.recent)...)
+	low := x.Neg("guard.low", e.greatest("guard.low_of", x.Neg("guard.recent_below", recent), len(g.recent)))
+	high := e.greatest("guard.high_of", recent, len(g.recent))
+	width := x.Sub("guard.width", high, low)
+	if n := len(g.moves[0]); n > 0 && len(g.moves[H-1]) == n {
+		var from, to []int
+		for d := range n {
+			for k := range H {
+				from, to = append(from, g.moves[k][d].from), append(to, g.moves[k][d].to)
+			}
+		}
+		size := x.Abs("guard.moves", x.Sub("guard.moved", x.Gather("guard.to", e.row, 1, int64s(to)...), x.Gather("guard.from", e.row, 1, int64s(from)...)))
+		most := x.Slice("guard.move0", size, 1, 0, int64(H))
+		for d := 1; d < n; d++ {
+			most = x.Max(fmt.Sprint("guard.most", d), most, x.Slice(fmt.Sprint("guard.move", d), size, 1, int64(d*H), int64((d+1)*H)))
+		}
+		width = x.Add("guard.range", width, most)
+	}
+	far := x.Mul("guard.far", width, x.Constant("guard.reach", g.reach, H))
+	held := x.Min("guard.below", x.Max("guard.above", forecast, x.Sub("guard.least", low, far)), x.Add("guard.most", high, far))
+	return e.unlessFlagged(g, forecast, held)
+}
+
+// greatest adds the greatest [batch, 1] of n columns, by halves.
+func (e *exporter) greatest(name, v string, n int) string {
+	for ; n > 1; n = (n + 1) / 2 {
+		h := int64(n / 2)
+		at := fmt.Sprint(name, n)
+		top := e.graph.Max(at, e.graph.Slice(at+".a", v, 1, 0, h), e.graph.Slice(at+".b", v, 1, h, 2*h))
+		if n%2 == 1 {
+			top = e.graph.Concat(at+".odd", 1, top, e.graph.Slice(at+".c", v, 1, 2*h, 2*h+1))
+		}
+		v = top
+	}
+	return v
+}
+
+// unlessFlagged adds a choice: held where no flag ahead differs from its present
+// value, otherwise free. With d the greatest difference, 1 - min(1, d·1e30) is 1
+// or 0.
+func (e *exporter) unlessFlagged(g *guard, free, held string) string {
+	if len(g.flags) == 0 {
+		return held
+	}
+	x := e.graph
+	var now, ahead []int
+	for _, at := range g.flags {
+		for _, index := range at[1:] {
+			now, ahead = append(now, at[0]), append(ahead, index)
+		}
+	}
+	difference := x.Abs("guard.flag_moves", x.Sub("guard.flag_change", x.Gather("guard.flags", e.row, 1, int64s(ahead)...), x.Gather("guard.flags_now", e.row, 1, int64s(now)...)))
+	one := x.Constant("guard.one", []float32{1}, 1)
+	differs := x.Min("guard.flagged", one, x.Mul("guard.flag_size", e.greatest("guard.flag", difference, len(now)), x.Constant("guard.huge", []float32{1e30}, 1)))
+	return x.Add("guarded", x.Mul("guard.freed", differs, free), x.Mul("guard.held", x.Sub("guard.calm", one, differs), held))
+}
+
+func int64s(v []int) []int64 {
+	out := make([]int64, len(v))
+	for i, x := range v {
+		out[i] = int64(x)
+	}
+	return out
+}
