@@ -37,11 +37,12 @@ type Variant struct {
 
 // The kinds of variants.
 const (
-	KindAlone    = "alone"    // one member and no other
+	KindAlone    = "alone"    // one member as it is, and no other
 	KindWithout  = "without"  // the combination without one member
 	KindWeights  = "weights"  // the same members, weighed in another way
 	KindMode     = "mode"     // the linear member in one mode of its features
 	KindFeatures = "features" // the same without a group of features
+	KindGuard    = "guard"    // the same combination, less well guarded
 	KindSpread   = "spread"   // the same points with other quantiles
 )
 
@@ -76,6 +77,7 @@ func Ablate(ctx context.Context, c Config, d Data) (*Ablation, error) {
 	x := ablating{study: s, exam: e, Ablation: a}
 	x.scoreMembers()
 	x.scoreWeights()
+	x.scoreGuards()
 	x.scoreSpread()
 	if err := x.scoreLinear(ctx); err != nil {
 		return nil, err
@@ -106,7 +108,7 @@ func (x *ablating) scoreMembers() {
 		return
 	}
 	for m, c := range x.members {
-		x.add(Variant{Kind: KindWithout, Name: c.late.name()}, x.recombined(m, amongMembers).predict(x.exam.w))
+		x.add(Variant{Kind: KindWithout, Name: c.late.name()}, x.guarded(x.recombined(m, amongMembers)))
 	}
 }
 
@@ -120,7 +122,35 @@ func (x *ablating) recombined(leaveOut int, by selection) *combination {
 			late, unseen = append(late, c.late), append(unseen, c.unseen)
 		}
 	}
-	return by.weigh(x.final.label, x.w, late, unseen, x.judgeRows[0], x.judgeRows[1])
+	c := by.weigh(x.final.label, x.w, late, unseen, x.judgeRows[0], x.judgeRows[1])
+	c.spread = x.final.spread
+	return c
+}
+
+// guarded returns the forecasts [N, horizon] of a combination in the exam's
+// windows, held as those of the model are.
+func (x *ablating) guarded(c *combination) []float32 {
+	f := c.predict(x.exam.w)
+	if x.guard != nil {
+		f = x.guard.hold(x.exam.w, f)
+	}
+	return f
+}
+
+// scoreGuards adds the combination without what holds it when the load does what
+// it never did.
+func (x *ablating) scoreGuards() {
+	free := *x.final
+	free.spread = nil
+	if x.final.spread != nil {
+		x.add(Variant{Kind: KindGuard, Name: "members not held near their median"}, x.guarded(&free))
+	}
+	if x.guard != nil {
+		x.add(Variant{Kind: KindGuard, Name: "no guard against shifts of the level"}, x.exam.w.of(x.final))
+		if x.final.spread != nil {
+			x.add(Variant{Kind: KindGuard, Name: "neither"}, free.predict(x.exam.w))
+		}
+	}
 }
 
 // onlyBest is a sharpness at which the member with the least error has all the
@@ -144,7 +174,7 @@ func (x *ablating) scoreWeights() {
 		{"twice as sharp", selection{own.gate, own.sharpness * 2}},
 		{"the best member on validation data only", selection{own.gate, onlyBest}},
 	} {
-		x.add(Variant{Kind: KindWeights, Name: v.name}, x.recombined(-1, v.by).predict(x.exam.w))
+		x.add(Variant{Kind: KindWeights, Name: v.name}, x.guarded(x.recombined(-1, v.by)))
 	}
 }
 
@@ -153,7 +183,7 @@ func (x *ablating) scoreSpread() {
 	if x.spread == nil {
 		return
 	}
-	points := x.exam.w.of(x.final)
+	points := x.forecasts(x.exam.w).Forecast
 	flat := constantSpread(x.sets[feature.Raw], x.spec.Horizon)
 	flat.calibrate(x.w, x.spec.Quantiles, x.unseen, x.judgeRows[0], x.judgeRows[1])
 	v := Variant{Kind: KindSpread, Name: SpreadConstant,

@@ -77,7 +77,7 @@ func TestEveryVariantIsScoredOnTheSlotsOfTheModel(t *testing.T) {
 			a.variant(t, KindMode, v.Against)
 		}
 	}
-	for _, kind := range []string{KindAlone, KindWithout, KindWeights, KindMode, KindFeatures, KindSpread} {
+	for _, kind := range []string{KindAlone, KindWithout, KindWeights, KindGuard, KindMode, KindFeatures, KindSpread} {
 		if kinds[kind] == 0 {
 			t.Errorf("no variant of kind %s", kind)
 		}
@@ -107,8 +107,16 @@ func TestAFeatureGroupIsLeftOutWhereTheDataHasIt(t *testing.T) {
 
 func TestAVariantIsWeighedAsTheModelIsButForWhatItLacks(t *testing.T) {
 	quickRecipe(t, PresetDefault)
-	s := studied(t, quick(PresetDefault), history(5, 3))
-	x := ablating{study: s}
+	g := history(5, 3)
+	s := studied(t, quick(PresetDefault), g)
+	e, err := s.exam(context.Background(), Data{Grid: g})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := ablating{study: s, exam: e}
+	if got := s.floored(x.guarded(x.recombined(-1, amongMembers))); !slices.Equal(got, s.forecasts(e.w).Forecast) {
+		t.Error("with all members and the model's own selection, a variant forecasts otherwise than the model")
+	}
 	for m, w := range x.recombined(-1, amongMembers).weights {
 		if !slices.Equal(w, s.final.weights[m]) {
 			t.Errorf("member %d: weights %v, want the model's, %v", m, w, s.final.weights[m])

@@ -53,6 +53,7 @@ func measurement(trace, kind, target string, w float64) Measurement {
 		alone("linear", 1.1, 0.25), alone("trees", 1.2, 0.75),
 		{Kind: trainer.KindWithout, Name: "linear", Horizons: scored(w*1.01, w*1.9, nil)},
 		{Kind: trainer.KindWeights, Name: "no gate", Horizons: scored(w, w*2.2, nil)},
+		{Kind: trainer.KindGuard, Name: "neither", Horizons: scored(w, w*2.4, nil)},
 		{Kind: trainer.KindMode, Name: "linear_raw", Horizons: scored(w*1.1, w*2.2, nil)},
 		{Kind: trainer.KindFeatures, Name: "clock", Against: "linear_raw", Horizons: scored(w*1.1*1.05, w*2.2*0.98, nil)},
 		{Kind: trainer.KindSpread, Name: trainer.SpreadConstant, Horizons: quantiled(scored(w, 2*w, nil), 11*w, 0.7, 0.85)},
@@ -264,7 +265,7 @@ func TestAFigureThatIsNotDefinedIsNullInJSON(t *testing.T) {
 	if v, _ := got.Headline[1]["wape_over_persistence_worst"].(float64); math.Abs(v-0.107/0.2) > 1e-12 {
 		t.Errorf("worst against persistence is %v", v)
 	}
-	if got.Traces[0].Seconds != 123 || len(got.Traces[0].Ablation.Variants) != 7 {
+	if got.Traces[0].Seconds != 123 || len(got.Traces[0].Ablation.Variants) != 8 {
 		t.Errorf("the figures lack what was measured: %+v", got.Traces[0])
 	}
 }

@@ -9,9 +9,10 @@ import (
 
 // chapters are the kinds of variants as the document tells of them.
 var chapters = []struct{ kind, title, text string }{
-	{trainer.KindAlone, "Members alone", "Each member in place of the whole model, and the share that it has in the model. Networks and trees named\nresidual correct the linear members, others the last value."},
+	{trainer.KindAlone, "Members alone", "Each member in place of the whole model, and the share that it has in the model. Networks and trees named\nresidual correct the linear members, others the last value. Members alone are not guarded (see below)."},
 	{trainer.KindWithout, "Without a member", "The other members, weighed again by their errors in the 10 % that choose. Above 1, the member is worth something.\nWhat corrects the linear members still does where these are left out."},
 	{trainer.KindWeights, "Other weights", "The same members, combined in another way."},
+	{trainer.KindGuard, "Without guards", "A guard keeps forecasts within what the last values make plausible; members that are far from the others are held\nnear the median of all. Both are for what the first 70 % never held: a shift of the level above all."},
 	{trainer.KindMode, "Linear members by their scale", "One linear model of the features in a single scale, in place of the whole model."},
 	{trainer.KindFeatures, "Without a group of features", "A linear model in the best scale, fitted again without some of its features, relative to the same with all of\nthem. Above 1, the features are worth something. Counted are the traces that have them."},
 }
