@@ -25,7 +25,9 @@ type Manifest struct {
 	CreatedAt    time.Time `json:"created_at"`
 	TrainedFrom  time.Time `json:"trained_from"`  // start of the first slot used
 	TrainedUntil time.Time `json:"trained_until"` // end of the last slot that fitted or chose anything
-	// Scores are the errors on the untouched last part of the data, by horizon.
+	// Scores are the errors on the untouched last part of the data, by horizon. Those
+	// of a model that several groups share are pooled, as score.Pool does: its MAE and
+	// RMSE are then in units of each group's mean.
 	Scores []HorizonScore `json:"scores,omitempty"`
 	// Calibration fits the quantiles of a model that several groups share to each of
 	// them. It has, by group, one factor per step of the horizon: with p the point

@@ -68,9 +68,7 @@ func byStep(levels []float64, values []float32, what string) ([][]float64, error
 // factors[k], as models.Manifest.Calibration defines.
 func calibrate(values [][]float64, centre, factors []float64) {
 	for k, step := range values {
-		for j, v := range step {
-			step[j] = centre[k] + factors[k]*(v-centre[k])
-		}
+		models.Calibrate(step, centre[k], factors[k])
 	}
 }
 

@@ -61,6 +61,15 @@ type Config struct {
 	Batch    int     `yaml:"batch"`    // windows a step
 	Rate     float64 `yaml:"rate"`     // learning rate at the start
 
+	// Of TrainShared:
+
+	// SharedWindows bounds the windows that the model learns from; 0:
+	// DefaultSharedWindows.
+	SharedWindows int `yaml:"shared_windows"`
+	// Compare is the number of groups for which a model of their own is trained
+	// beside, to compare; 0: none.
+	Compare int `yaml:"compare"`
+
 	// Search, when set, declares a search for better settings, for whoever calls
 	// the function Search with it. Train passes over it.
 	Search *search.Config `yaml:"search"`
@@ -148,6 +157,12 @@ func (c Config) validateModel() (faults []error) {
 			fault("quantiles: %v must be ascending and between 0 and 1", c.Quantiles)
 			break
 		}
+	}
+	if c.SharedWindows < 0 {
+		fault("shared_windows: %d must be positive, or 0 for %d", c.SharedWindows, DefaultSharedWindows)
+	}
+	if c.Compare < 0 {
+		fault("compare: %d must not be negative", c.Compare)
 	}
 	if c.Dropout != nil && !(*c.Dropout >= 0 && *c.Dropout < 1) {
 		fault("dropout: %v must be at least 0 and below 1", *c.Dropout)

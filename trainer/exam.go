@@ -39,17 +39,24 @@ func (s *study) exam(ctx context.Context, d Data) (*exam, error) {
 	if s.asked != nil {
 		return s.asked, nil
 	}
-	n, H, start := d.Grid.Len(), s.spec.Horizon, s.split.TestStart()
+	var err error
+	s.asked, err = newExam(ctx, s.spec, d, s.split, s.config.Workers)
+	return s.asked, err
+}
+
+// newExam returns the test part of data that are split so.
+func newExam(ctx context.Context, spec models.Spec, d Data, split score.Split, workers int) (*exam, error) {
+	n, H, start := d.Grid.Len(), spec.Horizon, split.TestStart()
 	first := max(0, start-H)
-	ws, err := collect(ctx, s.spec, d, first, n-1)
+	ws, err := collect(ctx, spec, d, first, n-1)
 	if err != nil {
 		return nil, err
 	}
-	target := d.Grid.Columns[s.spec.Target]
+	target := d.Grid.Columns[spec.Target]
 	e := &exam{
-		w: newWindows(s.spec, ws, s.config.Workers), levels: s.spec.Quantiles, data: d,
+		w: newWindows(spec, ws, workers), levels: spec.Quantiles, data: d,
 		baselines: score.NewBaselines(target, d.Grid.Step),
-		naive:     score.Naive(target[:s.split.ValidationStart()]),
+		naive:     score.Naive(target[:min(len(target), split.ValidationStart())]),
 	}
 	next := 0 // index into e.w of the first origin not before the present one
 	for origin := first; origin < n-1; origin++ {
@@ -61,12 +68,11 @@ func (s *study) exam(ctx context.Context, d Data) (*exam, error) {
 			at = next
 		}
 		for k := 1; k <= H; k++ {
-			if actual, ok := window.TargetAt(s.spec, d.Grid, origin, k); ok && origin+k >= start {
+			if actual, ok := window.TargetAt(spec, d.Grid, origin, k); ok && origin+k >= start {
 				e.questions = append(e.questions, question{origin, k, at, actual})
 			}
 		}
 	}
-	s.asked = e
 	return e, nil
 }
 
@@ -88,6 +94,16 @@ func (e *exam) answer(q question, forecasts, quantiles []float32) score.Case {
 		c.Quantiles = widen(filled(Q, float32(c.Forecast)))
 	}
 	return c
+}
+
+// unanswered counts the questions whose window has a gap.
+func (e *exam) unanswered() (n int) {
+	for _, q := range e.questions {
+		if q.window < 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // grade scores forecasts [N, horizon] and quantiles [N, horizon, levels], nil for

@@ -24,6 +24,18 @@ type Data struct {
 	Flags window.Flags
 	// FlagNames are the flags that the calendar knows.
 	FlagNames []string
+
+	// split, when set, says where the parts of the history begin, in place of
+	// score.NewSplit: where groups are compared, they are cut at the same time.
+	split *score.Split
+}
+
+// parts returns the parts of the history.
+func (d Data) parts() score.Split {
+	if d.split != nil {
+		return *d.split
+	}
+	return score.NewSplit(d.Grid.Len())
 }
 
 // knownShare is how much of the training part a metric must have to be an input
@@ -70,7 +82,7 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 		Peaks:       len(r.quantiles) > 0,
 		Masks:       c.Masks,
 	}
-	inputs, notes, err := c.inputs(g)
+	inputs, notes, err := c.inputs(d)
 	if err != nil {
 		return spec, nil, err
 	}
@@ -79,13 +91,14 @@ func (c Config) spec(r recipe, d Data) (spec models.Spec, notes []string, err er
 	}
 	spec.Series = append(append(spec.Series, inputs...), spec.Future...)
 	if r.calendar {
-		addCalendar(&spec, g)
+		addCalendar(&spec, d.parts().Train, r.scaleFree)
 	}
 	return spec, notes, window.Check(spec)
 }
 
 // inputs returns the metrics read beside the target.
-func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
+func (c Config) inputs(d Data) (names, notes []string, err error) {
+	g := d.Grid
 	if c.Inputs != nil {
 		for _, name := range c.Inputs {
 			if g.Columns[name] == nil {
@@ -97,7 +110,7 @@ func (c Config) inputs(g *window.Grid) (names, notes []string, err error) {
 		}
 		return names, nil, nil
 	}
-	train := score.NewSplit(g.Len()).Train
+	train := d.parts().Train
 	for _, name := range Metrics(g) {
 		if name == c.Target || slices.Contains(c.Known, name) || c.Target == api.SeriesDemand && slices.Contains(ownActions, name) {
 			continue
@@ -165,19 +178,24 @@ const reachShare = 0.4
 // addCalendar adds the clock features that the step can tell apart, those of the
 // week where every weekday occurs at least twice in the training part (from once,
 // nobody learns what a Tuesday is), and the lags that the features want and the
-// training part is long enough for.
-func addCalendar(spec *models.Spec, g *window.Grid) {
+// training part, of train slots, is long enough for. Where many groups share the
+// model, a week is enough to tell its end from its other days, since each group
+// shows that, but not to tell a Tuesday.
+func addCalendar(spec *models.Spec, train int, shared bool) {
 	const day = 24 * time.Hour
-	train := score.NewSplit(g.Len()).Train
-	if g.Step < day {
+	length := time.Duration(train) * spec.Step()
+	if spec.Step() < day {
 		spec.Calendar = append(spec.Calendar, "hour_of_day")
 	}
-	if g.Step < time.Hour {
+	if spec.Step() < time.Hour {
 		spec.Calendar = append(spec.Calendar, "minute_of_hour")
 	}
-	if time.Duration(train)*g.Step >= 14*day {
-		spec.Calendar = append(spec.Calendar, "day_of_week_ahead", "weekend_ahead")
-		if g.Step < day {
+	if length >= 14*day {
+		spec.Calendar = append(spec.Calendar, "day_of_week_ahead")
+	}
+	if length >= 14*day || shared && length >= 7*day {
+		spec.Calendar = append(spec.Calendar, "weekend_ahead")
+		if spec.Step() < day {
 			spec.Calendar = append(spec.Calendar, "business_hours_ahead")
 		}
 	}

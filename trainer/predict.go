@@ -38,10 +38,8 @@ func (s *study) sit(ctx context.Context, p *onnx.Program, e *exam) (*tested, err
 	}
 	t := &tested{predictions: score.Predictions{Levels: e.levels}, horizons: e.grade(model.Forecast, model.Quantiles)}
 	grid := e.data.Grid
+	t.fallbacks = e.unanswered()
 	for _, q := range e.questions {
-		if q.window < 0 {
-			t.fallbacks++
-		}
 		c := e.answer(q, model.Forecast, model.Quantiles)
 		t.predictions.Rows = append(t.predictions.Rows, score.Prediction{
 			Timestamp: grid.Time(q.origin + q.steps), IssuedAt: grid.Time(q.origin + 1), Steps: q.steps,

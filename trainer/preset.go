@@ -36,6 +36,7 @@ type recipe struct {
 	trees                     []treesRecipe
 	spread                    feature.Mode // of the quantiles
 	quantiles                 []float64
+	scaleFree                 bool // for groups of any size: feature.NewScaleFree and no other set
 }
 
 // networkRecipe is a recurrent member.
@@ -95,12 +96,20 @@ var presets = map[string]recipe{
 // allModes returns the modes of every feature set that the recipe needs.
 func (r recipe) allModes() []feature.Mode {
 	modes := slices.Clone(r.modes)
-	for _, m := range []feature.Mode{feature.Raw, r.spread} {
+	for _, m := range []feature.Mode{r.plainMode(), r.spread} {
 		if !slices.Contains(modes, m) {
 			modes = append(modes, m)
 		}
 	}
 	return modes
+}
+
+// plainMode returns the mode where there is no reason for another.
+func (r recipe) plainMode() feature.Mode {
+	if r.scaleFree {
+		return feature.Ratio
+	}
+	return feature.Raw
 }
 
 // The kinds of members, as Config.Members names them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"time"
 
@@ -32,10 +33,18 @@ func widths(spec models.Spec) (series, context int) {
 
 // collect encodes the windows whose newest slot lies in [from, to).
 func collect(ctx context.Context, spec models.Spec, d Data, from, to int) (*samples, error) {
+	return collectAt(ctx, spec, d, func(yield func(int) bool) {
+		for origin := from; origin < to && yield(origin); origin++ {
+		}
+	})
+}
+
+// collectAt encodes the windows of the given origins, which ascend.
+func collectAt(ctx context.Context, spec models.Spec, d Data, origins iter.Seq[int]) (*samples, error) {
 	wide, extra := widths(spec)
 	s := &samples{}
 	row, side := make([]float32, wide), make([]float32, extra)
-	for origin := from; origin < to; origin++ {
+	for origin := range origins {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -82,25 +91,35 @@ func checkValues(spec models.Spec, d Data) error {
 const minTrain = 64
 
 // prepare collects the windows that fit and that choose: those whose origin lies
-// before the test part. A target inside it is made unknown. The first origin is
-// the first whose lags the history knows: a window without them is answered when
-// the model serves, but teaches that yesterday was as today.
+// before the test part. A target inside it is made unknown.
 func prepare(ctx context.Context, spec models.Spec, d Data, workers int) (*windows, score.Split, error) {
-	split := score.NewSplit(d.Grid.Len())
+	split := d.parts()
+	s, err := collect(ctx, spec, d, firstOrigin(spec), split.TestStart()-1)
+	if err != nil {
+		return nil, split, err
+	}
+	s.forget(spec.Horizon, split.TestStart())
+	return newWindows(spec, s, workers), split, nil
+}
+
+// firstOrigin returns the first origin to learn from, the first whose lags the
+// history knows: a window without them is answered when the model serves, but
+// teaches that yesterday was as today.
+func firstOrigin(spec models.Spec) int {
 	first := spec.Lookback - 1
 	for _, lag := range spec.Lags {
 		first = max(first, lag.Offsets[len(lag.Offsets)-1])
 	}
-	s, err := collect(ctx, spec, d, first, split.TestStart()-1)
-	if err != nil {
-		return nil, split, err
-	}
+	return first
+}
+
+// forget makes unknown the targets of a slot and all after it.
+func (s *samples) forget(horizon, slot int) {
 	for i, origin := range s.origins {
-		for k := max(1, split.TestStart()-origin); k <= spec.Horizon; k++ {
-			s.target[i*spec.Horizon+k-1] = nan32
+		for k := max(1, slot-origin); k <= horizon; k++ {
+			s.target[i*horizon+k-1] = nan32
 		}
 	}
-	return newWindows(spec, s, workers), split, nil
 }
 
 // isKnown reports whether a target is a number: NaN stands for a missing one.

@@ -35,7 +35,8 @@ type study struct {
 
 	last    candidate // persistence
 	members []candidate
-	final   *combination // of the late members
+	early   *combination // of the early members
+	final   *combination // of the late ones, with the same weights
 	unseen  []float32    // its early forecasts [N, horizon], NaN before the validation part
 	guard   *guard
 	spread  *interval
@@ -63,27 +64,44 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	if err != nil {
 		return nil, err
 	}
+	n80 := split.TestStart()
+	s, err := studyOf(c, r, spec, w, newProgress(c, r), split, n80*11/16, n80*25/32, fmt.Sprintf("group %q", d.Grid.Group))
+	if err == nil {
+		s.floor = d.positive(spec.Target, n80)
+	}
+	return s, err
+}
+
+// positive reports whether the target was never negative in the first n slots, of
+// some of which windows with gaps know nothing.
+func (d Data) positive(target string, n int) bool {
+	column := d.Grid.Columns[target]
+	return !slices.ContainsFunc(column[:min(max(0, n), len(column))], func(y float64) bool { return y < 0 }) // NaN is not
+}
+
+// studyOf readies the feature sets of windows whose first two folds are judged
+// from slots a and b on. An error is about whose history they are.
+func studyOf(c Config, r recipe, spec models.Spec, w *windows, done *progress, split score.Split, a, b int, whose string) (*study, error) {
 	n70, n80 := split.ValidationStart(), split.TestStart()
 	s := &study{
 		config: c, recipe: r, spec: spec, split: split, w: w, sets: map[feature.Mode]*feature.Set{},
 		train: span{0, n70}, valid: span{n70, n80}, whole: span{0, n80},
-		done: newProgress(c, r),
+		done: done,
 	}
 	s.fitRows[0], s.fitRows[1] = w.rows(s.train, spec.Horizon)
 	s.judgeRows[0], s.judgeRows[1] = w.rows(s.valid, spec.Horizon)
 	if n := s.fitRows[1] - s.fitRows[0]; n < minTrain || s.judgeRows[1] == s.judgeRows[0] {
-		return nil, fmt.Errorf("group %q: of %d slots, gaps leave %d windows to train on and %d to validate with; at least %d and 1 are needed",
-			d.Grid.Group, d.Grid.Len(), n, s.judgeRows[1]-s.judgeRows[0], minTrain)
+		return nil, fmt.Errorf("%s: of %d slots, gaps leave %d windows to train on and %d to validate with; at least %d and 1 are needed",
+			whose, split.Train+split.Validation+split.Test, n, s.judgeRows[1]-s.judgeRows[0], minTrain)
 	}
 	for k := range spec.Horizon {
 		if s.knownAt(s.fitRows, k) == 0 || s.knownAt(s.judgeRows, k) == 0 {
-			return nil, fmt.Errorf("group %q: no window of the training or of the validation part knows %q %d steps ahead; "+
-				"a series that comes less often than every %s needs a longer step", d.Grid.Group, spec.Target, k+1, spec.Step())
+			return nil, fmt.Errorf("%s: no window of the training or of the validation part knows %q %d steps ahead; "+
+				"a series that comes less often than every %s needs a longer step", whose, spec.Target, k+1, spec.Step())
 		}
 	}
 	// Two folds inside the training part and the validation part: an event that one
 	// of them lacks is still judged.
-	a, b := n80*11/16, n80*25/32
 	for _, f := range []fold{{span{0, a}, span{a, b}}, {span{0, b}, span{b, n70}}, {s.train, s.valid}} {
 		if first, last := w.rows(f.fit, spec.Horizon); last-first >= minTrain {
 			s.folds = append(s.folds, f)
@@ -92,15 +110,14 @@ func newStudy(ctx context.Context, c Config, r recipe, spec models.Spec, d Data)
 	wide, extra := widths(spec)
 	for _, mode := range r.allModes() {
 		set := feature.New(spec, mode, r.window)
+		if r.scaleFree {
+			set = feature.NewScaleFree(spec, r.window)
+		}
 		set.Fit(w.series[:s.fitRows[1]*wide], w.context[:s.fitRows[1]*extra], s.fitRows[1])
 		s.sets[mode] = set
 	}
 	p, _ := newNaive(score.Persistence, spec, 0)
 	s.last = candidate{p, p, w.of(p)}
-	s.floor = true
-	for _, y := range d.Grid.Columns[spec.Target][:n80] { // of which windows with gaps know nothing
-		s.floor = s.floor && !(y < 0) // NaN is not below zero
-	}
 	return s, nil
 }
 
@@ -190,12 +207,14 @@ func (s *study) combine() {
 	for _, c := range s.members {
 		early, late, unseen = append(early, c.early), append(late, c.late), append(unseen, c.unseen)
 	}
-	s.final = amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
-	s.final.members = late
+	s.early = amongMembers.weigh("combined", s.w, early, unseen, s.judgeRows[0], s.judgeRows[1])
 	if s.recipe.guarded {
-		s.final.spread = s.spread
+		s.early.spread = s.spread
 	}
-	s.unseen = s.final.blend(s.w, unseen)
+	final := *s.early
+	final.members = late
+	s.final = &final
+	s.unseen = s.early.blend(s.w, unseen)
 	if s.recipe.guarded {
 		s.guard = newGuard(s.w, s.fitRows[0], s.fitRows[1])
 		s.unseen = s.guard.hold(s.w, s.unseen)
@@ -225,8 +244,12 @@ func (s *study) addSpread() error {
 }
 
 // forecasts returns what the model says of windows.
-func (s *study) forecasts(w *windows) onnx.Answer {
-	a := onnx.Answer{Forecast: w.of(s.final)}
+func (s *study) forecasts(w *windows) onnx.Answer { return s.forecastsBy(s.final, w) }
+
+// forecastsBy returns what the model would say of windows with another
+// combination.
+func (s *study) forecastsBy(c *combination, w *windows) onnx.Answer {
+	a := onnx.Answer{Forecast: w.of(c)}
 	if s.guard != nil {
 		a.Forecast = s.guard.hold(w, a.Forecast)
 	}
@@ -254,13 +277,13 @@ func (s *study) floored(v []float32) []float32 {
 // the folds.
 func (s *study) bestMode(of ...feature.Mode) feature.Mode {
 	if len(s.recipe.modes) == 0 {
-		return feature.Raw
+		return s.recipe.plainMode()
 	}
 	c, ok := s.members[0].early.(*combination)
 	if !ok {
-		return feature.Raw
+		return s.recipe.plainMode()
 	}
-	best, mode := math.Inf(-1), feature.Raw
+	best, mode := math.Inf(-1), s.recipe.plainMode()
 	for m, member := range c.members {
 		own := member.(*linearMember).set.Mode()
 		if !slices.Contains(of, own) {

@@ -17,6 +17,7 @@ import (
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/fleet"
+	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/trainer/batch"
 )
 
@@ -25,11 +26,14 @@ import (
 //
 //	go test ./cmd/forescale-trainer -run '^$' -bench AllGroups -benchtime 1x -timeout 1h \
 //	    -groups 1000 -lake /tmp/lake1000
+//
+// and one model for all of it with -bench Shared instead.
 var (
-	benchGroups = flag.Int("groups", 6, "`N` generated groups for BenchmarkAllGroups")
-	benchPreset = flag.String("preset", "fast", "preset for BenchmarkAllGroups")
-	benchMemory = flag.String("budget", "2GiB", "-memory for BenchmarkAllGroups")
-	benchLake   = flag.String("lake", "", "`DIR` of the lake for BenchmarkAllGroups, generated where it is missing (default: a temporary one)")
+	benchGroups  = flag.Int("groups", 6, "`N` generated groups for BenchmarkAllGroups and BenchmarkShared")
+	benchCompare = flag.Int("own", 0, "-compare for BenchmarkShared")
+	benchPreset  = flag.String("preset", "fast", "preset for BenchmarkAllGroups")
+	benchMemory  = flag.String("budget", "2GiB", "-memory for BenchmarkAllGroups")
+	benchLake    = flag.String("lake", "", "`DIR` of the lake for BenchmarkAllGroups, generated where it is missing (default: a temporary one)")
 )
 
 const benchDays = 14
@@ -73,17 +77,7 @@ func writeFleet(ctx context.Context, dir string, groups int) (until time.Time, e
 // BenchmarkAllGroups trains a generated fleet with -all-groups, and reports how
 // many groups a minute, how many samples a second and, at most, how much heap.
 func BenchmarkAllGroups(b *testing.B) {
-	dir := *benchLake
-	if dir == "" {
-		dir = b.TempDir()
-	}
-	until := time.Date(2026, 1, 5+benchDays, 0, 0, 0, 0, time.UTC) // of a lake that is there
-	if _, err := os.Stat(filepath.Join(dir, "open")); err != nil {
-		var err error
-		if until, err = writeFleet(b.Context(), dir, *benchGroups); err != nil {
-			b.Fatal(err)
-		}
-	}
+	dir, until := benchFleet(b)
 	for b.Loop() {
 		out := b.TempDir()
 		peak, stop := watchHeap()
@@ -104,6 +98,55 @@ func BenchmarkAllGroups(b *testing.B) {
 		took := s.Finished.Sub(s.Started)
 		b.ReportMetric(float64(len(s.Results))/took.Minutes(), "groups/min")
 		b.ReportMetric(float64(s.Samples())/took.Seconds(), "samples/s")
+		b.ReportMetric(float64(*peak)/(1<<20), "heap-MB")
+	}
+}
+
+// benchFleet returns the lake that is asked for and the end of its data.
+func benchFleet(b *testing.B) (dir string, until time.Time) {
+	if dir = *benchLake; dir == "" {
+		dir = b.TempDir()
+	}
+	until = time.Date(2026, 1, 5+benchDays, 0, 0, 0, 0, time.UTC) // of a lake that is there
+	if _, err := os.Stat(filepath.Join(dir, "open")); err != nil {
+		if until, err = writeFleet(b.Context(), dir, *benchGroups); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return dir, until
+}
+
+// BenchmarkShared trains one model for a generated fleet with -shared, and reports
+// how long that takes, reading and scores included, how good the model is twelve
+// steps ahead, and, at most, how much heap. With -compare also how good models of
+// their own are.
+func BenchmarkShared(b *testing.B) {
+	dir, until := benchFleet(b)
+	for b.Loop() {
+		out := b.TempDir()
+		peak, stop := watchHeap()
+		began := time.Now()
+		code, stdout, stderr := execute(b.Context(), "-shared", "-data", "file://"+dir, "-out", out, "-preset", *benchPreset,
+			"-memory", *benchMemory, "-compare", fmt.Sprint(*benchCompare), "-until", until.Format(time.RFC3339))
+		took := time.Since(began)
+		stop()
+		if code != cli.ExitOK {
+			b.Fatalf("exit code %d: %s", code, stderr)
+		}
+		b.Log(stderr, stdout)
+		raw, err := os.ReadFile(filepath.Join(out, "report.json"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var r score.SharedReport
+		if err := json.Unmarshal(raw, &r); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(took.Minutes(), "min")
+		b.ReportMetric(r.Horizons[len(r.Horizons)-1].Model.WAPE, "WAPE")
+		if c := r.Comparison; c != nil {
+			b.ReportMetric(c.Shared[len(c.Shared)-1].Model.WAPE/c.Own[len(c.Own)-1].Model.WAPE, "WAPE/own")
+		}
 		b.ReportMetric(float64(*peak)/(1<<20), "heap-MB")
 	}
 }

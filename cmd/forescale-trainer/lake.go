@@ -107,7 +107,7 @@ func (p *program) onlyGroup(ctx context.Context, lake *dataset.Dataset, span bat
 	case len(groups) == 0:
 		return "", fmt.Errorf("%s has no samples between %s and %s", p.common.Data, stamp(span.From), stamp(span.Until))
 	case len(groups) > 1:
-		return "", cli.Usagef("-group is missing: the data lake has %s; -all-groups trains them all", strings.Join(groups, ", "))
+		return "", cli.Usagef("-group is missing: the data lake has %s; -all-groups trains a model for each, -shared one for all", strings.Join(groups, ", "))
 	}
 	return groups[0], nil
 }

@@ -34,7 +34,7 @@ func (p *program) prepare(g *window.Grid) (trainer.Config, trainer.Data, error) 
 // loadFile reads a tidy file as the history of a group.
 func (p *program) loadFile(path, group string) (*window.Grid, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, cli.Usagef("-data: %s is a directory; -all-groups trains a model for each file in it", path)
+		return nil, cli.Usagef("-data: %s is a directory; -all-groups trains a model for each file in it, -shared one for all", path)
 	}
 	table, err := tidy.ReadFile(path)
 	if err != nil {
@@ -63,7 +63,7 @@ func tidyFiles(dir string) (map[string]os.FileInfo, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return nil, cli.Usagef("-data: with -all-groups, %s must be a directory of CSV files, or the URL of a data lake", dir)
+		return nil, cli.Usagef("-data: with -all-groups or -shared, %s must be a directory of CSV files, or the URL of a data lake", dir)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {

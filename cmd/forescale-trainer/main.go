@@ -5,6 +5,7 @@
 //	forescale-trainer -data FILE -out DIR [-target COLUMN] [-preset NAME]
 //	forescale-trainer -data URL -group NAME -out DIR -models URL
 //	forescale-trainer -all-groups -data URL|DIRECTORY -out DIR [-shard I/N] [-resume]
+//	forescale-trainer -shared -data URL|DIRECTORY -out DIR [-models URL] [-name NAME] [-compare N]
 //	forescale-trainer -config FILE -check
 //
 // # Input
@@ -47,6 +48,17 @@
 //
 // -shard I/N trains the groups whose names hash to I (batch.Shard.Has). Each group is
 // in exactly one shard, and machines need not agree on a list.
+//
+// # One model for many groups
+//
+// -shared trains one model on all groups (trainer.TrainShared), under -name in the
+// registry, "shared" without it; it serves any group. It reads the target, the
+// calendar's flags and what -inputs names. All groups are read into memory, with
+// -compare with all their metrics, in as few passes over the lake as -memory allows;
+// learning takes a gigabyte for the default of -shared-windows. DIR/report.json has
+// the scores of each group and over all, summary.csv and summary.json those of each
+// group; there is no predictions.csv. A group whose history does not do is left out,
+// and told of; the exit status is 0 all the same, since it is served.
 //
 // # Stopping and resuming
 //

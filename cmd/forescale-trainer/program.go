@@ -54,6 +54,18 @@ Many groups, each with a model of its own in DIR/GROUP:
   forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \\
       -models s3://lake/models -out /scratch/out -push-gateway http://pushgateway:9091
 
+One model for all of them, and for groups that are still to come:
+
+  forescale-trainer -shared -data s3://lake/forescale -models s3://lake/models -name any -out out
+
+  # The same beside a model of their own for 20 of the groups:
+  forescale-trainer -shared -compare 20 -data s3://lake/forescale -out out
+
+It reads the target and the calendar's flags, unless -inputs names more, learns from
+at most -shared-windows windows, takes about a gigabyte for 150,000 of them, and has
+its intervals fitted to each group. A group that is left out is told of, and served
+all the same.
+
 The table at the end is in DIR/summary.csv and .json, too. The exit status is 1 if
 some group failed or the run was stopped, 0 if every group is trained.
 
@@ -157,6 +169,8 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.IntVar(&o.Lookback, "lookback", 0, "`SLOTS` to look back (default: the preset's)")
 	fs.IntVar(&o.Epochs, "epochs", 0, "train for at most `N` epochs (default: the preset's)")
 	fs.Uint64Var(&o.Seed, "seed", 0, "`NUMBER` that all randomness follows from")
+	fs.IntVar(&o.Compare, "compare", 0, "with -shared, also train a model of their own for `N` groups, and set both side by side")
+	fs.IntVar(&o.SharedWindows, "shared-windows", 0, fmt.Sprintf("with -shared, learn from at most `N` windows of all groups together (default: %d)", trainer.DefaultSharedWindows))
 	fs.IntVar(&o.Workers, "workers", 0, "`N` goroutines a model (default: one per processor; with -all-groups, shared by the jobs)")
 }
 
@@ -227,6 +241,9 @@ func (p *program) apply() {
 		"epochs":   func() { c.Epochs = o.Epochs },
 		"seed":     func() { c.Seed = o.Seed },
 		"workers":  func() { c.Workers = o.Workers },
+		"compare":  func() { c.Compare = o.Compare },
+
+		"shared-windows": func() { c.SharedWindows = o.SharedWindows },
 	} {
 		if p.set[name] {
 			put()
@@ -274,8 +291,11 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if err := makeOut(p.out); err != nil { // before the work, not after it
 		return err
 	}
-	if p.many.all {
+	switch {
+	case p.many.all:
 		return p.runAll(ctx)
+	case p.many.shared:
+		return p.runShared(ctx)
 	}
 	return p.runOne(ctx)
 }

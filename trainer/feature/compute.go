@@ -33,6 +33,24 @@ func (w *Workspace) mean(indices []int) float32 {
 	return meanOf(w.sum)
 }
 
+// size returns the mean of the values' sizes at the indices.
+func (w *Workspace) size(indices []int) float32 {
+	w.sum = w.sum[:0]
+	for _, i := range indices {
+		w.sum = append(w.sum, float32(math.Abs(float64(w.row[i]))))
+	}
+	return meanOf(w.sum)
+}
+
+// deviation returns the mean distance of the values at the indices from their mean.
+func (w *Workspace) deviation(indices []int, mean float32) float32 {
+	w.sum = w.sum[:0]
+	for _, i := range indices {
+		w.sum = append(w.sum, float32(math.Abs(float64(w.row[i]-mean))))
+	}
+	return meanOf(w.sum)
+}
+
 // meanOf returns the mean of v, which it overwrites. The order of the additions
 // is fixed, and the same in the exported graph: a sum that differed in its last
 // bit would fall on the other side of a tree's threshold now and then.
@@ -62,6 +80,17 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	}
 	level := &w.row[s.row.len()]
 	*level = f.Last
+	if s.free {
+		mean := w.mean(s.mean)
+		f.Mean = max(w.deviation(s.mean, mean), s.floor)
+		*level = f.Last - mean
+	}
+	for _, indices := range s.others {
+		mean := max(w.size(indices), s.floor)
+		for _, i := range indices {
+			w.row[i] = min(max(w.row[i]/mean, -otherLimit), otherLimit)
+		}
+	}
 	switch s.mode {
 	case Log:
 		last := log1p(f.Last, f.Mean)
@@ -70,7 +99,7 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 			w.row[i] = s.bounded(log1p(w.row[i], f.Mean) - last)
 		}
 	case Ratio:
-		*level = min(max(f.Last/f.Mean, -ClipRaw), ClipRaw) // infinity times an inverse of 0 is NaN
+		*level = min(max(*level/f.Mean, -ClipRaw), ClipRaw) // infinity times an inverse of 0 is NaN
 		for _, i := range s.target {
 			w.row[i] = s.bounded((w.row[i] - f.Last) / f.Mean)
 		}
@@ -81,6 +110,9 @@ func (s *Set) relative(w *Workspace, series, context []float32) Frame {
 	}
 	return f
 }
+
+// otherLimit bounds a value of another series, as a multiple of its mean.
+const otherLimit = 64
 
 func (s *Set) bounded(v float32) float32 { return min(max(v, -s.limit), s.limit) }
 

@@ -32,8 +32,9 @@ type export struct {
 	Exported
 	g      *onnx.Graph
 	prefix string
-	values string        // the target's changes, then the row
-	at     map[int]int64 // where a row index is found in values, if among the changes
+	values string        // the target's changes, other series' multiples, then the row
+	made   int           // number of values before the row
+	at     map[int]int64 // where a row index is found in values, if before the row
 }
 
 func (x *export) name(parts ...any) string { return x.prefix + "." + fmt.Sprint(parts...) }
@@ -50,17 +51,42 @@ func (x *export) relative(row string) {
 		level = x.log1p("last_log", x.Last)
 		changes = g.Sub(x.name("changes"), x.log1p("target_log", target), level)
 	case Ratio:
-		day := x.meanOf("day", g.Gather(x.name("day_values"), row, 1, int64s(x.Set.mean)...), 1, len(x.Set.mean))
+		values := g.Gather(x.name("day_values"), row, 1, int64s(x.Set.mean)...)
+		day := x.meanOf("day", values, 1, len(x.Set.mean))
+		if x.free {
+			level = g.Sub(x.name("above"), x.Last, day)
+			values = g.Abs(x.name("day_sizes"), g.Sub(x.name("day_distances"), values, day))
+			day = x.meanOf("deviation", values, 1, len(x.Set.mean))
+		}
 		x.Exported.mean = g.Max(x.name("mean"), day, g.Constant(x.name("floor"), []float32{x.floor}, 1))
-		level = g.Clip(x.name("level"), g.Div(x.name("level_ratio"), x.Last, x.Exported.mean), -ClipRaw, ClipRaw)
+		level = g.Clip(x.name("level"), g.Div(x.name("level_ratio"), level, x.Exported.mean), -ClipRaw, ClipRaw)
 		changes = g.Div(x.name("changes"), g.Sub(x.name("differences"), target, x.Last), x.Exported.mean)
 	default:
 		changes = g.Sub(x.name("changes"), target, x.Last)
 	}
-	x.values = g.Concat(x.name("values"), 1, g.Clip(x.name("bounded"), changes, -x.limit, x.limit), row, level)
+	parts := []string{g.Clip(x.name("bounded"), changes, -x.limit, x.limit)}
 	for n, i := range x.target {
 		x.at[i] = int64(n)
 	}
+	x.made = len(x.target)
+	for n, indices := range x.others {
+		parts = append(parts, x.relativeOther(fmt.Sprint("other", n), row, indices))
+		for j, i := range indices {
+			x.at[i] = int64(x.made + j)
+		}
+		x.made += len(indices)
+	}
+	x.values = g.Concat(x.name("values"), 1, append(parts, row, level)...)
+}
+
+// relativeOther adds the values of another series [batch, Lookback] as multiples
+// of their mean size.
+func (x *export) relativeOther(name, row string, indices []int) string {
+	g := x.g
+	v := g.Gather(x.name(name), row, 1, int64s(indices)...)
+	mean := x.meanOf(name, g.Abs(x.name(name, ".size"), v), 1, len(indices))
+	mean = g.Max(x.name(name, ".scale"), mean, g.Constant(x.name(name, ".floor"), []float32{x.floor}, 1))
+	return g.Clip(x.name(name, ".bounded"), g.Div(x.name(name, ".multiples"), v, mean), -otherLimit, otherLimit)
 }
 
 func (x *export) log1p(name, v string) string {
@@ -76,7 +102,7 @@ func (x *export) take(name string, indices []int) string {
 	for _, i := range indices {
 		n, ok := x.at[i]
 		if !ok {
-			n = int64(len(x.target) + i)
+			n = int64(x.made + i)
 		}
 		at = append(at, n)
 	}

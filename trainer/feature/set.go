@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 )
 
@@ -33,6 +34,8 @@ type Set struct {
 
 	target  []int     // row indices of the target's values
 	mean    []int     // of them, those whose mean is the scale of Ratio
+	others  [][]int   // of a scale-free set: row indices of each other series, oldest first
+	free    bool      // see NewScaleFree
 	last    int       // row index of the target's newest value
 	floor   float32   // the least mean that Ratio divides by
 	unit    float32   // what Log divides by
@@ -83,6 +86,50 @@ func New(spec models.Spec, mode Mode, steps int) *Set {
 	s.mean = s.scaleOf()
 	return s
 }
+
+// NewScaleFree returns the set of Ratio for a model that many groups share,
+// whatever their size: its features stay and its forecasts grow c times when the
+// target's values do.
+//
+//   - A change is divided not by the mean but by the mean deviation from it, of the
+//     last day and the lookback: what the hour of the day does to a load of 100 is
+//     another thing where it varies by 50 than where it varies by 1. So features do
+//     not follow the level either, which itself is taken from the mean.
+//   - The least that it divides by is far below any load, not a thousandth of the
+//     usual, which another group may never reach. In a window that never varied the
+//     forecast is the newest value, whatever the members say; nobody should learn
+//     from one.
+//   - Every other series but flags is divided by its own mean size in the lookback.
+func NewScaleFree(spec models.Spec, steps int) *Set {
+	s := New(spec, Ratio, steps)
+	s.free = true
+	for _, i := range s.target[:spec.Lookback] {
+		if !slices.Contains(s.mean, i) {
+			s.mean = append(slices.Clip(s.mean), i)
+		}
+	}
+	for c, name := range spec.Series[1:] {
+		if window.IsFlag(spec, name) {
+			continue
+		}
+		var values []int
+		for t := range spec.Lookback {
+			values = append(values, t*spec.Channels()+1+c)
+		}
+		s.others = append(s.others, values)
+	}
+	return s
+}
+
+// Scale returns what a scale-free set divides the changes of one window by.
+func (s *Set) Scale(w *Workspace, series, context []float32) float32 {
+	w.load(series, context)
+	return max(w.deviation(s.mean, w.mean(s.mean)), s.floor)
+}
+
+// freeFloor is the least mean that a scale-free set divides by. It is a power of
+// two, so that a multiple of it is exact.
+const freeFloor = 0x1p-100
 
 // resolve finds the values of a feature; not ok when one is not in the row.
 func (s *Set) resolve(d definition) (f tapped, ok bool) {
@@ -205,6 +252,10 @@ const leastUnit = 1e-7
 // fitSize sets the least mean that Ratio divides by, a thousandth of the usual,
 // and what Log divides by.
 func (s *Set) fitSize(series, context []float32, n int) {
+	if s.free {
+		s.floor, s.unit = freeFloor, 1
+		return
+	}
 	sum := 0.0
 	w := s.NewWorkspace()
 	for i := range n {
