@@ -54,7 +54,7 @@ func (s *study) addNetworks(ctx context.Context, base candidate) error {
 		readers = append(readers, [2]reader{rd, late})
 		for i := range r.seeds {
 			// Seeds of one training differ from all seeds of another with a near number.
-			seed := s.config.Seed + uint64(i)<<32
+			seed := s.config.Seed + uint64(len(jobs))<<32
 			jobs = append(jobs, &networkJob{recipe: r, stage: fmt.Sprintf("network %s %d", r.name, i+1), net: net, early: l, late: ll, seed: seed})
 		}
 	}
@@ -145,9 +145,21 @@ func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
 		return err
 	}
 	late.last = early.state.Watch.Epoch - 1 // the start counts as the first
+	if err := late.run(ctx, j.late.slice(train[0], valid[1]), nil); err != nil {
+		return err
+	}
+	// Nobody judges the late fit, so it must not be far from what was judged.
+	if loss := late.loss(j.late.slice(valid[0], valid[1])); !(loss <= lateLimit*early.state.Watch.Best) {
+		copy(late.state.Params, early.state.Params)
+		late.state.Rejected++
+	}
 	j.fits = [2]*fit{early, late}
-	return late.run(ctx, j.late.slice(train[0], valid[1]), nil)
+	return nil
 }
+
+// lateLimit is how many times the early fit's loss on the validation part the late
+// one's may be there, where it has learned.
+const lateLimit = 1.5
 
 // newJobFit readies one fit of a job, from its checkpoint on where there is one.
 func (s *study) newJobFit(j *networkJob, suffix string, workers int) (*fit, error) {

@@ -72,7 +72,8 @@ func TestATrainingThatIsInterruptedAgainAndAgainGivesTheSameBytes(t *testing.T) 
 					c.Checkpoint = dirOf(t, path)
 					// At least an epoch of every network that runs at a time, or nothing
 					// would ever be kept.
-					r, err := interrupted(c, d, 20+rng.IntN(12))
+					atOnce := min(workers, len(presets[preset].networks)*presets[preset].networks[0].seeds)
+					r, err := interrupted(c, d, 6*atOnce+2+rng.IntN(10))
 					switch {
 					case errors.Is(err, context.Canceled):
 						cuts++

@@ -3,6 +3,7 @@ package linear
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/forescale/forescale/trainer/kernel"
 	"gonum.org/v1/gonum/mat"
@@ -40,8 +41,8 @@ const blockRows = 256
 //
 //	Σ w_i (Y_i - X_i·β - b)² + λ β²,   w_i = Slope_i² / max(|Slope_i r_i|, δ)
 //
-// with r the residuals of the round before, w scaled to mean 1 and δ a small part
-// of the mean error, below which an error counts squared. All rounds but the last
+// with r the residuals of the round before, w scaled to mean 1 and δ the
+// median error times squareShare, below which an error counts squared. All rounds but the last
 // use the middle λ; the last solves for each. λ is in units of rows: a feature of
 // variance 1 in n rows weighs n.
 // Source: Holland and Welsch 1977; Hoerl and Kennard 1970 for the ridge.
@@ -50,6 +51,9 @@ func Fit(p Problem, lambdas []float64, rounds int) ([]Model, error) {
 	f.Slope = ofMeanOne(p.Slope)
 	for i, s := range f.Slope {
 		f.weight[i] = s * s
+		if s > 0 {
+			f.known++
+		}
 	}
 	middle := lambdas[len(lambdas)/2]
 	for range rounds - 1 {
@@ -89,6 +93,8 @@ func ofMeanOne(slopes []float32) []float32 {
 type fit struct {
 	Problem
 	weight []float32
+	known  int       // rows that count at all
+	sorted []float32 // their errors, in reweigh
 	// gram is ZᵀWZ for Z = [X 1 Y].
 	gram          *mat.SymDense
 	block, square []float32
@@ -106,7 +112,7 @@ func (f *fit) accumulate() {
 	for _, w := range f.weight {
 		total += float64(w)
 	}
-	scale := float32(float64(f.Rows) / max(total, math.SmallestNonzeroFloat64))
+	scale := float32(float64(f.known) / max(total, math.SmallestNonzeroFloat64))
 	for from := 0; from < f.Rows; from += blockRows {
 		to := min(from+blockRows, f.Rows)
 		for i := from; i < to; i++ {
@@ -150,21 +156,27 @@ func (f *fit) solve(lambda float64) (Model, error) {
 	return m, nil
 }
 
-// squareShare is the part of the mean error below which an error counts squared.
-// At 1, near the constant of Huber's estimator, the fit is as robust as one to the
-// absolute error and, where errors are light-tailed, closer to the truth: it loses
-// less of what the small errors tell.
-const squareShare = 1
+// squareShare is the error below which an error counts squared, in units of the
+// median error. Of normal errors it is 0.8 standard deviations: the fit then loses
+// little of what small errors tell, and large ones still count no more than their
+// size. The median, since a mean would follow the outliers that it is to tame.
+const squareShare = 1.2
 
 // reweigh sets the weights from the errors of m.
 func (f *fit) reweigh(m Model) {
-	mean := 0.0
-	for i := range f.weight {
-		e := f.Slope[i] * float32(math.Abs(float64(f.Y[i])-m.Predict(f.X[i*f.Cols:][:f.Cols])))
+	f.sorted = f.sorted[:0]
+	for i, s := range f.Slope {
+		e := s * float32(math.Abs(float64(f.Y[i])-m.Predict(f.X[i*f.Cols:][:f.Cols])))
 		f.weight[i] = e
-		mean += float64(e)
+		if s > 0 {
+			f.sorted = append(f.sorted, e)
+		}
 	}
-	delta := squareShare * float32(mean/float64(max(1, f.Rows)))
+	slices.Sort(f.sorted)
+	delta := float32(0)
+	if n := len(f.sorted); n > 0 {
+		delta = squareShare * f.sorted[n/2]
+	}
 	if !(delta > 1e-30) { // a perfect fit: nothing to weigh by
 		delta = 1
 	}
