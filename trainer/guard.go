@@ -10,24 +10,32 @@ import (
 )
 
 // guard keeps forecasts within what the window itself makes plausible. With low
-// and high the least and the greatest value of the lookback, and m_k the largest
+// and high the least and the greatest of the newest values, and m_k the largest
 // move over k slots that began at the same time of the last days:
 //
 //	range_k    = (high - low) + m_k
 //	forecast_k = clamp(forecast_k, low - reach_k range_k, high + reach_k range_k)
+//
+// and with rough the sum of the changes from slot to slot of the newest values and y_0 the
+// last of them
+//
+//	forecast_k = y_0 + (forecast_k - y_0) min(1, rough / calm)
 //
 // reach_k is the quantile guardQuantile of how far, in ranges, the truth went
 // beyond low and high in the training part. After a shift of the level, when
 // everything older than an hour speaks of another world, members that believe it
 // are held near the present; where events move a load without warning, the
 // training part has seen that, the reach is long, and the guard stays out of the
-// way. It knows nothing of flags, so it stands aside in windows whose future flags
+// way. calm is the quantile 1-guardQuantile of rough there: where a window is
+// calmer than that, as of a saturated or an idle machine, what the hour of the day
+// used to do is damped with the rest. The guard knows nothing of flags, so it stands aside in windows whose future flags
 // are not those of the newest slot.
 type guard struct {
-	recent []int    // row indices of the lookback's targets
+	recent []int    // row indices of the target's newest values
 	moves  [][]move // by step ahead
 	flags  [][]int  // row indices of a flag at the newest slot and the slots ahead, by flag
 	reach  []float32
+	calm   float32 // 0: nothing is damped
 }
 
 // move is a pair of row indices: the value at the time of the newest slot some
@@ -38,6 +46,9 @@ const (
 	// guardQuantile leaves one truth in a thousand outside, in the training part.
 	guardQuantile = 0.999
 	guardDays     = 3
+	// guardSlots is how many values are the newest: an hour of five-minute slots.
+	// For so long after a shift the guard believes both worlds.
+	guardSlots = 12
 )
 
 // newGuard fits a guard on the windows [first, last).
@@ -66,13 +77,38 @@ func newGuard(w *windows, first, last int) *guard {
 			g.reach[k] = math.MaxFloat32
 		}
 	}
+	var rough []float32
+	for i := first; i < last; i++ {
+		rough = append(rough, g.roughness(w, i))
+	}
+	slices.Sort(rough)
+	if len(rough) > 0 {
+		g.calm = rough[int((1-guardQuantile)*float64(len(rough)))]
+	}
 	return g
+}
+
+// roughness returns the sum of the changes from slot to slot of the newest values.
+func (g *guard) roughness(w *windows, i int) float32 {
+	var sum float32
+	for n, index := range g.recent[1:] {
+		sum += float32(math.Abs(float64(w.at(i, index) - w.at(i, g.recent[n]))))
+	}
+	return sum
+}
+
+// damping returns what changes of window i are multiplied by.
+func (g *guard) damping(w *windows, i int) float32 {
+	if !(g.calm > 0) {
+		return 1
+	}
+	return min(1, g.roughness(w, i)/g.calm)
 }
 
 // locateGuard finds what a guard looks at.
 func locateGuard(spec models.Spec) *guard {
 	g := &guard{moves: make([][]move, spec.Horizon)}
-	for age := range spec.Lookback {
+	for age := range min(guardSlots, spec.Lookback) {
 		i, _ := feature.Find(spec, spec.Target, age)
 		g.recent = append(g.recent, i)
 	}
@@ -151,7 +187,9 @@ func (g *guard) hold(w *windows, forecasts []float32) []float32 {
 			}
 			low, high, width := g.bounds(w, i, k)
 			far := float32(g.reach[k] * width)
-			out[i*H+k] = min(max(out[i*H+k], low-far), high+far)
+			held := min(max(out[i*H+k], low-far), high+far)
+			last := w.last(i)
+			out[i*H+k] = last + float32((held-last)*g.damping(w, i))
 		}
 	})
 	return out
@@ -188,6 +226,13 @@ func (g *guard) export(e *exporter, forecast string) string {
 	}
 	far := x.Mul("guard.far", width, x.Constant("guard.reach", g.reach, H))
 	held := x.Min("guard.below", x.Max("guard.above", forecast, x.Sub("guard.least", low, far)), x.Add("guard.most", high, far))
+	if n := len(g.recent); g.calm > 0 && n > 1 {
+		newest := x.Slice("guard.last", recent, 1, 0, 1)
+		steps := x.Abs("guard.steps", x.Sub("guard.differences", x.Slice("guard.older", recent, 1, 1, int64(n)), x.Slice("guard.newer", recent, 1, 0, int64(n-1))))
+		rough := x.Unsqueeze("guard.rough", x.ReduceSum("guard.rough_sum", steps, 1), 1)
+		damping := x.Min("guard.damping", x.Div("guard.rough_share", rough, x.Constant("guard.calmest", []float32{g.calm}, 1)), x.Constant("guard.undamped", []float32{1}, 1))
+		held = x.Add("guard.damped", newest, x.Mul("guard.change", x.Sub("guard.held_change", held, newest), damping))
+	}
 	return e.unlessFlagged(g, forecast, held)
 }
 

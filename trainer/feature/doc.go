@@ -21,7 +21,8 @@
 // then bent back (Hampel's three-part function): what lies within 5 deviations
 // counts in full, what lies beyond 10 counts nothing. A value that far out says
 // that the world is another one, as after a shift of the level, where yesterday
-// has nothing to say; without it the forecast falls back on the newest value.
+// has nothing to say; without it the forecast falls back on the newest value. The
+// level is bent back twice as early.
 //
 // A [Set] computes them in Go for training, and adds the same computation to an
 // ONNX graph, so that a model takes physical values and nothing else.

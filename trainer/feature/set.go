@@ -15,6 +15,10 @@ const (
 	// Source: Hampel et al. 1986, the redescending function of three parts.
 	bendAt, goneAt = 5, 10
 	bendSlope      = float32(bendAt) / (goneAt - bendAt)
+	// levelStrictness makes the level bend and go so many times earlier: 2.5 and 5
+	// deviations out. What a model believes of the level itself it believes until it
+	// is trained again, so it should soon stop believing.
+	levelStrictness = 2
 	// ClipRaw bounds the physical values, so that no difference of two of them
 	// overflows float32.
 	ClipRaw = 1e30
@@ -233,6 +237,9 @@ func (s *Set) Fit(series, context []float32, n int) {
 	}
 	for j := range moments {
 		s.scaling[j] = moments[j].scaling()
+		if s.isLevel(s.features[j]) {
+			s.scaling[j].inverse *= levelStrictness
+		}
 	}
 	for j := range steady {
 		s.steady[j] = steady[j].scaling()
@@ -271,6 +278,9 @@ func (s *Set) fitSize(series, context []float32, n int) {
 // of changes would depend on their order, and with it what a model answers on the
 // program that runs it.
 const changeLimit = 64
+
+// isLevel reports whether a feature is the target's newest value itself.
+func (s *Set) isLevel(f tapped) bool { return f.kind == plain && f.from[0] == s.row.len() }
 
 // fitLimit sets the greatest change.
 func (s *Set) fitLimit(series, context []float32, n int) {
