@@ -163,7 +163,7 @@ func TestTheSequenceIsWhatItsChannelsSay(t *testing.T) {
 					i, slot := n/set.Window(), n%set.Window()
 					got := float64(all[i*width+set.Len()+slot*set.Channels()+c])
 					// Not centred: zero is no change.
-					want := standardised(v+center, column)
+					want := standardised(v+center, column, 1)
 					if math.Abs(got-want) > 2e-3 {
 						t.Fatalf("%s of %s: channel %d of slot %d is %v, want %v", mode, step, c, slot, got, want)
 					}
