@@ -71,7 +71,7 @@ test: setup ## all tests that need no root and no Debian packages
 	$(TEST_ENV) go test -tags '$(TAGS)' -timeout 15m $(TESTFLAGS) ./...
 
 deb-packages:
-	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus prometheus-pushgateway; do \
+	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus prometheus-pushgateway $(if $(FORESCALE_PEERS),python3-torch); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed$$' || missing="$${missing:-} $$p"; done; \
 	if [ -n "$${missing:-}" ]; then \
 	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \

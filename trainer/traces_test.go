@@ -32,7 +32,7 @@ func TestFastOnRealTraces(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := DefaultConfig()
-			c.Target, c.Seed = target, 1
+			c.Preset, c.Target, c.Seed = PresetFast, target, 1
 			r, err := Train(context.Background(), c, Data{Grid: g})
 			if err != nil {
 				t.Fatal(err)

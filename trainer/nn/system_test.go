@@ -1,4 +1,4 @@
-//go:build peers
+//go:build system && peers
 
 package nn
 
@@ -18,7 +18,8 @@ import (
 	"github.com/forescale/forescale/trainer/autodiff"
 )
 
-func TestTheNetworkAgreesWithPyTorch(t *testing.T) {
+// TestSystemTheNetworkAgreesWithPyTorch needs the PyTorch peer and python3-torch.
+func TestSystemTheNetworkAgreesWithPyTorch(t *testing.T) {
 	for shape, n := range map[string]Network{
 		"A": {Lookback: 24, Channels: 4, Horizon: 1, Layers: 3, Hidden: 128, Head: 64},
 		"B": {Lookback: 36, Channels: 16, Horizon: 1, Layers: 2, Hidden: 64, Head: 32, Attention: true},
