@@ -217,6 +217,9 @@ func (s *study) combine() {
 	s.unseen = s.early.blend(s.w, unseen)
 	if s.recipe.guarded {
 		s.guard = newGuard(s.w, s.fitRows[0], s.fitRows[1])
+		if s.recipe.scaleFree { // which divides by how much each window varies as it is
+			s.guard.calm = 0
+		}
 		s.unseen = s.guard.hold(s.w, s.unseen)
 	}
 }
