@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/trainer/checkpoint"
 )
 
 // space is a search of three trials, of a second or two.
@@ -165,6 +167,28 @@ func TestASearchThatWasStoppedIsResumed(t *testing.T) {
 	code, _, stderr = execute(t.Context(), append(args, "-resume", "-seed", "4")...)
 	if code != cli.ExitFailed || !strings.Contains(stderr, "another configuration") {
 		t.Errorf("resumed with another seed: exit code %d: %s", code, stderr)
+	}
+}
+
+// A data lake grows; a search that goes on must see what it saw.
+func TestAResumedSearchReadsTheLakeUpToWhereItBegan(t *testing.T) {
+	until := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	p := &program{out: t.TempDir(), resume: true, history: time.Hour, stderr: io.Discard}
+	p.common.Data = "file:///lake"
+	before := p.oneSpan(filepath.Join(p.out, checkpointDir))
+	journal, err := p.openJournal(checkpoint.Identity{Program: "x", Until: until})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if span := p.oneSpan(filepath.Join(p.out, checkpointDir)); !span.Until.Equal(until) || before.Until.Equal(until) {
+		t.Errorf("read up to %s, want %s; before the search %s", span.Until, until, before.Until)
+	}
+	p.resume = false
+	if span := p.oneSpan(filepath.Join(p.out, checkpointDir)); span.Until.Equal(until) {
+		t.Error("a new run reads the lake of the old one")
 	}
 }
 
