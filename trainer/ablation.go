@@ -56,25 +56,13 @@ const SpreadConstant = "constant spread"
 // them out. Only linear members are fitted again, without a group of features
 // each. Errors are those of Train.
 func Ablate(ctx context.Context, c Config, d Data) (*Ablation, error) {
-	started := c.now()
-	s, d, notes, err := newTraining(ctx, c, d)
+	s, whole, err := trained(ctx, c, d)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fit(ctx); err != nil {
-		return nil, err
-	}
-	whole, err := s.result(ctx, d, c.now().Sub(started).Seconds())
-	if err != nil {
-		return nil, err
-	}
-	e, err := s.exam(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	a := &Ablation{Report: whole.Report, Notes: append(notes, whole.Notes...)}
+	a := &Ablation{Report: whole.Report, Notes: whole.Notes}
 	a.Report.Members = nil
-	x := ablating{study: s, exam: e, Ablation: a}
+	x := ablating{study: s, exam: s.asked, Ablation: a}
 	x.scoreMembers()
 	x.scoreWeights()
 	x.scoreGuards()
@@ -210,10 +198,7 @@ func (x *ablating) scoreLinear(ctx context.Context) error {
 	if len(x.recipe.modes) == 0 {
 		return nil
 	}
-	modes, ok := x.members[0].late.(*combination)
-	if !ok {
-		return nil
-	}
+	modes := x.members[0].late.(*combination) // as addLinear adds it
 	for _, m := range modes.members {
 		x.add(Variant{Kind: KindMode, Name: m.name()}, x.exam.w.of(m))
 	}

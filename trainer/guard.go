@@ -55,54 +55,36 @@ const (
 func newGuard(w *windows, first, last int) *guard {
 	g := locateGuard(w.spec)
 	H := w.spec.Horizon
-	g.reach = make([]float32, H)
-	for k := range H {
-		var beyond []float32
-		for i := first; i < last; i++ {
-			y := w.target[i*H+k]
-			if !isKnown(y) || g.aside(w, i) {
-				continue
-			}
-			low, high, width := g.bounds(w, i, k)
-			if over := max(low-y, y-high, 0); over > 0 && width > 0 {
-				beyond = append(beyond, over/width)
-			} else {
-				beyond = append(beyond, 0)
-			}
-		}
-		if slices.Sort(beyond); len(beyond) > 0 {
-			g.reach[k] = beyond[min(len(beyond)-1, int(guardQuantile*float64(len(beyond))))]
-		}
-		if math.IsInf(float64(g.reach[k]), 0) {
-			g.reach[k] = math.MaxFloat32
-		}
-	}
+	beyond := make([][]float32, H)
 	var rough []float32
 	for i := first; i < last; i++ {
-		rough = append(rough, g.roughness(w, i))
+		near := g.look(w, i)
+		rough = append(rough, near.rough)
+		if g.aside(w, i) {
+			continue
+		}
+		for k := range H {
+			y := w.target[i*H+k]
+			if !isKnown(y) {
+				continue
+			}
+			share := float32(0)
+			if over, width := max(near.low-y, y-near.high, 0), g.width(w, i, k, near); over > 0 && width > 0 {
+				share = over / width
+			}
+			beyond[k] = append(beyond[k], share)
+		}
 	}
-	slices.Sort(rough)
-	if len(rough) > 0 {
+	g.reach = make([]float32, H)
+	for k, shares := range beyond {
+		if slices.Sort(shares); len(shares) > 0 {
+			g.reach[k] = min(math.MaxFloat32, shares[int(guardQuantile*float64(len(shares)))])
+		}
+	}
+	if slices.Sort(rough); len(rough) > 0 {
 		g.calm = rough[int((1-guardQuantile)*float64(len(rough)))]
 	}
 	return g
-}
-
-// roughness returns the sum of the changes from slot to slot of the newest values.
-func (g *guard) roughness(w *windows, i int) float32 {
-	var sum float32
-	for n, index := range g.recent[1:] {
-		sum += float32(math.Abs(float64(w.at(i, index) - w.at(i, g.recent[n]))))
-	}
-	return sum
-}
-
-// damping returns what changes of window i are multiplied by.
-func (g *guard) damping(w *windows, i int) float32 {
-	if !(g.calm > 0) {
-		return 1
-	}
-	return min(1, g.roughness(w, i)/g.calm)
 }
 
 // locateGuard finds what a guard looks at.
@@ -122,16 +104,10 @@ func locateGuard(spec models.Spec) *guard {
 			}
 		}
 	}
-	wide, _ := widths(spec)
-	column := wide
-	for _, lag := range spec.Lags {
-		column += len(lag.Offsets) * (1 + spec.Horizon)
-	}
-	for range spec.Future {
-		var at []int
-		for range 1 + spec.Horizon {
-			at = append(at, column)
-			column++
+	for f := range spec.Future {
+		at := make([]int, 1+spec.Horizon)
+		for k := range at {
+			at[k] = feature.FindFlag(spec, f, k)
 		}
 		g.flags = append(g.flags, at)
 	}
@@ -147,20 +123,32 @@ func (w *windows) at(i, index int) float32 {
 	return clipped(context[index-len(series)], feature.ClipRaw)
 }
 
-// bounds returns low, high and the range of step k (from 0) in window i.
-func (g *guard) bounds(w *windows, i, k int) (low, high, width float32) {
-	low = w.at(i, g.recent[0])
-	high = low
+// nearby is what the newest values of a window show.
+type nearby struct {
+	last, low, high float32
+	rough           float32 // the sum of the changes from slot to slot
+}
+
+// look returns what the newest values of window i show.
+func (g *guard) look(w *windows, i int) nearby {
+	v := w.at(i, g.recent[0])
+	n := nearby{last: v, low: v, high: v}
 	for _, index := range g.recent[1:] {
-		v := w.at(i, index)
-		low, high = min(low, v), max(high, v)
+		newer := v
+		v = w.at(i, index)
+		n.low, n.high = min(n.low, v), max(n.high, v)
+		n.rough += float32(math.Abs(float64(v - newer)))
 	}
-	width = high - low
+	return n
+}
+
+// width returns the range of step k (from 0) in window i.
+func (g *guard) width(w *windows, i, k int, near nearby) float32 {
 	var most float32
 	for _, m := range g.moves[k] {
 		most = max(most, float32(math.Abs(float64(w.at(i, m.to)-w.at(i, m.from)))))
 	}
-	return low, high, float32(width + most)
+	return float32(float32(near.high-near.low) + most)
 }
 
 // aside reports whether a flag ahead of window i differs from its present value.
@@ -180,16 +168,21 @@ func (g *guard) aside(w *windows, i int) bool {
 func (g *guard) hold(w *windows, forecasts []float32) []float32 {
 	H := w.spec.Horizon
 	out := slices.Clone(forecasts)
-	parallel(w.workers, H, func(k int) {
-		for i := range w.len() {
+	const chunk = 256
+	parallel(w.workers, (w.len()+chunk-1)/chunk, func(c int) {
+		for i := c * chunk; i < min(w.len(), (c+1)*chunk); i++ {
 			if g.aside(w, i) {
 				continue
 			}
-			low, high, width := g.bounds(w, i, k)
-			far := float32(g.reach[k] * width)
-			held := min(max(out[i*H+k], low-far), high+far)
-			last := w.last(i)
-			out[i*H+k] = last + float32((held-last)*g.damping(w, i))
+			near, damping := g.look(w, i), float32(1)
+			if g.calm > 0 {
+				damping = min(1, near.rough/g.calm)
+			}
+			for k := range H {
+				far := float32(g.reach[k] * g.width(w, i, k, near))
+				held := min(max(out[i*H+k], near.low-far), near.high+far)
+				out[i*H+k] = near.last + float32((held-near.last)*damping)
+			}
 		}
 	})
 	return out

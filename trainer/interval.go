@@ -110,6 +110,15 @@ func appendSpread(x, features []float32, columns []int) []float32 {
 
 // spreads returns the spread [N, horizon] of windows, physical and positive.
 func (t *interval) spreads(w *windows) []float32 {
+	out, ok := w.spread[t]
+	if !ok {
+		out = t.computeSpreads(w)
+		w.spread[t] = out
+	}
+	return out
+}
+
+func (t *interval) computeSpreads(w *windows) []float32 {
 	H, F, v := w.spec.Horizon, t.set.Len(), w.view(t.set)
 	out := make([]float32, w.len()*H)
 	parallel(w.workers, H, func(k int) {

@@ -31,6 +31,7 @@ type networkJob struct {
 	early, late *lesson
 	seed        uint64
 	fits        [2]*fit // early, late
+	kept        bool    // the early parameters, in place of the late ones
 	err         error
 }
 
@@ -79,6 +80,9 @@ func (s *study) addNetworks(ctx context.Context, base candidate) error {
 				s.tally.seen += f.seen
 				s.tally.rejected += f.state.Rejected
 			}
+			if j.kept {
+				s.tally.early++
+			}
 		}
 		jobs = jobs[r.seeds:]
 		s.members = append(s.members, candidate{early, late, s.unseenBy(early)})
@@ -124,9 +128,9 @@ func (s *study) readerOf(r networkRecipe, base candidate) reader {
 	return newCorrection(s.w, s.sets[s.bestMode(feature.Modes...)], corrected, s.fitRows[0], s.fitRows[1])
 }
 
-// runJob fits one network, and with refit twice: early, on the training part, stopped by the
-// validation part; and late, from the same start on both parts, for as many epochs
-// of the same schedule as were best for the early one.
+// runJob fits one network, and with refit twice: early, on the training part,
+// stopped by the validation part; and late, from the same start on both parts, for
+// as many epochs of the same schedule as were best for the early one.
 func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
 	train, valid := s.fitRows, s.judgeRows
 	early, err := s.newJobFit(j, "", workers)
@@ -151,7 +155,7 @@ func (s *study) runJob(ctx context.Context, j *networkJob, workers int) error {
 	// Nobody judges the late fit, so it must not be far from what was judged.
 	if loss := late.loss(j.late.slice(valid[0], valid[1])); !(loss <= lateLimit*early.state.Watch.Best) {
 		copy(late.state.Params, early.state.Params)
-		late.state.Rejected++
+		j.kept = true
 	}
 	j.fits = [2]*fit{early, late}
 	return nil

@@ -28,10 +28,11 @@ type windows struct {
 	workers int
 	views   map[feature.Mode]*view
 	known   map[member][]float32
+	spread  map[*interval][]float32
 }
 
 func newWindows(spec models.Spec, s *samples, workers int) *windows {
-	return &windows{samples: s, spec: spec, workers: workers, views: map[feature.Mode]*view{}, known: map[member][]float32{}}
+	return &windows{samples: s, spec: spec, workers: workers, views: map[feature.Mode]*view{}, known: map[member][]float32{}, spread: map[*interval][]float32{}}
 }
 
 // of returns a member's forecasts [N, Horizon].

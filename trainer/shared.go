@@ -2,8 +2,6 @@ package trainer
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -130,43 +128,22 @@ func (c Config) sharedRecipe() (recipe, error) {
 // result exports the fitted model, checks the export and measures it.
 func (t *shared) result(ctx context.Context, started time.Time) (*SharedResult, error) {
 	s, c := t.study, t.config
-	model, err := s.export()
+	model, program, m, err := s.exported()
 	if err != nil {
 		return nil, err
 	}
-	program, err := onnx.Load(model)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.verify(program, s.w.head(s.judgeRows[0], runBatch)); err != nil {
-		return nil, err
-	}
-	golden := s.w.head(s.judgeRows[0], 1)
-	says := s.forecasts(golden)
 	if err := t.score(ctx, program); err != nil {
 		return nil, err
 	}
 	if err := t.compare(ctx); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(model)
-	res := &SharedResult{Model: model}
-	res.Report = t.report()
-	res.Report.ModelSHA256 = hex.EncodeToString(sum[:])
-	if seconds := c.now().Sub(started).Seconds(); seconds > 0 {
-		res.Report.Training.Seconds, res.Report.Training.SamplesPerSecond = seconds, float64(s.tally.seen)/seconds
-	}
-	res.Manifest = models.Manifest{
-		Groups: []string{models.AnyGroup}, Spec: s.spec, Preset: c.Preset, Seed: c.Seed,
-		SHA256: res.Report.ModelSHA256, SizeBytes: int64(len(model)),
-		TrainedFrom: t.timeline.time(0), TrainedUntil: t.timeline.time(s.split.TestStart()),
-		Scores: res.Report.Horizons, Calibration: map[string][]float64{},
-		Golden: &models.Golden{Series: golden.series, Context: golden.context, Forecast: says.Forecast,
-			Quantiles: says.Quantiles, Peaks: says.Peaks},
-	}
-	if c.Now != nil {
-		res.Manifest.CreatedAt = c.Now().UTC()
-	}
+	res := &SharedResult{Model: model, Manifest: m, Report: t.report()}
+	res.Report.ModelSHA256 = m.SHA256
+	res.Report.Training = s.training(c.now().Sub(started).Seconds())
+	res.Manifest.Groups, res.Manifest.Scores = []string{models.AnyGroup}, res.Report.Horizons
+	res.Manifest.TrainedFrom, res.Manifest.TrainedUntil = t.timeline.time(0), t.timeline.time(s.split.TestStart())
+	res.Manifest.Calibration = map[string][]float64{}
 	for _, g := range t.sharers {
 		if g.factors != nil {
 			res.Manifest.Calibration[g.name()] = g.factors
@@ -181,7 +158,7 @@ func (t *shared) report() score.SharedReport {
 	s, l := t.study, t.timeline
 	r := score.SharedReport{
 		Target: s.spec.Target, StepSeconds: s.spec.StepSeconds, Start: l.time(0), Split: s.split, Windows: s.w.len(),
-		Training: score.Training{Epochs: s.tally.epochs}, Seed: t.config.Seed,
+		Seed: t.config.Seed,
 	}
 	for m, c := range s.members {
 		r.Shares = append(r.Shares, score.Share{Name: c.late.name(), Weights: widen(s.final.weights[m])})
@@ -202,14 +179,7 @@ func (t *shared) report() score.SharedReport {
 			r.Comparison.Groups = append(r.Comparison.Groups, g.name())
 		}
 	}
-	note := func(n int, format string, args ...any) {
-		if n > 0 {
-			t.notes = append(t.notes, fmt.Sprintf(format, append([]any{n}, args...)...))
-		}
-	}
-	note(gaps, "%d of the chosen windows have gaps and were left out of training and validation")
-	note(fallbacks, "%d test forecasts are the last known value, because their windows have gaps")
-	note(s.tally.rejected, "the learning rate was halved %d times because the loss was not finite")
+	t.notes = append(t.notes, s.notes(gaps, fallbacks)...)
 	return r
 }
 

@@ -226,7 +226,7 @@ func TestASharedModelBearsGapsAndGroupsWithoutLoad(t *testing.T) {
 		t.Errorf("%d windows of the group that was idle for a day, %d of another", part, whole)
 	}
 	notes := strings.Join(r.Notes, "\n")
-	for _, want := range []string{`left out: group "group-04": the data has no series "demand"`, "windows have gaps and were left out", "test forecasts are the last known value"} {
+	for _, want := range []string{`left out: group "group-04": the data has no series "demand"`, "windows with gaps were left out", "test forecasts are the last known value"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the notes do not say %q:\n%s", want, notes)
 		}

@@ -56,6 +56,7 @@ type candidate struct {
 // tally counts what the report and the notes tell.
 type tally struct {
 	epochs, seen, rejected int
+	early                  int // networks whose late fit was no good, so that the early one stands in
 }
 
 // newStudy readies the windows and the feature sets.
@@ -282,11 +283,8 @@ func (s *study) bestMode(of ...feature.Mode) feature.Mode {
 	if len(s.recipe.modes) == 0 {
 		return s.recipe.plainMode()
 	}
-	c, ok := s.members[0].early.(*combination)
-	if !ok {
-		return s.recipe.plainMode()
-	}
 	best, mode := math.Inf(-1), s.recipe.plainMode()
+	c := s.members[0].early.(*combination) // as addLinear adds it
 	for m, member := range c.members {
 		own := member.(*linearMember).set.Mode()
 		if !slices.Contains(of, own) {

@@ -27,23 +27,27 @@ type Result struct {
 // names what of the configuration or the data does not do; ctx ends it between
 // two steps with ctx.Err().
 func Train(ctx context.Context, c Config, d Data) (*Result, error) {
+	_, res, err := trained(ctx, c, d)
+	return res, err
+}
+
+// trained does what Train does and returns the study as well, with the test part
+// asked.
+func trained(ctx context.Context, c Config, d Data) (*study, *Result, error) {
 	started := c.now()
 	s, d, notes, err := newTraining(ctx, c, d)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := s.fit(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	res, err := s.result(ctx, d, c.now().Sub(started).Seconds())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	res.Notes = append(notes, res.Notes...)
-	if c.Now != nil {
-		res.Manifest.CreatedAt = c.Now().UTC()
-	}
-	return res, nil
+	return s, res, nil
 }
 
 // checkedSpec returns the spec, or what of the data it does not do with.
@@ -88,57 +92,80 @@ func (c Config) now() time.Time {
 	return c.Now()
 }
 
-// result exports the fitted model, checks the export and measures it.
+// exported exports the fitted model, runs the export beside the members, and
+// returns it with what its manifest says whatever it is measured on: all but the
+// groups, the time that the history covers, and the scores.
+func (s *study) exported() (model []byte, p *onnx.Program, m models.Manifest, err error) {
+	if model, err = s.export(); err != nil {
+		return nil, nil, m, err
+	}
+	if p, err = onnx.Load(model); err != nil {
+		return nil, nil, m, err
+	}
+	if err := s.verify(p, s.w.head(s.judgeRows[0], runBatch)); err != nil {
+		return nil, nil, m, err
+	}
+	sum := sha256.Sum256(model)
+	golden := s.w.head(s.judgeRows[0], 1)
+	says := s.forecasts(golden)
+	m = models.Manifest{
+		Spec: s.spec, Preset: s.config.Preset, Seed: s.config.Seed,
+		SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(model)),
+		Golden: &models.Golden{Series: golden.series, Context: golden.context, Forecast: says.Forecast,
+			Quantiles: says.Quantiles, Peaks: says.Peaks},
+	}
+	if s.config.Now != nil {
+		m.CreatedAt = s.config.Now().UTC()
+	}
+	return model, p, m, nil
+}
+
+// training says what the training took.
+func (s *study) training(seconds float64) score.Training {
+	t := score.Training{Epochs: s.tally.epochs, Seconds: seconds}
+	if seconds > 0 {
+		t.SamplesPerSecond = float64(s.tally.seen) / seconds
+	}
+	return t
+}
+
+// result exports the fitted model and measures it.
 func (s *study) result(ctx context.Context, d Data, seconds float64) (*Result, error) {
-	model, err := s.export()
+	model, program, m, err := s.exported()
 	if err != nil {
-		return nil, err
-	}
-	program, err := onnx.Load(model)
-	if err != nil {
-		return nil, err
-	}
-	golden := s.w.head(s.judgeRows[0], runBatch)
-	if err := s.verify(program, golden); err != nil {
 		return nil, err
 	}
 	t, err := s.test(ctx, program, d)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(model)
-	res := &Result{Model: model, Predictions: t.predictions, Notes: s.notes(t)}
-	res.Report = score.Report{
-		Target: s.spec.Target, StepSeconds: s.spec.StepSeconds, Split: s.split, Horizons: t.horizons, Members: t.members,
-		Training: score.Training{Epochs: s.tally.epochs, Seconds: seconds},
-		Seed:     s.config.Seed, ModelSHA256: hex.EncodeToString(sum[:]),
-	}
-	if seconds > 0 {
-		res.Report.Training.SamplesPerSecond = float64(s.tally.seen) / seconds
-	}
-	first := s.w.head(s.judgeRows[0], 1)
-	says := s.forecasts(first)
-	res.Manifest = models.Manifest{
-		Groups: []string{d.Grid.Group}, Spec: s.spec, Preset: s.config.Preset, Seed: s.config.Seed,
-		SHA256: res.Report.ModelSHA256, SizeBytes: int64(len(model)),
-		TrainedFrom: d.Grid.Time(0).UTC(), TrainedUntil: d.Grid.Time(s.split.TestStart()).UTC(),
-		Scores: t.horizons,
-		Golden: &models.Golden{Series: first.series, Context: first.context, Forecast: says.Forecast,
-			Quantiles: says.Quantiles, Peaks: says.Peaks},
-	}
-	return res, nil
+	m.Groups, m.Scores = []string{d.Grid.Group}, t.horizons
+	m.TrainedFrom, m.TrainedUntil = d.Grid.Time(0).UTC(), d.Grid.Time(s.split.TestStart()).UTC()
+	return &Result{
+		Model: model, Manifest: m, Predictions: t.predictions, Notes: s.notes(s.w.gaps, t.fallbacks),
+		Report: score.Report{
+			Target: s.spec.Target, StepSeconds: s.spec.StepSeconds, Split: s.split, Horizons: t.horizons, Members: t.members,
+			Training: s.training(seconds), Seed: s.config.Seed, ModelSHA256: m.SHA256,
+		},
+	}, nil
 }
 
-// notes says what a reader of the scores should know.
-func (s *study) notes(t *tested) (notes []string) {
-	note := func(n int, format string, args ...any) {
-		if n > 0 {
-			notes = append(notes, fmt.Sprintf(format, args...))
+// notes says what a reader of the scores should know; gaps is the number of
+// windows left out, fallbacks that of test forecasts without one.
+func (s *study) notes(gaps, fallbacks int) (notes []string) {
+	for _, n := range []struct {
+		count int
+		text  string
+	}{
+		{gaps, "%d windows with gaps were left out of training and validation"},
+		{fallbacks, "%d test forecasts are the last known value, because their windows have gaps"},
+		{s.tally.rejected, "the learning rate was halved %d times because the loss was not finite"},
+		{s.tally.early, "%d networks were worse after learning from the validation part too and are as they were before"},
+	} {
+		if n.count > 0 {
+			notes = append(notes, fmt.Sprintf(n.text, n.count))
 		}
 	}
-	note(s.w.gaps, "%d windows with gaps were left out of training and validation", s.w.gaps)
-	note(t.fallbacks, "%d test forecasts are the last known value, because their windows have gaps", t.fallbacks)
-	note(s.tally.rejected, "the learning rate was halved %d times because the loss was not finite", s.tally.rejected)
 	return notes
 }
 

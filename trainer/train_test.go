@@ -327,7 +327,7 @@ func TestAnExplodingLossIsRejectedSlowedAndReported(t *testing.T) {
 		t.Fatal("a rejected step changed the parameters")
 	}
 	s.tally.rejected = 3
-	if notes := s.notes(&tested{}); len(notes) != 1 || !strings.Contains(notes[0], "halved 3 times") {
+	if notes := s.notes(0, 0); len(notes) != 1 || !strings.Contains(notes[0], "halved 3 times") {
 		t.Errorf("notes %q", notes)
 	}
 }

@@ -175,12 +175,8 @@ func (d *definer) seasonal(k int) {
 // the context row.
 func (d *definer) calendar() {
 	names := window.ContextNames(d.spec)
-	column := 0
-	for _, lag := range d.spec.Lags {
-		column += len(lag.Offsets) * (1 + d.spec.Horizon)
-	}
 	aheads := window.ContextAhead(d.spec)
-	for ; column < len(names); column++ {
+	for column := laggedColumns(d.spec); column < len(names); column++ {
 		d.list = append(d.list, definition{name: names[column], ahead: aheads[column], kind: plain, column: column})
 	}
 }

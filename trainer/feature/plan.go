@@ -101,3 +101,19 @@ func Find(spec models.Spec, series string, age int) (index int, ok bool) {
 // Before returns the n-th smallest age, at the origin or before it, that lies a
 // whole number of periods before the slot k ahead.
 func Before(period, n, k int) int { return before(period, n, k) }
+
+// FindFlag returns where Spec.Future[flag] lies at the slot k ahead, in the row
+// that Find speaks of.
+func FindFlag(spec models.Spec, flag, k int) int {
+	return spec.Lookback*spec.Channels() + laggedColumns(spec) + flag*(1+spec.Horizon) + k
+}
+
+// laggedColumns returns how many columns of the context are lagged values: the
+// first ones.
+func laggedColumns(spec models.Spec) int {
+	n := 0
+	for _, lag := range spec.Lags {
+		n += len(lag.Offsets) * (1 + spec.Horizon)
+	}
+	return n
+}
