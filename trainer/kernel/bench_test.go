@@ -82,7 +82,7 @@ func BenchmarkVector(b *testing.B) {
 	v := func(n int) []float32 { return narrow(normal(rng, n)) }
 	input, z, before, c, tanhC, h := v(4*H), v(4*H), v(H), v(H), v(H), v(H)
 	x, m, second, g := v(params), v(params), make([]float32, params), v(params)
-	dst, src, other := v(4*H), v(4*H), v(4*H)
+	dst, src := v(4*H), v(4*H)
 	for _, k := range []struct {
 		name string
 		n    int
@@ -94,8 +94,6 @@ func BenchmarkVector(b *testing.B) {
 		{"ReLUBackward", 4 * H, func() { ReLUBackward(dst, src) }},
 		{"AddTo", 4 * H, func() { AddTo(dst, src) }},
 		{"Axpy", 4 * H, func() { Axpy(dst, 1e-9, src) }},
-		{"MulTo", 4 * H, func() { copy(dst, other); MulTo(dst, src) }},
-		{"MulAdd", 4 * H, func() { copy(dst, other); MulAdd(dst, src, other) }},
 		{"Adam", params, func() { Adam(x, m, second, g, 1, 1e-3, 1, 0) }},
 		{"SumSquares", params, func() { _ = SumSquares(g) }},
 	} {

@@ -283,8 +283,6 @@ func TestNothingAllocates(t *testing.T) {
 			ReLUBackward(s[0], s[1])
 			AddTo(s[0], s[1])
 			Axpy(s[0], 2, s[1])
-			MulTo(s[0], s[1])
-			MulAdd(s[0], s[1], s[2])
 			AddRows(s[0], z)
 			Adam(s[0], s[1], s[2], s[3], 1, 1, 1, 0)
 			sum += SumSquares(z)

@@ -121,18 +121,6 @@ func axpyPortable[T Float](dst []T, alpha T, src []T) {
 	}
 }
 
-func mulPortable[T Float](dst, src []T) {
-	for i, v := range src {
-		dst[i] *= v
-	}
-}
-
-func mulAddPortable[T Float](dst, a, b []T) {
-	for i, v := range a {
-		dst[i] += v * b[i]
-	}
-}
-
 func adamPortable(x, m, v, g []float32, clip, scale, root, shrink float32) {
 	for i, gi := range g {
 		gi *= clip

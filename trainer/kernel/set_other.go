@@ -22,8 +22,6 @@ func cellBackward32(_, _, _, _, _ []float32)                  { panic(noAssembly
 func relu32(_, _ []float32)                                   { panic(noAssembly) }
 func reluBackward32(_, _ []float32)                           { panic(noAssembly) }
 func add32(_, _ []float32)                                    { panic(noAssembly) }
-func mul32(_, _ []float32)                                    { panic(noAssembly) }
 func axpy32(_ []float32, _ float32, _ []float32)              { panic(noAssembly) }
-func mulAdd32(_, _, _ []float32)                              { panic(noAssembly) }
 func adam32(_, _, _, _ []float32, _, _, _, _ float32)         { panic(noAssembly) }
 func addSquares32(_ *[sumLanes]float64, _ []float32)          { panic(noAssembly) }

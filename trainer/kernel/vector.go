@@ -96,26 +96,6 @@ func Axpy[T Float](dst []T, alpha T, src []T) {
 	axpyPortable(dst, alpha, src)
 }
 
-// MulTo computes dst *= src: a dropout mask on the way forward.
-func MulTo[T Float](dst, src []T) {
-	dst = first(dst, len(src))
-	if dst32, ok := any(dst).([]float32); ok && active != portable {
-		mul32(dst32, any(src).([]float32))
-		return
-	}
-	mulPortable(dst, src)
-}
-
-// MulAdd computes dst += a b: a dropout mask on the way back.
-func MulAdd[T Float](dst, a, b []T) {
-	dst, b = first(dst, len(a)), first(b, len(a))
-	if dst32, ok := any(dst).([]float32); ok && active != portable {
-		mulAdd32(dst32, any(a).([]float32), any(b).([]float32))
-		return
-	}
-	mulAddPortable(dst, a, b)
-}
-
 // AddRows adds the column sums of m [rows, len(sum)], whose rows lie one after
 // the other, to sum, row by row in order: the gradient of a bias. It panics when
 // m is not made of whole rows.

@@ -33,22 +33,10 @@ func addAVX512(n int, dst, src *float32)
 func addAVX2(n int, dst, src *float32)
 
 //go:noescape
-func mulAVX512(n int, dst, src *float32)
-
-//go:noescape
-func mulAVX2(n int, dst, src *float32)
-
-//go:noescape
 func axpyAVX512(n int, alpha float32, dst, src *float32)
 
 //go:noescape
 func axpyAVX2(n int, alpha float32, dst, src *float32)
-
-//go:noescape
-func mulAddAVX512(n int, dst, a, b *float32)
-
-//go:noescape
-func mulAddAVX2(n int, dst, a, b *float32)
 
 //go:noescape
 func adamAVX512(n int, x, m, v, grad *float32, f *adamFactors)
@@ -109,27 +97,11 @@ func add32(dst, src []float32) {
 	}
 }
 
-func mul32(dst, src []float32) {
-	if active == avx512 {
-		mulAVX512(len(src), start(dst), start(src))
-	} else {
-		mulAVX2(len(src), start(dst), start(src))
-	}
-}
-
 func axpy32(dst []float32, alpha float32, src []float32) {
 	if active == avx512 {
 		axpyAVX512(len(src), alpha, start(dst), start(src))
 	} else {
 		axpyAVX2(len(src), alpha, start(dst), start(src))
-	}
-}
-
-func mulAdd32(dst, a, b []float32) {
-	if active == avx512 {
-		mulAddAVX512(len(a), start(dst), start(a), start(b))
-	} else {
-		mulAddAVX2(len(a), start(dst), start(a), start(b))
 	}
 }
 

@@ -121,36 +121,6 @@ done:
 	VZEROUPPER
 	RET
 
-#define MUL(LOAD, STORE) \
-	LOAD((SI), Y1);    \
-	LOAD((DI), Y2);    \
-	VMULPS Y1, Y2, Y2; \
-	STORE(Y2, (DI))
-
-// func mulAVX2(n int, dst, src *float32)
-TEXT ·mulAVX2(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ src+16(FP), SI
-
-loop:
-	SUBQ $8, CX
-	JLT  tail
-	MUL(LOAD, STORE)
-	ADDQ $32, SI
-	ADDQ $32, DI
-	JMP  loop
-
-tail:
-	ADDQ $8, CX
-	JEQ  done
-	MASK
-	MUL(LOAD_PART, STORE_PART)
-
-done:
-	VZEROUPPER
-	RET
-
 #define AXPY(LOAD, STORE) \
 	LOAD((SI), Y1);         \
 	LOAD((DI), Y2);         \
@@ -177,39 +147,6 @@ tail:
 	JEQ  done
 	MASK
 	AXPY(LOAD_PART, STORE_PART)
-
-done:
-	VZEROUPPER
-	RET
-
-#define MUL_ADD(LOAD, STORE) \
-	LOAD((SI), Y1);         \
-	LOAD((DX), Y2);         \
-	LOAD((DI), Y3);         \
-	VFMADD231PS Y2, Y1, Y3; \
-	STORE(Y3, (DI))
-
-// func mulAddAVX2(n int, dst, a, b *float32)
-TEXT ·mulAddAVX2(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), DX
-
-loop:
-	SUBQ $8, CX
-	JLT  tail
-	MUL_ADD(LOAD, STORE)
-	ADDQ $32, SI
-	ADDQ $32, DX
-	ADDQ $32, DI
-	JMP  loop
-
-tail:
-	ADDQ $8, CX
-	JEQ  done
-	MASK
-	MUL_ADD(LOAD_PART, STORE_PART)
 
 done:
 	VZEROUPPER

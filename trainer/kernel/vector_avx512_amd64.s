@@ -112,38 +112,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func mulAVX512(n int, dst, src *float32)
-//
-// dst *= src.
-TEXT ·mulAVX512(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ src+16(FP), SI
-	KXNORW K1, K1, K1
-
-loop:
-	SUBQ $16, CX
-	JLT  tail
-
-elements:
-	VMOVUPS.Z (SI), K1, Z1
-	VMOVUPS.Z (DI), K1, Z2
-	VMULPS Z1, Z2, Z2
-	VMOVUPS Z2, K1, (DI)
-	ADDQ $64, SI
-	ADDQ $64, DI
-	JMP  loop
-
-tail:
-	ADDQ $16, CX
-	JEQ  done
-	MASK
-	JMP  elements
-
-done:
-	VZEROUPPER
-	RET
-
 // func axpyAVX512(n int, alpha float32, dst, src *float32)
 //
 // dst += alpha src, fused.
@@ -164,41 +132,6 @@ elements:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS Z2, K1, (DI)
 	ADDQ $64, SI
-	ADDQ $64, DI
-	JMP  loop
-
-tail:
-	ADDQ $16, CX
-	JEQ  done
-	MASK
-	JMP  elements
-
-done:
-	VZEROUPPER
-	RET
-
-// func mulAddAVX512(n int, dst, a, b *float32)
-//
-// dst += a b, fused.
-TEXT ·mulAddAVX512(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), DX
-	KXNORW K1, K1, K1
-
-loop:
-	SUBQ $16, CX
-	JLT  tail
-
-elements:
-	VMOVUPS.Z (SI), K1, Z1
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z (DI), K1, Z3
-	VFMADD231PS Z2, Z1, Z3
-	VMOVUPS Z3, K1, (DI)
-	ADDQ $64, SI
-	ADDQ $64, DX
 	ADDQ $64, DI
 	JMP  loop
 

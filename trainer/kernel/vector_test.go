@@ -92,8 +92,6 @@ func TestVectorFunctionsEqualTheirDefinitions(t *testing.T) {
 				}},
 				{"AddTo", func(dst, a, _ []float32) { AddTo(dst, a) }, func(d, a, _ float64) float64 { return d + a }},
 				{"Axpy", func(dst, a, _ []float32) { Axpy(dst, -0.75, a) }, func(d, a, _ float64) float64 { return d - 0.75*a }},
-				{"MulTo", func(dst, a, _ []float32) { MulTo(dst, a) }, func(d, a, _ float64) float64 { return d * a }},
-				{"MulAdd", func(dst, a, b []float32) { MulAdd(dst, a, b) }, func(d, a, b float64) float64 { return d + a*b }},
 			} {
 				got, want := narrow(d), make([]float64, n)
 				for i := range want {
@@ -263,8 +261,6 @@ func run(n, shift int) []float32 {
 	ReLUBackward(h, z[:n])
 	AddTo(h, before)
 	Axpy(h, 0.3, c)
-	MulTo(h, tanhC)
-	MulAdd(h, c, before)
 	AddRows(h, z)
 	out = append(out, h...)
 	ReLU(tanhC, tanhC) // a second moment is not negative
@@ -342,9 +338,6 @@ func TestVectorFunctionsPanicWhenASliceIsTooShort(t *testing.T) {
 			"ReLUBackward":        func() { ReLUBackward(short, full) },
 			"AddTo":               func() { AddTo(short, full) },
 			"Axpy":                func() { Axpy(short, 1, full) },
-			"MulTo":               func() { MulTo(short, full) },
-			"MulAdd dst":          func() { MulAdd(short, full, full) },
-			"MulAdd b":            func() { MulAdd(full, full, short) },
 			"AddRows":             func() { AddRows(short, full) },
 			"AddRows of nothing":  func() { AddRows(nil, full) },
 			"Adam x":              func() { Adam(short, full, full, full, 1, 1, 1, 0) },

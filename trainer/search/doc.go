@@ -32,7 +32,7 @@
 //
 // The more trials there are, the more the least loss flatters: it was chosen for
 // being low. An objective must therefore never see the test part of a history, not
-// even to stop early. It fits and judges inside the training part, on [Folds] that
+// even to stop early. It fits and judges inside the training part, on folds that
 // roll forward in time, so that an event which one stretch lacks is judged in
 // another. The winner is then trained as any model is, and its measure on the test
 // part is taken once.

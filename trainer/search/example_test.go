@@ -12,7 +12,7 @@ import (
 
 // A command reads the configuration, opens the journal and runs; what it prints
 // can be pasted into the configuration. Here a training of budget epochs is a
-// formula. A true objective fits on each of Folds and answers with the mean loss.
+// formula. A true objective fits on rolling-origin folds and answers with the mean loss.
 func Example() {
 	c, err := search.FromYAML([]byte(`
 space:
@@ -83,12 +83,3 @@ seed: 2
 
 // Three folds of 1,000 origins with a horizon of 12 slots, of which the first fits
 // on at least 600.
-func ExampleFolds() {
-	for _, f := range search.Folds(1000, 3, 12, 600) {
-		fmt.Printf("fit on [0, %d), judge [%d, %d)\n", f.TrainEnd, f.ValidFrom, f.ValidTo)
-	}
-	// Output:
-	// fit on [0, 602), judge [613, 742)
-	// fit on [0, 731), judge [742, 871)
-	// fit on [0, 860), judge [871, 1000)
-}
