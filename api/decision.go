@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Capacity is a group's size as its provider reported it at ObservedAt.
 type Capacity struct {
@@ -10,6 +13,52 @@ type Capacity struct {
 	Min        int       `json:"min"`        // the provider's own bounds
 	Max        int       `json:"max"`
 	ObservedAt time.Time `json:"observed_at,omitzero"`
+	// Protected counts the instances that the provider will not terminate when the
+	// group shrinks: their owner protects them.
+	Protected int `json:"protected,omitempty"`
+	// Warm counts the instances of a warm pool, which serve nothing and start
+	// faster. They are in none of the counts above.
+	Warm int `json:"warm,omitempty"`
+	// LaunchError says why the newest launch failed, for example for lack of
+	// capacity at the provider. Empty: it did not, or nobody knows.
+	LaunchError string `json:"launch_error,omitempty"`
+	// Rivals are others who change the group, or keep it from changing, as far as
+	// the provider shows them.
+	Rivals []Rival `json:"rivals,omitempty"`
+}
+
+// Known reports whether the capacity was read at all.
+func (c Capacity) Known() bool {
+	return c.InService != 0 || c.Pending != 0 || c.Desired != 0 || c.Min != 0 || c.Max != 0 || !c.ObservedAt.IsZero()
+}
+
+// RivalKind names what else changes a group, or keeps it from changing.
+type RivalKind string
+
+// The rivals that are noticed. The last two are found by comparing what a
+// provider reports with what this scaler left behind, the others by the provider.
+const (
+	RivalPredictive RivalKind = "predictive-policy"     // the provider's own predictive scaling
+	RivalTracking   RivalKind = "target-tracking"       // a policy of the provider that follows a metric
+	RivalSchedule   RivalKind = "scheduled-action"      // a change at a fixed time
+	RivalRefresh    RivalKind = "instance-refresh"      // instances are being replaced
+	RivalSuspended  RivalKind = "suspended-process"     // launching or terminating is switched off
+	RivalAutoscaler RivalKind = "horizontal-autoscaler" // a HorizontalPodAutoscaler, or what else scales the same resource
+	RivalDesired    RivalKind = "desired-changed"       // somebody set the desired capacity
+	RivalBounds     RivalKind = "bounds-changed"        // somebody moved the minimum or the maximum
+)
+
+// Rival is somebody or something else that scales the same group.
+type Rival struct {
+	Kind   RivalKind `json:"kind"`
+	Detail string    `json:"detail"` // its name and what it does, for a person
+}
+
+// Launch is one start of an instance, as the provider recorded it.
+type Launch struct {
+	At     time.Time     `json:"at"`               // when it was ordered
+	Took   time.Duration `json:"took"`             // until it was in service; 0 with Failed
+	Failed string        `json:"failed,omitempty"` // why it never will be
 }
 
 // Mode says what the scaler may do to a group.
@@ -30,6 +79,50 @@ const (
 	BasisReactive   Basis = "reactive"   // fresh metrics only; scale-in at half rate
 	BasisHold       Basis = "hold"       // no fresh metrics: never a scale-in
 )
+
+// SafetyState says how far the forecast is trusted with a group. It moves with
+// hysteresis, so that it does not follow every single tick.
+type SafetyState string
+
+// The safety states, from full trust to none.
+const (
+	SafetyPredictive SafetyState = "PREDICTIVE"        // forecasts decide, the live load can only add to them
+	SafetyStale      SafetyState = "REACTIVE_STALE"    // no fresh metrics: hold or grow, never shrink
+	SafetyDrift      SafetyState = "REACTIVE_DRIFT"    // what came true falls out of the forecasts' band: the live load decides
+	SafetyNoModel    SafetyState = "REACTIVE_NO_MODEL" // no usable forecast: the live load decides
+	SafetyFrozen     SafetyState = "FROZEN"            // by order: never smaller; a live breach still adds
+	SafetyPaused     SafetyState = "PAUSED"            // by order: decided and recorded, not carried out
+)
+
+// ControlKind is an order that a person gives about a group.
+type ControlKind string
+
+// The orders. ControlFreeze keeps a group from shrinking, ControlPause takes this
+// scaler's hands off it.
+const (
+	ControlFreeze ControlKind = "freeze"
+	ControlPause  ControlKind = "pause"
+)
+
+// AllGroups, in Control.Group, stands for every group.
+const AllGroups = "*"
+
+// Control is such an order, until it expires or is withdrawn.
+type Control struct {
+	Kind   ControlKind `json:"kind"`
+	Group  string      `json:"group"` // or AllGroups
+	Until  time.Time   `json:"until"` // it ends then, exclusive
+	Reason string      `json:"reason"`
+	By     string      `json:"by"` // who gave it
+	At     time.Time   `json:"at"` // and when
+}
+
+// Move is a change of a group's safety state.
+type Move struct {
+	From SafetyState `json:"from"`
+	To   SafetyState `json:"to"`
+	Why  string      `json:"why"`
+}
 
 // Reason is one step of the path from the wish of a policy to the desired
 // capacity: what changed the number, from what to what, and why.
@@ -83,6 +176,18 @@ type Decision struct {
 	Desired int      `json:"desired"`
 	Reasons []Reason `json:"reasons"`
 	Outcome Outcome  `json:"outcome"`
+	// Safety is the group's safety state at this decision, and Moved says how it
+	// came into it just now.
+	Safety SafetyState `json:"safety,omitempty"`
+	Moved  *Move       `json:"moved,omitempty"`
+	// Alerts name what a person should look into, by stable identifiers.
+	Alerts []string `json:"alerts,omitempty"`
+	// What follows serves to reach the same decision again: with Capacity,
+	// Observed and Forecast above it is all that the decision rests on.
+	CapacityError string          `json:"capacity_error,omitempty"` // why Capacity is unknown
+	Control       *Control        `json:"control,omitempty"`        // the order in force
+	Config        int             `json:"config"`                   // index into TickRecord.Configs
+	Before        json.RawMessage `json:"before,omitempty"`         // the group's state before the decision
 }
 
 // TickRecord is one object of the audit log: every decision of one tick.
@@ -92,4 +197,20 @@ type TickRecord struct {
 	Decisions []Decision `json:"decisions"`
 	// Errors lists what went wrong outside of any single group.
 	Errors []string `json:"errors,omitempty"`
+	// Configs are the configurations of the groups, each only once.
+	Configs []json.RawMessage `json:"configs,omitempty"`
+	// Brake says that the fleet-wide brake held every scale-in of this tick.
+	Brake *Brake `json:"brake,omitempty"`
+	// Version is the program that decided.
+	Version string `json:"version,omitempty"`
+}
+
+// Brake is the fleet-wide brake in action: so many groups, or instances, wished
+// to scale in at once that a common fault is likelier than a common lull.
+type Brake struct {
+	Groups        int     `json:"groups"`         // that wished to scale in
+	GroupShare    float64 `json:"group_share"`    // of all groups
+	Instances     int     `json:"instances"`      // that would have gone
+	InstanceShare float64 `json:"instance_share"` // of all desired
+	Limit         float64 `json:"limit"`          // the share from which on it is pulled
 }

@@ -33,7 +33,7 @@ func Describe(d api.Decision) string {
 			b.WriteString(" …")
 		}
 	}
-	if d.Capacity == (api.Capacity{}) {
+	if !d.Capacity.Known() {
 		b.WriteString(", capacity unknown")
 	} else if d.Desired == d.Capacity.Desired {
 		fmt.Fprintf(&b, ", capacity stays %d", d.Desired)

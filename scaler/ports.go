@@ -28,6 +28,12 @@ type Target interface {
 	Scale(ctx context.Context, group string, desired int) error
 }
 
+// Launches is what a Target may offer besides: how long its instances took to
+// start. A group without any is absent from the result.
+type Launches interface {
+	Launches(ctx context.Context, groups []string, since time.Time) (map[string][]api.Launch, error)
+}
+
 // The errors of a Target that a caller decides upon.
 var (
 	// ErrRefused: the provider has looked at the change and will not make it. An

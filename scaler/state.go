@@ -112,7 +112,7 @@ func (st *state) settle(rec api.TickRecord) {
 	st.Tick, st.Pending = rec.Tick, nil
 	for _, d := range rec.Decisions {
 		g := groupState{State: st.Groups[d.Group].State.After(d)}
-		if d.Capacity == (api.Capacity{}) {
+		if !d.Capacity.Known() {
 			g.Unconfirmed = st.Groups[d.Group].Unconfirmed // the group has not been looked at yet
 		}
 		if d.Outcome.Status == api.OutcomeFailed || d.Outcome.Status == api.OutcomeSkipped {

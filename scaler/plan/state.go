@@ -21,7 +21,7 @@ type State struct {
 // count from the decision's tick and not from the moment of acceptance, so that
 // a cooldown of two steps always ends with the second tick.
 func (s State) After(d api.Decision) State {
-	if d.Capacity == (api.Capacity{}) {
+	if !d.Capacity.Known() {
 		return s // unknown: nothing was learned and nothing done
 	}
 	switch short := d.Capacity.InService < d.Capacity.Desired; {
