@@ -213,7 +213,7 @@ func (g Group) Route() (driver, name string) { return g.Target, g.targetName() }
 func (g Group) Plan(step time.Duration) plan.Group {
 	return plan.Group{
 		Name: g.Name, Mode: g.Mode, Signal: g.Policy.Signal, Min: g.Min, Max: g.Max,
-		Policy:   plan.Threshold{Out: g.Policy.Out, In: g.Policy.In, Step: g.Policy.Step},
+		Policies: plan.Policies{Threshold: &plan.Threshold{Out: g.Policy.Out, In: g.Policy.In, Step: g.Policy.Step}},
 		Cooldown: plan.Cooldown{Out: g.Cooldown.Out, In: g.Cooldown.In},
 		Step:     step, Lead: g.LeadTime, StaleAfter: g.StaleAfter,
 	}

@@ -46,7 +46,10 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 	for _, g := range t.groups {
 		o := t.observe(g.Name, &w)
 		a := answers[g.Name]
-		d := plan.Decide(g, t.ledger.state.Groups[g.Name].State, o, a.forecast, t.at)
+		st := t.ledger.state.Groups[g.Name]
+		var d api.Decision
+		d, st.State = plan.Decide(plan.Input{Group: g, State: st.State, Observation: o, Forecast: a.forecast, Tick: t.at})
+		t.ledger.state.Groups[g.Name] = st
 		d.Model, d.ModelVersion = a.model, a.version
 		if d.Outcome.Status != "" {
 			d.Outcome.At = t.clock()

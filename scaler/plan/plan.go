@@ -8,34 +8,48 @@ import (
 	"github.com/forescale/forescale/api"
 )
 
-// Group is what the owner of a group has configured.
+// Group is what the owner of a group has configured. It is plain data, so that
+// the audit log can keep it and a decision be reached again from there.
 type Group struct {
-	Name   string
-	Mode   api.Mode
-	Policy Policy
+	Name string   `json:"name,omitempty"`
+	Mode api.Mode `json:"mode"`
 	// Signal says whether forecasts take part. With SignalObserved their absence
 	// is no fault: the reactive rule decides at its full rate.
-	Signal Signal
+	Signal   Signal   `json:"signal"`
+	Policies Policies `json:"policies"`
 	// Min and Max bound the desired capacity, besides the provider's own bounds.
 	// A Max of 0 leaves the upper bound to the provider.
-	Min, Max int
-	Cooldown Cooldown
-	Step     time.Duration // length of a slot, > 0
+	Min      int           `json:"min"`
+	Max      int           `json:"max"`
+	Cooldown Cooldown      `json:"cooldown"`
+	Step     time.Duration `json:"step"` // length of a slot, > 0
 	// Lead is the time from the order of an instance until it serves.
-	Lead time.Duration
+	Lead time.Duration `json:"lead"`
 	// StaleAfter is the age, in steps, up to which the newest measured slot counts
 	// as fresh. The slot that has just ended has age 0.
-	StaleAfter int
+	StaleAfter int `json:"stale_after"`
+}
+
+// Input is all that a decision rests on.
+type Input struct {
+	Group       Group
+	State       State
+	Observation Observation
+	// Forecast is nil when none was asked for, and carries an Error when there
+	// should have been one. It is checked before it is used.
+	Forecast *api.Forecast
+	Control  *api.Control // the order in force for the group; nil: none
+	Tick     time.Time    // end of the newest complete slot
 }
 
 // Cooldown says how long after an accepted action the next one must wait, in
 // time between ticks. An action that the provider did not accept starts none,
 // and neither does a dry-run decision.
 type Cooldown struct {
-	Out time.Duration // after a scale-out, until the next scale-out
+	Out time.Duration `json:"out"` // after a scale-out, until the next scale-out
 	// In: after an accepted action in either direction, until the next scale-in.
 	// It is doubled while the reactive rule stands in for a missing forecast.
-	In time.Duration
+	In time.Duration `json:"in"`
 }
 
 // Signal says which evidence a group is scaled on.
@@ -61,40 +75,39 @@ type Observation struct {
 	Values map[string]float64
 }
 
-// Decide returns the decision for group g at tick, the end of the newest
-// complete slot. The forecast is nil when none was asked for, and carries an
-// Error when there should have been one; it is checked here before it is used.
+// Decide returns the decision on in and the state that it leaves behind, whatever
+// comes of it; State.After then enters the outcome.
 //
 // The outcome of the decision is OutcomeNone when nothing is to be done and
 // OutcomeDryRun in dry-run mode. Otherwise its Status is empty: the decision is
-// an intent, and whoever carries it out completes it and passes it to
-// State.After.
+// an intent, and whoever carries it out completes it.
 //
 // When the capacity is unknown, Capacity is zero, and Wanted and Desired are
 // zeros that mean nothing; the only reason is RuleCapacity.
-func Decide(g Group, s State, o Observation, f *api.Forecast, tick time.Time) api.Decision {
+func Decide(in Input) (api.Decision, State) {
+	g, o := in.Group, in.Observation
 	d := api.Decision{
-		Group: g.Name, Tick: tick.UTC(), Mode: g.Mode, Policy: g.Policy.Name(), Basis: api.BasisHold,
+		Group: g.Name, Tick: in.Tick.UTC(), Mode: g.Mode, Policy: g.Policies.Name(), Basis: api.BasisHold,
 		Observed: finiteOnly(o.Values), Outcome: api.Outcome{Status: api.OutcomeNone},
+		CapacityError: o.CapacityError, Control: in.Control,
 	}
 	if !o.Slot.IsZero() {
 		d.ObservedAt = o.Slot.UTC()
 	}
-	if encodable(f) {
-		d.Forecast = f
+	if encodable(in.Forecast) {
+		d.Forecast = in.Forecast
 	}
 	if why := unknown(o); why != "" {
 		d.Reasons = []api.Reason{{Rule: RuleCapacity, Detail: why + ": nothing is changed"}}
-		return d
+		return d, in.State
 	}
 	d.Capacity = *o.Capacity
 	p := path{at: o.Capacity.Desired}
-	e := gather(g, s, o, f, tick, &p)
+	e := gather(g, in.State, o, in.Forecast, in.Tick, &p)
 	d.Basis = e.Basis
-	want, detail := g.Policy.Want(e)
-	p.to(want, d.Policy, detail)
-	d.Wanted = want
-	guard(g, s, e, *o.Capacity, tick, &p)
+	g.Policies.decide(e, &p)
+	d.Wanted = p.at
+	guard(g, in.State, e, *o.Capacity, in.Tick, &p)
 	d.Desired, d.Reasons = p.at, p.reasons
 	if d.Desired != d.Capacity.Desired {
 		d.Outcome.Status = ""
@@ -102,7 +115,7 @@ func Decide(g Group, s State, o Observation, f *api.Forecast, tick time.Time) ap
 			d.Outcome.Status = api.OutcomeDryRun
 		}
 	}
-	return d
+	return d, in.State
 }
 
 // The rules that a reason may name, besides the names of the policies.

@@ -88,7 +88,7 @@ func at(d *duration) time.Time {
 }
 
 func (s scenario) decide() api.Decision {
-	g := Group{Name: "web", Mode: s.Mode, Policy: Threshold{Out: s.Out, In: s.In, Step: s.By}, Signal: s.Signal,
+	g := Group{Name: "web", Mode: s.Mode, Policies: Policies{Threshold: &Threshold{Out: s.Out, In: s.In, Step: s.By}}, Signal: s.Signal,
 		Min: s.Min, Max: s.Max, Cooldown: Cooldown{Out: time.Duration(s.CooldownOut), In: time.Duration(s.CooldownIn)},
 		Step: step, Lead: time.Duration(s.Lead), StaleAfter: s.StaleAfter}
 	o := Observation{Capacity: s.Capacity, CapacityError: s.CapacityErr, Slot: at(s.Slot), Values: s.Observed}
@@ -97,7 +97,9 @@ func (s scenario) decide() api.Decision {
 		f = &api.Forecast{Group: s.Forecast.Group, IssuedAt: at(&s.Forecast.Issued), StepSeconds: s.Forecast.Step,
 			Point: s.Forecast.Point, Quantiles: s.Forecast.Quantiles, Values: s.Forecast.Values, Error: s.Forecast.Error}
 	}
-	return Decide(g, State{LastOut: at(s.LastOut), LastIn: at(s.LastIn), ShortSince: at(s.ShortSince)}, o, f, noon)
+	d, _ := Decide(Input{Group: g, State: State{LastOut: at(s.LastOut), LastIn: at(s.LastIn), ShortSince: at(s.ShortSince)},
+		Observation: o, Forecast: f, Tick: noon})
+	return d
 }
 
 func render(d api.Decision) []byte {

@@ -5,17 +5,6 @@ import (
 	"math"
 )
 
-// Policy turns evidence into the number of instances that it asks for. It need
-// not care for bounds, cooldowns or the freshness of metrics; guardrails do.
-// Given everything else, a higher forecast must not make it ask for less.
-type Policy interface {
-	// Name identifies the policy in decisions.
-	Name() string
-	// Want returns the wished capacity and one sentence with the numbers that led
-	// to it.
-	Want(e Evidence) (n int, detail string)
-}
-
 // Threshold is the reference rule: a predicted CPU above Out adds Step
 // instances, one below In removes Step.
 //
@@ -26,9 +15,9 @@ type Policy interface {
 // predicted is the peak of the point forecast over the launch window. Without a
 // forecast the live load decides alone.
 type Threshold struct {
-	Out  float64 // percent
-	In   float64 // percent, below Out
-	Step int     // instances, at least 1
+	Out  float64 `json:"out"`  // percent
+	In   float64 `json:"in"`   // percent, below Out
+	Step int     `json:"step"` // instances, at least 1
 }
 
 // Name implements Policy.
