@@ -184,10 +184,14 @@ type Decision struct {
 	Alerts []string `json:"alerts,omitempty"`
 	// What follows serves to reach the same decision again: with Capacity,
 	// Observed and Forecast above it is all that the decision rests on.
-	CapacityError string          `json:"capacity_error,omitempty"` // why Capacity is unknown
-	Control       *Control        `json:"control,omitempty"`        // the order in force
-	Config        int             `json:"config"`                   // index into TickRecord.Configs
-	Before        json.RawMessage `json:"before,omitempty"`         // the group's state before the decision
+	CapacityError string `json:"capacity_error,omitempty"` // why Capacity is unknown
+	// Offered says that the observed demand counts what was asked for.
+	Offered bool `json:"offered,omitempty"`
+	// Flags are what the calendar said of the slots from Tick on, by flag.
+	Flags   map[string][]float64 `json:"flags,omitempty"`
+	Control *Control             `json:"control,omitempty"` // the order in force
+	Config  int                  `json:"config"`            // index into TickRecord.Configs
+	Before  json.RawMessage      `json:"before,omitempty"`  // the group's state before the decision
 }
 
 // TickRecord is one object of the audit log: every decision of one tick.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -33,6 +34,15 @@ type Evidence struct {
 	// Saturated is true when the fresh CPU is so high that demand may be anything.
 	Saturated bool
 	InService int // instances in service now
+	// Outlook is the calibrated distribution of demand ahead; nil: there is no usable
+	// forecast, or it is not trusted.
+	Outlook *Outlook
+	// Order is the time that an order made now answers for: from when it serves
+	// until the next one can. Hold is the time in which an instance that is let go
+	// now cannot be had back: from now until then.
+	Order, Hold span
+	// UsualPeak is the median of the last days' greatest demands, 0 when unknown.
+	UsualPeak float64
 }
 
 // SaturatedCPU is the utilisation, in percent, from which on the demand is known
@@ -97,51 +107,128 @@ func utilisation(demand float64, n int) float64 {
 //	b = floor((step + lead) / step) + 1
 func LaunchSteps(step, lead time.Duration) int { return int((step+max(0, lead))/step) + 1 }
 
-// gather weighs what is known. What may not be used leaves a note on the path.
-func gather(g Group, s State, o Observation, f *api.Forecast, tick time.Time, p *path) Evidence {
-	c := *o.Capacity
-	e := Evidence{
+// Steps returns how many steps of a forecast a decision about the group reads.
+func (g Group) Steps() int { return LaunchSteps(g.Step, max(0, g.Lead)+max(0, g.Delay)) }
+
+// spans returns the times that an order, and a release, answer for.
+func (g Group) spans() (order, hold span) {
+	delay, lead := max(0, g.Delay), max(0, g.Lead)
+	end := delay + lead + g.Step
+	return shares(g.Step, delay+lead, end, g.Steps()), shares(g.Step, delay, end, g.Steps())
+}
+
+// gather weighs what is known, learns from it and moves the safety state. What
+// may not be used leaves a note on the path.
+func (s *stage) gather(p *path, d *api.Decision) {
+	g, o, c := s.Group, s.Observation, s.c
+	s.State.Calibration.Issued = slices.Clone(s.State.Calibration.Issued)
+	s.e = Evidence{
 		Basis: api.BasisReactive, Desired: c.Desired, Serving: c.Desired, InService: c.InService,
 		Demand: value(o.Values, api.SeriesDemand), CPU: value(o.Values, api.MetricCPU),
 	}
-	if stuck(g, s, c, tick) {
+	e := &s.e
+	e.Order, e.Hold = g.spans()
+	if why := stuck(g, s.State, c, s.Tick); why != "" {
 		e.Stuck, e.Serving = true, c.InService
-		p.note(RuleStuck, "%d of %d instances have been missing for longer than a start takes (%s): they count neither as help nor as a reason to wait",
-			c.Desired-c.InService, c.Desired, g.Lead+g.Step)
+		p.note(RuleStuck, "%s: they count neither as help nor as a reason to wait", why)
+		p.alert(AlertStuck)
 	}
-	if g.Signal != SignalObserved {
-		if err := check(g, f, tick); err != nil {
-			p.note(RuleForecast, "the forecast is not used: %v", err)
-		} else {
-			e.Basis = api.BasisPredictive
-			e.Forecast = f
-			e.Ahead = make([]float64, LaunchSteps(g.Step, g.Lead))
-			for i := range e.Ahead {
-				e.Ahead[i] = max(0, f.Point[i]) // a slightly negative demand is none
-			}
+	stale := staleness(g, o, s.Tick, *e)
+	e.Saturated = stale == "" && e.CPU >= SaturatedCPU && !o.Offered
+	before := s.State.Calibration
+	if stale == "" && !e.Saturated {
+		s.State.Trust, s.doubt = s.State.Trust.doubtful(g.Safety, *e, before, o.Slot, g.Step)
+		if s.doubt == "" {
+			s.State.Calibration = before.learn(o.Slot, e.Demand, g.Step)
 		}
 	}
-	if why := staleness(g, o, tick, e); why != "" {
+	e.UsualPeak = s.State.Calibration.usual()
+	missing := s.foresee(p)
+	if stale != "" {
 		e.Basis = api.BasisHold
 		e.CPU = math.NaN()
-		p.note(RuleStale, "%s: no scale-in", why)
+		p.note(RuleStale, "%s: no scale-in", stale)
 	}
-	e.Saturated = e.CPU >= SaturatedCPU
-	return e
+	s.judge(p, d, missing, stale)
 }
 
-// stuck reports whether instances are missing for longer than a start takes,
-// counted from the later of the first tick that saw them missing and the last
-// accepted scale-out.
-func stuck(g Group, s State, c api.Capacity, tick time.Time) bool {
-	if c.InService >= c.Desired || s.ShortSince.IsZero() {
-		return false
+// foresee checks the forecast and turns it into an outlook. It returns why there
+// is none, "" when there is.
+func (s *stage) foresee(p *path) string {
+	g, f := s.Group, s.Forecast
+	if g.Signal == SignalObserved {
+		return "not asked for"
+	}
+	if err := check(g, f, s.Tick); err != nil {
+		p.note(RuleForecast, "the forecast is not used: %v", err)
+		return "the forecast is not used: " + err.Error()
+	}
+	s.e.Basis = api.BasisPredictive
+	s.e.Forecast = f
+	s.e.Ahead = make([]float64, g.Steps())
+	for i := range s.e.Ahead {
+		s.e.Ahead[i] = max(0, f.Point[i]) // a slightly negative demand is none
+	}
+	s.State.Calibration, s.e.Outlook = s.State.Calibration.issue(f, g.Steps(), s.Tick, g.Step)
+	return ""
+}
+
+// judge moves the safety state and takes from the evidence what it does not
+// trust.
+func (s *stage) judge(p *path, d *api.Decision, missing, stale string) {
+	trust, why := s.State.Trust.judge(s.Group, s.e, s.State.Calibration, missing, stale)
+	shown := trust.show(s.Control)
+	if before := s.State.Trust.Shown; before != "" && before != shown {
+		d.Moved = &api.Move{From: before, To: shown, Why: why}
+		if c := s.Control; c != nil {
+			d.Moved.Why = fmt.Sprintf("%s by %s until %s: %s", c.Kind, c.By, clock(c.Until), c.Reason)
+		}
+		p.note(RuleSafety, "%s, was %s: %s", shown, before, d.Moved.Why)
+	}
+	trust.Shown = shown
+	s.State.Trust, d.Safety = trust, shown
+	switch trust.State {
+	case api.SafetyDrift:
+		p.alert(AlertDrift)
+		fallthrough
+	case api.SafetyNoModel:
+		if s.e.Basis == api.BasisPredictive {
+			s.e.Basis = api.BasisReactive
+			p.note(RuleSafety, "%s: the live load decides (%s)", trust.State, why)
+		}
+		s.e.Ahead, s.e.Forecast, s.e.Outlook = nil, nil, nil
+	case api.SafetyStale:
+		s.e.Basis = api.BasisHold
+		if stale == "" {
+			p.note(RuleSafety, "%s: no scale-in yet (%s)", trust.State, why)
+		}
+	}
+	d.Basis = s.e.Basis
+}
+
+// stuck returns why the missing instances are not waited for, "" when they are:
+// a launch failed, or they are missing for longer than a start takes, counted from
+// the later of the first tick that saw them missing and the last accepted
+// scale-out.
+func stuck(g Group, s State, c api.Capacity, tick time.Time) string {
+	if c.InService >= c.Desired {
+		return ""
+	}
+	missing := c.Desired - c.InService
+	if c.LaunchError != "" {
+		return fmt.Sprintf("%d of %d instances are missing, and the last launch failed: %s", missing, c.Desired, c.LaunchError)
+	}
+	if s.ShortSince.IsZero() {
+		return ""
 	}
 	since := s.ShortSince
 	if s.LastOut.After(since) {
 		since = s.LastOut
 	}
-	return tick.Sub(since) > g.Lead+g.Step
+	if tick.Sub(since) <= g.Lead+g.Step {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d instances have been missing for longer than a start takes (%s)", missing, c.Desired, g.Lead+g.Step)
 }
 
 // staleness returns why the metrics are not fresh, "" when they are.
@@ -161,7 +248,7 @@ func staleness(g Group, o Observation, tick time.Time, e Evidence) string {
 
 // check returns why the forecast may not be used, nil when it may.
 func check(g Group, f *api.Forecast, tick time.Time) error {
-	need := LaunchSteps(g.Step, g.Lead)
+	need := g.Steps()
 	switch {
 	case f == nil:
 		return errors.New("it is missing")
@@ -177,7 +264,7 @@ func check(g Group, f *api.Forecast, tick time.Time) error {
 		return fmt.Errorf("it reaches %d steps ahead, the launch window needs %d", len(f.Point), need)
 	}
 	for i, v := range f.Point {
-		if !finite(v) {
+		if !finite(v) || v > maxInstances {
 			return fmt.Errorf("point[%d] is %v", i, v)
 		}
 	}
@@ -201,7 +288,7 @@ func checkQuantiles(f *api.Forecast) error {
 			return fmt.Errorf("values[%d] has %d of %d quantiles", i, len(row), len(f.Quantiles))
 		}
 		for j, v := range row {
-			if !finite(v) {
+			if !finite(v) || v > maxInstances {
 				return fmt.Errorf("values[%d][%d] is %v", i, j, v)
 			}
 			if j > 0 && v < row[j-1] {
@@ -214,7 +301,7 @@ func checkQuantiles(f *api.Forecast) error {
 
 // value returns a measured value, NaN when it is missing or cannot be one.
 func value(values map[string]float64, name string) float64 {
-	if v, ok := values[name]; ok && finite(v) && v >= 0 {
+	if v, ok := values[name]; ok && v >= 0 && v <= maxInstances {
 		return v
 	}
 	return math.NaN()

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -25,9 +26,27 @@ type Group struct {
 	Step     time.Duration `json:"step"` // length of a slot, > 0
 	// Lead is the time from the order of an instance until it serves.
 	Lead time.Duration `json:"lead"`
+	// Delay is the time from the tick until an order is carried out.
+	Delay time.Duration `json:"delay,omitempty"`
+	// Objective is the utilisation, in (0, 1], beyond which load is not served as it
+	// should be: a breach. 0: DefaultObjective.
+	Objective float64 `json:"objective,omitempty"`
 	// StaleAfter is the age, in steps, up to which the newest measured slot counts
 	// as fresh. The slot that has just ended has age 0.
-	StaleAfter int `json:"stale_after"`
+	StaleAfter int    `json:"stale_after"`
+	Guard      Guard  `json:"guard"`
+	Safety     Safety `json:"safety"`
+	Rivals     Rivals `json:"rivals,omitempty"`
+}
+
+// DefaultObjective is the utilisation beyond which a group is in breach.
+const DefaultObjective = 0.9
+
+func (g Group) objective() float64 {
+	if g.Objective > 0 {
+		return g.Objective
+	}
+	return DefaultObjective
 }
 
 // Input is all that a decision rests on.
@@ -73,6 +92,12 @@ type Observation struct {
 	// Values are the values of that slot by series name. What was not measured has
 	// no entry; NaN and infinities are taken for missing.
 	Values map[string]float64
+	// Offered says that demand counts what was asked for (requests), and not what
+	// the instances could do (CPU): then no CPU hides that it was more.
+	Offered bool
+	// Flags are what the calendar says, by flag, of the slot that begins at the tick
+	// and of those after it.
+	Flags map[string][]float64
 }
 
 // Decide returns the decision on in and the state that it leaves behind, whatever
@@ -89,7 +114,7 @@ func Decide(in Input) (api.Decision, State) {
 	d := api.Decision{
 		Group: g.Name, Tick: in.Tick.UTC(), Mode: g.Mode, Policy: g.Policies.Name(), Basis: api.BasisHold,
 		Observed: finiteOnly(o.Values), Outcome: api.Outcome{Status: api.OutcomeNone},
-		CapacityError: o.CapacityError, Control: in.Control,
+		CapacityError: o.CapacityError, Control: in.Control, Offered: o.Offered, Flags: o.Flags,
 	}
 	if !o.Slot.IsZero() {
 		d.ObservedAt = o.Slot.UTC()
@@ -99,41 +124,148 @@ func Decide(in Input) (api.Decision, State) {
 	}
 	if why := unknown(o); why != "" {
 		d.Reasons = []api.Reason{{Rule: RuleCapacity, Detail: why + ": nothing is changed"}}
+		d.Safety = in.State.Trust.Shown
 		return d, in.State
 	}
 	d.Capacity = *o.Capacity
 	p := path{at: o.Capacity.Desired}
-	e := gather(g, in.State, o, in.Forecast, in.Tick, &p)
-	d.Basis = e.Basis
-	g.Policies.decide(e, &p)
+	s := stage{Input: in, c: *o.Capacity}
+	s.gather(&p, &d)
+	wish(&s, &p)
 	d.Wanted = p.at
-	guard(g, in.State, e, *o.Capacity, in.Tick, &p)
-	d.Desired, d.Reasons = p.at, p.reasons
-	if d.Desired != d.Capacity.Desired {
-		d.Outcome.Status = ""
-		if g.Mode != api.ModeLive {
-			d.Outcome.Status = api.OutcomeDryRun
+	s.guard(&p)
+	s.warn(&p)
+	d.Desired, d.Reasons, d.Alerts = p.at, p.reasons, p.alerts
+	d.Outcome = intent(in, d)
+	return d, s.after(d)
+}
+
+// wish takes p to what the policies ask for, within the schedule, and to what a
+// breach needs, whatever they ask for.
+func wish(s *stage, p *path) {
+	response := s.respond(p)
+	switch {
+	case s.Control != nil && s.Control.Kind == api.ControlFreeze:
+		p.note(RuleFreeze, "frozen until %s by %s (%s): only a breach changes it", clock(s.Control.Until), s.Control.By, s.Control.Reason)
+	case response == ResponseYield:
+		p.note(RuleRival, "%s: only a breach changes it", s.yielded)
+	default:
+		s.Group.Policies.decide(s.e, p)
+		if schedule := s.Group.Policies.Schedule; schedule != nil {
+			schedule.bound(s.Group, s.Observation.Flags, s.Tick, p)
 		}
 	}
-	return d, in.State
+	// Threshold has a rule of its own for the live load.
+	if n, why := s.e.live(s.Group.objective()); n > s.e.Serving && s.Group.Policies.Threshold == nil {
+		s.live = n
+		if n > p.at {
+			p.to(n, RuleLive, why)
+		}
+	}
 }
+
+// intent returns the outcome that a decision begins with.
+func intent(in Input, d api.Decision) api.Outcome {
+	switch {
+	case d.Desired == d.Capacity.Desired:
+		return api.Outcome{Status: api.OutcomeNone}
+	case in.Control != nil && in.Control.Kind == api.ControlPause:
+		return api.Outcome{Status: api.OutcomeDryRun, Detail: fmt.Sprintf("paused until %s by %s (%s)", clock(in.Control.Until), in.Control.By, in.Control.Reason)}
+	case in.Group.Mode != api.ModeLive:
+		return api.Outcome{Status: api.OutcomeDryRun}
+	}
+	return api.Outcome{}
+}
+
+// after returns the state that the decision leaves behind, before its outcome.
+func (s stage) after(d api.Decision) State {
+	st := s.State
+	st.Spent = st.Spent.spend(s.Tick, s.c.Desired)
+	if window := s.Group.Guard.Stabilise; window > 0 {
+		var kept []Wish
+		for _, w := range st.Wishes {
+			if within(w.At, s.Tick, window) && w.At.Before(s.Tick) {
+				kept = append(kept, w)
+			}
+		}
+		st.Wishes = append(kept, Wish{s.Tick, d.Wanted})
+	} else {
+		st.Wishes = nil
+	}
+	return st
+}
+
+// warn adds what a person should know ahead of time.
+func (s stage) warn(p *path) {
+	if s.e.Outlook == nil {
+		return
+	}
+	_, limit := Bounds(s.Group, s.c)
+	what := "the maximum"
+	if q := s.Group.Guard.Quota; q > 0 && q < limit {
+		limit, what = q, "the quota"
+	}
+	for k := range s.e.Outlook.Steps {
+		demand := s.e.Outlook.Quantile(k+1, feasible)
+		if n := instances(demand, s.Group.objective()); n > limit {
+			p.note(RuleFeasible, "step %d may need %d instances (quantile %g), more than %s of %d", k+1, n, feasible, what, limit)
+			p.alert(AlertFeasible)
+			return
+		}
+	}
+}
+
+// feasible is the quantile of demand that must fit under the maximum.
+const feasible = 0.9
 
 // The rules that a reason may name, besides the names of the policies.
 const (
-	RuleCapacity = "capacity" // the capacity is unknown
-	RuleForecast = "forecast" // the forecast is missing or invalid
-	RuleStuck    = "stuck"    // instances should have come into service and have not
-	RuleStale    = "stale"    // no fresh metrics: no scale-in
-	RulePending  = "pending"  // instances are starting: no scale-in
-	RuleCooldown = "cooldown" // too soon after an accepted action
-	RuleMin      = "min"      // the lower bound
-	RuleMax      = "max"      // the upper bound
+	RuleCapacity  = "capacity"    // the capacity is unknown
+	RuleForecast  = "forecast"    // the forecast is missing or invalid
+	RuleSafety    = "safety"      // the safety state moved, or withholds trust
+	RuleStuck     = "stuck"       // instances should have come into service and have not
+	RuleStale     = "stale"       // no fresh metrics: no scale-in
+	RuleAnomaly   = "anomaly"     // a load too low to be believed: no scale-in
+	RuleErrors    = "errors"      // requests fail: no scale-in
+	RulePending   = "pending"     // instances are starting: no scale-in
+	RuleRival     = "rival"       // somebody else scales the group
+	RuleFreeze    = "freeze"      // an order
+	RuleLive      = "live"        // the live load is in breach
+	RuleSchedule  = "schedule"    // floors and ceilings at known times
+	RuleFlaps     = "flaps"       // too many turns: no scale-in
+	RuleStabilise = "stabilise"   // more was wished for lately
+	RuleStep      = "step"        // the largest step
+	RuleProtected = "protected"   // instances that must not go
+	RuleCooldown  = "cooldown"    // too soon after an accepted action
+	RuleBudget    = "budget"      // the day's instance-hours
+	RuleMin       = "min"         // the lower bound
+	RuleMax       = "max"         // the upper bound
+	RuleFeasible  = "feasibility" // more will be needed than there can be
+	RuleBrake     = "brake"       // the fleet-wide brake
+)
+
+// The alerts that a decision may raise.
+const (
+	AlertMaximum  = "at-maximum"  // more is wished for than the maximum
+	AlertFeasible = "feasibility" // more will soon be
+	AlertBudget   = "budget"      // the budget holds growth back
+	AlertRival    = "rival"       // somebody else scales the group
+	AlertDrift    = "drift"       // the forecasts are astray
+	AlertStuck    = "stuck"       // instances do not come into service
 )
 
 // path records the way from the present capacity to the desired one.
 type path struct {
 	at      int
 	reasons []api.Reason
+	alerts  []string
+}
+
+// alert raises an alert, once.
+func (p *path) alert(name string) {
+	if !slices.Contains(p.alerts, name) {
+		p.alerts = append(p.alerts, name)
+	}
 }
 
 // to moves on to n and keeps why. Holding still is a reason as well.
@@ -173,10 +305,12 @@ func encodable(f *api.Forecast) bool {
 			return false
 		}
 	}
-	for _, row := range f.Values {
-		for _, v := range row {
-			if !finite(v) {
-				return false
+	for _, table := range [][][]float64{f.Values, f.Peaks} {
+		for _, row := range table {
+			for _, v := range row {
+				if !finite(v) {
+					return false
+				}
 			}
 		}
 	}

@@ -14,7 +14,40 @@ type State struct {
 	LastIn  time.Time `json:"last_in,omitzero"`
 	// ShortSince is the tick since which, without a break, fewer instances have
 	// been in service than were desired. Zero: as many are.
-	ShortSince time.Time `json:"short_since,omitzero"`
+	ShortSince  time.Time   `json:"short_since,omitzero"`
+	Calibration Calibration `json:"calibration,omitzero"`
+	Trust       Trust       `json:"trust,omitzero"`
+	// Wishes are what the policies asked for within the stabilisation window, the
+	// newest last.
+	Wishes []Wish `json:"wishes,omitempty"`
+	// Turns are the times of the last day at which an accepted action went the other
+	// way than the one before.
+	Turns []time.Time `json:"turns,omitempty"`
+	// Spent is what the group has cost today.
+	Spent Spent `json:"spent,omitzero"`
+	// Left is the group as the last decision left it behind.
+	Left *Left `json:"left,omitempty"`
+	// YieldUntil is until when a rival's change is left alone.
+	YieldUntil time.Time `json:"yield_until,omitzero"`
+}
+
+// Wish is the capacity that a decision's policies asked for.
+type Wish struct {
+	At time.Time `json:"at"`
+	N  int       `json:"n"`
+}
+
+// Spent is the instance-hours of one UTC day, reckoned from tick to tick.
+type Spent struct {
+	Until time.Time `json:"until"` // the tick up to which they are reckoned
+	Hours float64   `json:"hours"` // of the day of Until
+}
+
+// Left is a group's size and bounds after a decision.
+type Left struct {
+	Desired int `json:"desired"`
+	Min     int `json:"min"`
+	Max     int `json:"max"`
 }
 
 // After returns the state that a completed decision leaves behind. Cooldowns
@@ -30,6 +63,7 @@ func (s State) After(d api.Decision) State {
 	case s.ShortSince.IsZero():
 		s.ShortSince = d.Tick
 	}
+	s.Left = &Left{Desired: d.Capacity.Desired, Min: d.Capacity.Min, Max: d.Capacity.Max}
 	if d.Outcome.Status == api.OutcomeAccepted {
 		s = s.Accepted(d.Tick, d.Capacity.Desired, d.Desired)
 	}
@@ -39,13 +73,36 @@ func (s State) After(d api.Decision) State {
 // Accepted returns the state after the provider accepted a change of the desired
 // capacity that was decided at tick.
 func (s State) Accepted(tick time.Time, from, to int) State {
+	turned := func(other, same time.Time) {
+		if other.After(same) {
+			s.Turns = append(recent(s.Turns, tick, flapWindow), tick)
+		}
+	}
 	switch {
 	case to > from:
+		turned(s.LastIn, s.LastOut)
 		s.LastOut = tick
 	case to < from:
+		turned(s.LastOut, s.LastIn)
 		s.LastIn = tick
 	}
+	if s.Left != nil {
+		left := *s.Left
+		left.Desired = to
+		s.Left = &left
+	}
 	return s
+}
+
+// recent returns the times within a window before tick, in a list of its own.
+func recent(times []time.Time, tick time.Time, window time.Duration) []time.Time {
+	var kept []time.Time
+	for _, t := range times {
+		if within(t, tick, window) {
+			kept = append(kept, t)
+		}
+	}
+	return kept
 }
 
 // within reports whether tick is less than length away from an action at start.
@@ -53,4 +110,18 @@ func (s State) Accepted(tick time.Time, from, to int) State {
 // a cooldown, and one that had jumped ahead must not hold a group for ever.
 func within(start, tick time.Time, length time.Duration) bool {
 	return !start.IsZero() && tick.Sub(start).Abs() < length
+}
+
+// spend reckons the instances of the time since the last tick, which had been
+// desired all along as far as anybody knows.
+func (s Spent) spend(tick time.Time, desired int) Spent {
+	day := func(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+	if s.Until.IsZero() || tick.Before(s.Until) {
+		return Spent{Until: tick, Hours: s.Hours}
+	}
+	from := s.Until
+	if !day(tick).Equal(day(s.Until)) {
+		s.Hours, from = 0, day(tick)
+	}
+	return Spent{Until: tick, Hours: s.Hours + tick.Sub(from).Hours()*float64(desired)}
 }
