@@ -48,6 +48,9 @@ const (
 	RivalBounds     RivalKind = "bounds-changed"        // somebody moved the minimum or the maximum
 )
 
+// RivalKinds are all of them.
+var RivalKinds = []RivalKind{RivalPredictive, RivalTracking, RivalSchedule, RivalRefresh, RivalSuspended, RivalAutoscaler, RivalDesired, RivalBounds}
+
 // Rival is somebody or something else that scales the same group.
 type Rival struct {
 	Kind   RivalKind `json:"kind"`

@@ -3,8 +3,9 @@ package scaler
 import (
 	"errors"
 	"fmt"
-	"math"
+	"maps"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -54,13 +55,22 @@ type Group struct {
 	// A max of 0 leaves the upper bound to the provider.
 	Min int `yaml:"min"`
 	Max int `yaml:"max"`
-	// LeadTime is the time from the order of an instance until it serves.
+	// LeadTime is the time from the order of an instance until it serves, as far as
+	// its owner knows; what launches really take is learned.
 	LeadTime time.Duration `yaml:"lead_time"`
+	// Objective is the utilisation beyond which load is not served as it should be.
+	Objective float64 `yaml:"objective"`
 	// StaleAfter is the age, in steps, up to which the newest measured slot counts
 	// as fresh.
-	StaleAfter int      `yaml:"stale_after"`
-	Cooldown   Cooldown `yaml:"cooldown"`
-	Policy     Policy   `yaml:"policy"`
+	StaleAfter int `yaml:"stale_after"`
+	// Cooldown is 5m and 10m for the threshold rule, and none for the others, which
+	// weigh what a change costs themselves.
+	Cooldown Cooldown   `yaml:"cooldown"`
+	Policy   Policy     `yaml:"policy"`
+	Guard    Guard      `yaml:"guard"`
+	Safety   SafetyBand `yaml:"safety"`
+	// Rivals says what is done about others who scale the group, by kind.
+	Rivals plan.Rivals `yaml:"rivals"`
 	// Model names the model to ask; empty: the one that serves the group.
 	Model string `yaml:"model"`
 }
@@ -69,15 +79,6 @@ type Group struct {
 type Cooldown struct {
 	Out time.Duration `yaml:"out"`
 	In  time.Duration `yaml:"in"`
-}
-
-// Policy selects and configures the rule that decides.
-type Policy struct {
-	Rule   string      `yaml:"rule"`   // threshold
-	Signal plan.Signal `yaml:"signal"` // predicted, or observed for a purely reactive run
-	Out    float64     `yaml:"out"`    // CPU percent above which Step instances are added
-	In     float64     `yaml:"in"`     // CPU percent below which Step instances are removed
-	Step   int         `yaml:"step"`   // instances
 }
 
 // DefaultConfig returns the defaults; ID is left to the caller.
@@ -91,21 +92,39 @@ func DefaultConfig() Config {
 	}
 }
 
-// DefaultGroup returns a group in dry-run mode under the reference rule.
+// DefaultGroup returns a group in dry-run mode whose capacity is what pays.
 func DefaultGroup() Group {
 	return Group{
 		Target: "asg", Mode: api.ModeDryRun, Min: 1, LeadTime: 5 * time.Minute, StaleAfter: 2,
-		Cooldown: Cooldown{Out: 5 * time.Minute, In: 10 * time.Minute},
-		Policy:   Policy{Rule: "threshold", Signal: plan.SignalPredicted, Out: 70, In: 35, Step: 1},
+		Objective: plan.DefaultObjective,
+		Policy:    DefaultPolicy(),
+		Guard:     Guard{MaxInShare: 0.5},
 	}
 }
+
+// thresholdCooldown is the cooldown of the threshold rule, which moves by fixed
+// steps and would otherwise run ahead of what its steps do.
+var thresholdCooldown = Cooldown{Out: 5 * time.Minute, In: 10 * time.Minute}
 
 // UnmarshalYAML decodes over DefaultGroup. This older form of the interface goes
 // on with the caller's decoder, which refuses unknown keys; a *yaml.Node would not.
 func (g *Group) UnmarshalYAML(decode func(any) error) error {
 	type plain Group
 	*g = DefaultGroup()
-	return decode((*plain)(g))
+	const unset = -1
+	g.Cooldown = Cooldown{unset, unset}
+	err := decode((*plain)(g))
+	usual := Cooldown{}
+	if slices.Contains(g.Policy.Rule, ruleThreshold) {
+		usual = thresholdCooldown
+	}
+	if g.Cooldown.Out == unset {
+		g.Cooldown.Out = usual.Out
+	}
+	if g.Cooldown.In == unset {
+		g.Cooldown.In = usual.In
+	}
+	return err
 }
 
 // maxCount bounds every number of instances or steps in a configuration.
@@ -183,18 +202,19 @@ func (g Group) faults(step time.Duration) (faults []error) {
 	if g.Cooldown.Out < 0 || g.Cooldown.In < 0 || max(g.Cooldown.Out, g.Cooldown.In) > 24*time.Hour {
 		bad("cooldown: %s, %s are not in 0..24h", g.Cooldown.Out, g.Cooldown.In)
 	}
-	p := g.Policy
-	if p.Rule != "threshold" {
-		bad("policy.rule: %q is not threshold", p.Rule)
+	if !(g.Objective > 0 && g.Objective <= 1) {
+		bad("objective: %g is not in (0, 1]", g.Objective)
 	}
-	if p.Signal != plan.SignalPredicted && p.Signal != plan.SignalObserved {
-		bad("policy.signal: %q is not %s or %s", p.Signal, plan.SignalPredicted, plan.SignalObserved)
-	}
-	if !(p.In >= 0 && p.In < p.Out) || math.IsInf(p.Out, 0) {
-		bad("policy.in, out: %g and %g must be 0 <= in < out, in percent", p.In, p.Out)
-	}
-	if p.Step < 1 || p.Step > maxCount {
-		bad("policy.step: %d is not in 1..%d", p.Step, maxCount)
+	faults = append(faults, g.Policy.faults()...)
+	faults = append(faults, g.Guard.faults()...)
+	faults = append(faults, g.Safety.faults()...)
+	for _, kind := range slices.Sorted(maps.Keys(g.Rivals)) {
+		if !slices.Contains(plan.Responses, g.Rivals[kind]) {
+			bad("rivals.%s: %q is not one of %v", kind, g.Rivals[kind], plan.Responses)
+		}
+		if !slices.Contains(api.RivalKinds, kind) {
+			bad("rivals: %q is no kind of rival; there are %v", kind, api.RivalKinds)
+		}
 	}
 	return faults
 }
@@ -209,12 +229,15 @@ func (g Group) targetName() string {
 // Route says which of a driver's groups a group of ours is.
 func (g Group) Route() (driver, name string) { return g.Target, g.targetName() }
 
-// Plan returns the group as the decision sees it.
-func (g Group) Plan(step time.Duration) plan.Group {
+// Plan returns the group as the decision sees it: with the length of a slot, and
+// the time from the tick until an order is carried out.
+func (g Group) Plan(step, delay time.Duration) plan.Group {
 	return plan.Group{
 		Name: g.Name, Mode: g.Mode, Signal: g.Policy.Signal, Min: g.Min, Max: g.Max,
-		Policies: plan.Policies{Threshold: &plan.Threshold{Out: g.Policy.Out, In: g.Policy.In, Step: g.Policy.Step}},
+		Policies: g.Policy.plan(g.Objective),
 		Cooldown: plan.Cooldown{Out: g.Cooldown.Out, In: g.Cooldown.In},
-		Step:     step, Lead: g.LeadTime, StaleAfter: g.StaleAfter,
+		Step:     step, Lead: g.LeadTime, Delay: delay, Objective: g.Objective, StaleAfter: g.StaleAfter,
+		Guard:  plan.Guard(g.Guard),
+		Safety: plan.Safety(g.Safety), Rivals: g.Rivals,
 	}
 }

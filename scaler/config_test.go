@@ -3,6 +3,7 @@ package scaler
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +36,43 @@ func TestAGroupNeedsOnlyANameAndIsInDryRunMode(t *testing.T) {
 	web.Name = "web"
 	db := DefaultGroup()
 	db.Name, db.Mode, db.Cooldown.In, db.Policy.Signal = "db", api.ModeLive, 0, plan.SignalObserved
-	if len(cfg.Groups) != 2 || cfg.Groups[0] != web || cfg.Groups[1] != db {
+	if !reflect.DeepEqual(cfg.Groups, []Group{web, db}) {
 		t.Errorf("got %+v", cfg.Groups)
 	}
 	if web.Mode != api.ModeDryRun {
 		t.Error("a new group is live")
+	}
+}
+
+func TestThePolicyOfAGroup(t *testing.T) {
+	for name, c := range map[string]struct {
+		yaml     string
+		want     plan.Policies
+		cooldown Cooldown
+	}{
+		"what pays, and no cooldown, is the default": {"{}", plan.Policies{Cost: &plan.Cost{InstanceHour: 1, ViolationPeaks: 8, Utilisation: 0.9, Fallback: plan.Fallback{Utilisation: 0.65}}}, Cooldown{}},
+		"the threshold rule has cooldowns": {"{rule: threshold, out: 60, in: 20, step: 2}",
+			plan.Policies{Threshold: &plan.Threshold{Out: 60, In: 20, Step: 2}}, Cooldown{5 * time.Minute, 10 * time.Minute}},
+		"several rules and a schedule": {`{rule: [target, threshold], utilisation: 0.8, fallback: 0.5, quantile: 0.99, schedule: [{name: sale, days: [Mon], from: "08:30", to: "17:00", zone: Europe/Berlin, flag: is_sale, min: 4}]}`,
+			plan.Policies{Threshold: &plan.Threshold{Out: 70, In: 35, Step: 1}, Target: &plan.Target{Quantile: 0.99, Utilisation: 0.8, Fallback: plan.Fallback{Utilisation: 0.5}},
+				Schedule: &plan.Schedule{Entries: []plan.Entry{{Name: "sale", Days: []string{"mon"}, From: 510, To: 1020, Zone: "Europe/Berlin", Flag: "is_sale", Min: 4}}}},
+			Cooldown{5 * time.Minute, 10 * time.Minute}},
+		"own prices": {"{instance_hour: 0.2, violation_minute: 3}",
+			plan.Policies{Cost: &plan.Cost{InstanceHour: 0.2, ViolationMinute: 3, ViolationPeaks: 8, Utilisation: 0.9, Fallback: plan.Fallback{Utilisation: 0.65}}}, Cooldown{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := load(t, "scaler:\n  groups:\n    - {name: web, policy: "+c.yaml+"}\n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := cfg.Groups[0]
+			if got := g.Plan(step, time.Minute).Policies; !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+			if g.Cooldown != c.cooldown {
+				t.Errorf("cooldown %v, want %v", g.Cooldown, c.cooldown)
+			}
+		})
 	}
 }
 
@@ -62,12 +95,17 @@ scaler:
   deadlines: {store: 0s, act: 2m}
   groups:
     - {name: "", mode: on, min: 5, max: 2, lead_time: -1m, stale_after: 99, cooldown: {out: -1s}}
-    - {name: web, policy: {rule: magic, signal: guessed, out: 30, in: 40, step: 0}}
+    - {name: web, policy: {rule: magic, signal: guessed, out: 30, in: 40, step: 0, utilisation: 2, fallback: 0, quantile: 1, instance_hour: 0, violation_minute: -1, schedule: [{from: "8", to: ""}, {days: [noday]}, {zone: Nowhere}, {min: 3, max: 2}]}, objective: 90,
+       guard: {max_out: -1, max_in_share: 2, stabilise: 25h, daily_hours: -1}, safety: {anomaly: 2, recover: -1}, rivals: {ghost: warn, target-tracking: fight}}
     - {name: web}
     - {name: shop, target_name: web}
 `)
 	for _, want := range []string{"scaler.server", "scaler.settle", "scaler.lease_ttl", "scaler.parallel", "deadlines.store", "deadlines.act",
 		"groups[0] (): name", "mode:", "min, max:", "lead_time:", "stale_after:", "cooldown:", "policy.rule:", "policy.signal:", "policy.in, out:", "policy.step:",
+		"policy.utilisation:", "policy.fallback:", "policy.quantile:", "policy.instance_hour:", "policy.violation_minute:",
+		"policy.schedule[0].from and to", "policy.schedule[1].days", "policy.schedule[2].zone", "policy.schedule[3].min, max", "objective:",
+		"guard.max_out:", "guard.max_in_share:", "guard.stabilise:", "guard.daily_hours:", "safety.anomaly:", "safety.recover, anomaly_ticks:",
+		`rivals: "ghost"`, `rivals.target-tracking: "fight"`,
 		`"web" is listed twice`, `groups[3] (shop): web is scaled as "web" already`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no mention of %q in\n%v", want, err)

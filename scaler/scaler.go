@@ -55,7 +55,7 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 	}
 	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store).Shard(deps.Shard), manifests: map[string]models.Manifest{}}
 	for _, g := range cfg.Groups {
-		s.groups = append(s.groups, g.Plan(step))
+		s.groups = append(s.groups, g.Plan(step, cfg.Settle))
 	}
 	return s, nil
 }

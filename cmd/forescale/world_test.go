@@ -165,7 +165,7 @@ scaler:
     - name: web
       mode: live
       min: 2
-      policy: {out: 60, in: 55}
+      policy: {rule: threshold, out: 60, in: 55}
       cooldown: {out: %[5]s, in: %[5]s}
 `, s.places.data, s.places.models, s.endpoint, s.serverAt, systemCooldown, s.metricsListen)
 	if err := os.WriteFile(filepath.Join(s.dir, "forescale.yaml"), []byte(text), 0o600); err != nil {

@@ -166,7 +166,8 @@ func lastLine(path string) string {
 	return ""
 }
 
-// newScaler configures both groups alike but for the signal that steers them.
+// newScaler configures one group as a newcomer gets it, and the other one under
+// the reference rule on observed CPU.
 func (d *demo) newScaler(ctx context.Context) (err error) {
 	cfg := scaler.DefaultConfig()
 	cfg.Server, cfg.ID = d.server.URL(), "demo"
@@ -177,7 +178,10 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 		g := scaler.DefaultGroup()
 		g.Name, g.Mode, g.Policy.Signal = of.name, api.ModeLive, of.signal
 		g.LeadTime = d.Lead
-		g.Cooldown = scaler.Cooldown{Out: d.load.demand.Step, In: d.load.demand.Step}
+		if of.signal == plan.SignalObserved { // the reference rule, as it is usually set up
+			g.Policy.Rule = scaler.Rules{"threshold"}
+			g.Cooldown = scaler.Cooldown{Out: d.load.demand.Step, In: d.load.demand.Step}
+		}
 		cfg.Groups = append(cfg.Groups, g)
 	}
 	target, err := targets.Open(ctx, cfg, d.aws, d.log)
