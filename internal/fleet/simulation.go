@@ -117,6 +117,25 @@ func (v View) Utilisation(slot int) float64 {
 	return sum / float64(n)
 }
 
+// MeanInService returns the mean number of instances in service of a visible slot;
+// NaN where the fleet was not simulated for the whole slot. It panics for a slot
+// that is not visible.
+func (v View) MeanInService(slot int) float64 {
+	v.mustSee(slot)
+	n := v.SlotMinutes()
+	if slot*n < v.sim.first {
+		return math.NaN()
+	}
+	sum := 0
+	for m := slot * n; m < (slot+1)*n; m++ {
+		sum += v.sim.InService(m)
+	}
+	return float64(sum) / float64(n)
+}
+
+// SlotStart returns the start of a slot, which may lie ahead.
+func (v View) SlotStart(slot int) time.Time { return v.sim.Demand.Time(slot * v.SlotMinutes()) }
+
 // UtilisationAt returns min(1, D/s) of a minute that has run; NaN where it was not
 // simulated or nothing was in service. It panics for a minute still to come.
 func (v View) UtilisationAt(minute int) float64 {
