@@ -57,7 +57,11 @@ func (f *backtestFlags) train(ctx context.Context, h *history, preset string, un
 	c := trainer.DefaultConfig()
 	c.Preset, c.Target, c.Seed, c.Now = preset, h.target, f.seed, time.Now
 	c.Progress = func(p trainer.Progress) { told(p.Done) }
-	result, err := trainer.Train(ctx, c, trainer.Data{Grid: h.grid}.FitUntil(until))
+	data := trainer.Data{Grid: h.grid}
+	if until != h.demand.ScoreStart() { // where the trainer itself cuts a history
+		data = data.FitUntil(until)
+	}
+	result, err := trainer.Train(ctx, c, data)
 	if err != nil {
 		return nil, fmt.Errorf("train a model on the first %d slots of %s: %w", until, f.data, err)
 	}

@@ -148,7 +148,7 @@ const (
 // curves draws what each policy can reach. Violations are on a scale of square
 // roots, which spreads the few that anybody would accept.
 func curves(r *Result, names []string) chart {
-	c := newChart("What turning the knob can reach", "Lower and further left is better. A dot is the setting of somebody who does not tune; the upright line is 0.5 % violation minutes.")
+	c := newChart("What turning the knob can reach", "Across: violation minutes; up: instance-hours, as a multiple of the oracle's. Lower and further left is better. A dot is the setting of somebody who does not tune; the upright line is 0.5 % violation minutes.")
 	x := func(v float64) float64 {
 		return chartLeft + math.Sqrt(v/mostViolations)*(chartRight-chartLeft)
 	}

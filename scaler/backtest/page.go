@@ -46,8 +46,8 @@ func (r *Result) Page() ([]byte, error) {
 	minutes := len(r.Runs[Oracle].Billed)
 	from, to := r.busiestDay(shown)
 	p.Charts = append(p.Charts,
-		fleets(r, shown, from, to, "The hardest day", "The day with the most violations among these policies, minute by minute: a fleet should stay above the grey area."),
-		fleets(r, shown, 0, minutes, "The whole test", "The greatest value of each stretch."))
+		fleets(r, shown, from, to, "The hardest day", "The day with the most violations among these policies, in instances: a fleet should stay above the grey area."),
+		fleets(r, shown, 0, minutes, "The whole test", "In instances; a point is the greatest value of a stretch of time."))
 	var swept []string
 	for _, policy := range r.Report.Policies {
 		if policy.Name != Oracle && len(swept) < styles {

@@ -66,7 +66,7 @@ func Policies() []Policy {
 	percent := func(p float64) float64 { return p / 100 }
 	utilisations := append(upTo(30, 85, 5), 88, 90, 92, 95, 98, 100)
 	return []Policy{
-		shipped("threshold", "Forescale: threshold on predicted CPU", "CPU above which an instance is added, percent", 70, utilisations,
+		shipped("threshold", "Forescale: threshold", "CPU above which an instance is added, percent", 70, utilisations,
 			func(g *plan.Group, knob float64) {
 				g.Policies = plan.Policies{Threshold: &plan.Threshold{Out: knob, In: knob / 2, Step: 1}}
 			}),

@@ -60,6 +60,6 @@ func atLimit(p PolicyReport) string {
 
 // Sentence says what is recommended, on what grounds, and how it then fared.
 func (c Recommended) Sentence() string {
-	return fmt.Sprintf("Recommended: %s at %g, because %s. In the test it then had %.2f %% violation minutes at %.3f of the oracle's instance-hours.",
+	return fmt.Sprintf("Recommended: %s at %g, because %s. In the test it then had %.2f %% violation minutes at %.2f times the least possible instance-hours.",
 		c.Policy, c.Knob, c.Reason, c.Tested.ViolationPct, c.Tested.RatioToOracle)
 }

@@ -82,6 +82,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	}
 	d := c.Demand
 	test := newStage(d, d.ScoreStart(), len(d.Slots), c.Lead)
+	if test.best.ScoredMinutes == 0 {
+		return nil, fmt.Errorf("backtest: no slot of the last fifth, from %s on, was observed; end the history earlier", d.Time(test.from).Format(time.RFC3339))
+	}
 	sweeps := []*sweep{newSweep(c, test, c.Forecasts, c.Policies, true)}
 	if c.Rehearsal != nil {
 		rehearsal := newStage(d, d.TrainEnd(), d.ScoreStart(), c.Lead)
@@ -113,11 +116,10 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		r.Plans[p.Name], r.Runs[p.Name] = trial.plan, trial.run
 	}
 	r.Plans[Oracle], r.Runs[Oracle] = test.oraclePlan(), test.oracle
-	skill, err := skill(ctx, c, test)
-	if err != nil {
+	var err error
+	if r.Report.ForecastSkill, err = skill(ctx, c, test); err != nil {
 		return nil, err
 	}
-	r.Report.ForecastSkill = skill
 	r.Report.Verdict = verdict(r.Report, test)
 	return r, nil
 }

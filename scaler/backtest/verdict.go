@@ -43,36 +43,36 @@ const (
 	defaultBears = 2 * Allowed
 )
 
-// reactive are the policies that need no forecast and that an owner may choose in
-// place of one: the best of them is what forecasts have to beat.
-func reactive(p Policy) bool { return !p.Predictive && p.Name != "static" }
+// reactive are the policies that look at the present alone: the best of them is
+// what forecasts have to beat.
+func reactive(p Policy) bool {
+	return slices.Contains([]string{TargetTracking, "hpa", "rule"}, p.Name)
+}
 
 // recommend chooses by the rehearsal alone and reports how its choice fared in the
 // test.
 func recommend(rehearsal, test *sweep) *Recommended {
+	if rehearsal.stage.best.ScoredMinutes == 0 {
+		return nil // nothing of it was observed
+	}
 	ships, shipHours := best(rehearsal, func(p Policy) bool { return p.Ships })
 	other, otherHours := best(rehearsal, reactive)
-	var chosen *trial
-	r := &Recommended{}
+	r := &Recommended{Helps: other == nil || ships != nil && shipHours <= (1-worthwhile)*otherHours}
+	chosen := other
+	at := fmt.Sprintf("at %g %% violation minutes", Allowed)
 	switch {
 	case ships == nil && other == nil:
 		return nil
-	case other == nil || ships != nil && shipHours <= (1-worthwhile)*otherHours:
-		r.Helps, chosen = true, ships
-		if other != nil {
-			r.Reason = fmt.Sprintf("in the rehearsal it needed %s fewer instance-hours than %s at %g %% violation minutes",
-				share(otherHours, shipHours), other.policy.Title, Allowed)
-		} else {
-			r.Reason = "nothing else that was replayed kept the violations in bounds"
-		}
+	case other == nil:
+		chosen, r.Reason = ships, "nothing else that was replayed kept the violations in bounds in the rehearsal"
+	case ships == nil:
+		r.Reason = "no setting of a policy that forecasts kept the violations in bounds in the rehearsal"
+	case r.Helps:
+		chosen, r.Reason = ships, fmt.Sprintf("in the rehearsal it needed %s fewer instance-hours than %s %s", less(shipHours, otherHours), other.policy.Title, at)
+	case shipHours < otherHours:
+		r.Reason = fmt.Sprintf("in the rehearsal forecasts saved no more than %s of its instance-hours %s: too little to depend on them", less(shipHours, otherHours), at)
 	default:
-		chosen = other
-		if ships == nil {
-			r.Reason = "no setting of a predictive policy kept the violations in bounds in the rehearsal"
-		} else {
-			r.Reason = fmt.Sprintf("in the rehearsal, forecasts saved %s of instance-hours over it at %g %% violation minutes: too little to depend on them",
-				share(otherHours, shipHours), Allowed)
-		}
+		r.Reason = fmt.Sprintf("in the rehearsal no forecast beat it: policy %s needed %s more instance-hours %s", ships.policy.Name, over(shipHours/otherHours), at)
 	}
 	r.Policy, r.Knob = chosen.policy.Name, chosen.knob
 	r.Rehearsed, r.Tested = outcome(rehearsal, chosen), outcome(test, test.at(r.Policy, r.Knob))
@@ -111,8 +111,8 @@ func (w *sweep) settled(standard *trial) *trial {
 	return chosen
 }
 
-// share says how much less b is than a, in percent.
-func share(a, b float64) string { return fmt.Sprintf("%.0f %%", 100*(1-b/a)) }
+// less says how much less a is than b, in percent of b.
+func less(a, b float64) string { return fmt.Sprintf("%.0f %%", 100*(1-a/b)) }
 
 // verdict says in plain words what the default policy would have done for the
 // history, whichever way it went.
@@ -127,7 +127,7 @@ func verdict(r Report, s *stage) string {
 	}
 	var b strings.Builder
 	b.WriteString(atAllowed(r, s, own, tracking))
-	fmt.Fprintf(&b, "\nAs they come, %s had %s; %s had %s.",
+	fmt.Fprintf(&b, "\nUntuned, %s had %s; %s had %s.",
 		called(own), figures(own), called(tracking), figures(tracking))
 	return b.String()
 }
@@ -139,7 +139,16 @@ func firstShipped(r Report) *PolicyReport {
 	return nil
 }
 
-func called(p *PolicyReport) string { return fmt.Sprintf("%s (%g)", p.Title, p.Knob) }
+// subject names a policy in a sentence.
+func subject(p *PolicyReport) string {
+	if p.ships {
+		return "Forescale with policy " + p.Name
+	}
+	return p.Title
+}
+
+// called names a policy and its setting.
+func called(p *PolicyReport) string { return fmt.Sprintf("%s at %g", subject(p), p.Knob) }
 
 func figures(p *PolicyReport) string {
 	return fmt.Sprintf("%.2f %% violation minutes at %.2f times the least possible instance-hours", p.ViolationPct, p.RatioToOracle)
@@ -154,17 +163,17 @@ func atAllowed(r Report, s *stage, own, tracking *PolicyReport) string {
 		level, b = tracking.ViolationPct, tracking.InstanceHours
 	}
 	if !ok {
-		return fmt.Sprintf("%s would not have helped here, because no setting of it has as few violations as %s.%s", own.Title, called(tracking), why(r, s, tracking))
+		return fmt.Sprintf("%s would not have helped here, because no setting of it has as few violations as %s.%s", subject(own), called(tracking), why(r, s, tracking))
 	}
 	week := (b - a) / s.days() * 7
 	at := fmt.Sprintf("at the same violations (%.3g %% of the minutes)", level)
 	if a <= (1-worthwhile)*b {
-		return fmt.Sprintf("%s would have saved %s a week over target tracking %s: %s fewer.", own.Title, hours(week), at, share(b, a))
+		return fmt.Sprintf("%s would have saved %s a week over target tracking %s, %s of them.", subject(own), hours(week), at, less(a, b))
 	}
 	if a < b {
-		return fmt.Sprintf("%s would hardly have helped here: it saves %s a week (%s) over target tracking %s.%s", own.Title, hours(week), share(b, a), at, why(r, s, tracking))
+		return fmt.Sprintf("%s would hardly have helped here: it would have saved %s a week (%s) over target tracking %s.%s", subject(own), hours(week), less(a, b), at, why(r, s, tracking))
 	}
-	return fmt.Sprintf("%s would not have helped here: it needs %s a week more than target tracking %s.%s", own.Title, hours(-week), at, why(r, s, tracking))
+	return fmt.Sprintf("%s would not have helped here: it would have needed %s a week more than target tracking %s.%s", subject(own), hours(-week), at, why(r, s, tracking))
 }
 
 func hours(h float64) string { return fmt.Sprintf("%.0f instance-hours", h) }
