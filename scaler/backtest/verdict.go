@@ -194,6 +194,8 @@ func why(r Report, s *stage, tracking *PolicyReport) string {
 		return fmt.Sprintf(" The reason: the load is so smooth that well-set target tracking needs only %s more than somebody who knows the future.", over(*tracking.RatioAtAllowed))
 	case r.ForecastSkill != nil && *r.ForecastSkill < 0.05:
 		return fmt.Sprintf(" The reason: the load cannot be foreseen; forecasts err as much as repeating the last value does (skill %.2f).", *r.ForecastSkill)
+	case r.ForecastSkill != nil:
+		return fmt.Sprintf(" The reason is not the forecasts, which err %.0f %% less than repeating the last value does, but that the policy makes too little of them.", 100**r.ForecastSkill)
 	}
 	return ""
 }
