@@ -141,7 +141,8 @@ func (s *Server) forecastRows(ctx context.Context, v *catalog.Version, windows [
 		return nil
 	}
 	for n, i := range rows {
-		f, err := newForecast(v.Manifest, &windows[i], answer.Row(spec, n))
+		row := answer.Row(spec, n)
+		f, err := v.Manifest.Forecast(&windows[i], row.Forecast, row.Quantiles, row.Peaks)
 		if err != nil {
 			f = withError(windows[i], problemOf(s.modelFault(v, err)))
 		}

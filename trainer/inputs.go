@@ -38,6 +38,16 @@ func (d Data) parts() score.Split {
 	return score.NewSplit(d.Grid.Len())
 }
 
+// FitUntil returns the data with a test part that begins at the given slot, in
+// place of the last fifth: the model learns from the slots before it alone. Of
+// those, the last eighth is the validation part, as always. Slot 0 must know the
+// target.
+func (d Data) FitUntil(slot int) Data {
+	train := slot * 7 / 8
+	d.split = &score.Split{Train: train, Validation: slot - train, Test: d.Grid.Len() - slot}
+	return d
+}
+
 // knownShare is how much of the training part a metric must have to be an input
 // by default: a series that is often missing would cost the windows it is missing
 // in, here and when the model serves.

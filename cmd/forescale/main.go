@@ -1,5 +1,6 @@
 // Command forescale holds the operator's tools.
 //
+//	forescale backtest replay decisions over your own history, beside other policies
 //	forescale demo     replay a workload through the whole pipeline on this machine
 //	forescale cloud    run the simulated cloud on its own
 //
@@ -19,6 +20,7 @@ import (
 const manual = `forescale holds the operator's tools of Forescale, a predictive autoscaler.
 
 Usage:
+  forescale backtest [flags] replay decisions over your own history: what would they have saved?
   forescale demo [flags]     replay a workload through the whole pipeline on this machine
   forescale cloud [flags]    run the simulated cloud on its own, for tries with your own configuration
 
@@ -34,7 +36,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) int {
-	commands := map[string]func() cli.Command{"demo": demoCommand, "cloud": cloudCommand}
+	commands := map[string]func() cli.Command{"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand}
 	name := ""
 	if len(args) > 0 {
 		name = args[0]

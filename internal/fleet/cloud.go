@@ -362,7 +362,7 @@ func (c *Cloud) Summary(name string, from, to time.Time) (Metrics, error) {
 	if err != nil {
 		return Metrics{}, err
 	}
-	demand, scored := g.sim.Demand.window(first, last)
+	demand, scored := g.sim.Demand.Window(first, last)
 	return Measure(demand, scored, g.sim.run(first, last)), nil
 }
 

@@ -25,6 +25,9 @@
 //   - [Demand], [Plan], [Replay], [Simulate], [Measure], [Oracle] and [Judge] are
 //     pure: they evaluate a plan or a [Controller] and agree with the project's
 //     independent reference implementation to every printed digit.
+//   - [Static], [Rule], [TargetTracking], [HPA] and [AWSPredictive] are the
+//     controllers that a policy is held against, [Curve] is what can be reached by
+//     turning a knob.
 //   - [Generate] makes realistic, seeded workloads.
 //   - [Cloud] runs any number of groups on an injected clock, and [Handler]
 //     serves it as CloudWatch (Smithy RPC v2 CBOR) and EC2 Auto Scaling (AWS

@@ -48,20 +48,34 @@ func Replay(d *Demand, plan Plan, from, to, lead int) (Run, error) {
 // the lead time in minutes. It begins warmUpMinutes before from, or at minute 0,
 // with enough instances for 60 % utilisation.
 func Simulate(d *Demand, c Controller, from, to, lead int) (Run, error) {
+	run, _, err := SimulatePlan(d, c, from, to, lead)
+	return run, err
+}
+
+// SimulatePlan is Simulate; it returns the plan as well that reproduces the run
+// from the warm-up's first minute on, so that Judge finds in it what Measure
+// finds in the run.
+func SimulatePlan(d *Demand, c Controller, from, to, lead int) (Run, Plan, error) {
 	if from < 0 || from >= to || to > d.Minutes() {
-		return Run{}, fmt.Errorf("simulate: minutes %d to %d are not within the %d minutes of the demand", from, to, d.Minutes())
+		return Run{}, nil, fmt.Errorf("simulate: minutes %d to %d are not within the %d minutes of the demand", from, to, d.Minutes())
 	}
-	first := max(0, from-warmUpMinutes)
+	first := WarmUp(from)
 	initial := int(math.Ceil(d.At(first)/peakUtilisation - tolerance))
 	sim := NewSimulation(d, first, clip(initial, MinInstances, MaxInstances))
+	sim.grow(to - first)
 	fixed := func() int { return lead }
 	for sim.Minute() < to {
 		desired := clip(c.Decide(sim.View()), MinInstances, MaxInstances)
-		sim.Pool.Order(sim.Minute(), desired, fixed)
+		if desired != sim.Pool.Billed() {
+			sim.Pool.Order(sim.Minute(), desired, fixed)
+		}
 		sim.Step()
 	}
-	return sim.run(from, to), nil
+	return sim.run(from, to), sim.run(first, to).Plan(d), nil
 }
+
+// WarmUp returns the minute at which a simulation of the minutes from on begins.
+func WarmUp(from int) int { return max(0, from-warmUpMinutes) }
 
 // Plan returns the run as the orders that reproduce it: one for its first minute
 // and one for each change of what is billed.
@@ -98,7 +112,7 @@ func Judge(d *Demand, plan Plan, lead int) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	demand, scored := d.window(from, to)
+	demand, scored := d.Window(from, to)
 	best := Measure(demand, scored, Oracle(demand, from, lead))
 	v := Verdict{
 		Metrics:             Measure(demand, scored, run),
@@ -116,8 +130,8 @@ func Judge(d *Demand, plan Plan, lead int) (Verdict, error) {
 	return v, nil
 }
 
-// window returns the demand of minutes [from, to) and whether each is scored.
-func (d *Demand) window(from, to int) (demand []float64, scored []bool) {
+// Window returns the demand of minutes [from, to) and whether each is scored.
+func (d *Demand) Window(from, to int) (demand []float64, scored []bool) {
 	for m := from; m < to; m++ {
 		demand = append(demand, d.At(m))
 		scored = append(scored, d.Scored(m))

@@ -1,6 +1,10 @@
 package fleet
 
-import "math"
+import (
+	"math"
+	"slices"
+	"time"
+)
 
 // Simulation runs one fleet against one demand, minute by minute. Between two
 // steps it stands at the start of a minute: arrivals have happened, orders may be
@@ -17,6 +21,11 @@ type Simulation struct {
 // with n instances in service and none starting.
 func NewSimulation(d *Demand, first, n int) *Simulation {
 	return &Simulation{Demand: d, Pool: NewPool(n, first), first: first, minute: first}
+}
+
+// grow makes room for so many minutes more.
+func (s *Simulation) grow(minutes int) {
+	s.inService, s.billed = slices.Grow(s.inService, minutes), slices.Grow(s.billed, minutes)
 }
 
 // Minute returns the minute that will run next.
@@ -69,6 +78,9 @@ func (v View) InService() int { return v.sim.Pool.InService() }
 // Starting returns the number of instances ordered and not yet in service.
 func (v View) Starting() int { return v.sim.Pool.Starting() }
 
+// Time returns the start of the minute that is about to run.
+func (v View) Time() time.Time { return v.sim.Demand.Time(v.sim.minute) }
+
 // Slots returns the number of visible slots: 0 .. Slots()-1 may be asked for.
 func (v View) Slots() int { return max(0, (v.sim.minute-1)/v.SlotMinutes()) }
 
@@ -105,6 +117,49 @@ func (v View) Utilisation(slot int) float64 {
 	return sum / float64(n)
 }
 
+// MeanInService returns the mean number of instances in service of a visible slot;
+// NaN where the fleet was not simulated for the whole slot. It panics for a slot
+// that is not visible.
+func (v View) MeanInService(slot int) float64 {
+	v.mustSee(slot)
+	n := v.SlotMinutes()
+	if slot*n < v.sim.first {
+		return math.NaN()
+	}
+	sum := 0
+	for m := slot * n; m < (slot+1)*n; m++ {
+		sum += v.sim.InService(m)
+	}
+	return float64(sum) / float64(n)
+}
+
+// SlotStart returns the start of a slot, which may lie ahead.
+func (v View) SlotStart(slot int) time.Time { return v.sim.Demand.Time(slot * v.SlotMinutes()) }
+
+// UtilisationAt returns min(1, D/s) of a minute that has run; NaN where it was not
+// simulated or nothing was in service. It panics for a minute still to come.
+func (v View) UtilisationAt(minute int) float64 {
+	if v.mustHaveRun(minute); minute < v.sim.first {
+		return math.NaN()
+	}
+	return v.sim.Utilisation(minute)
+}
+
+// InServiceAt returns the instances that served in a minute that has run; 0 where
+// it was not simulated. It panics for a minute still to come.
+func (v View) InServiceAt(minute int) int {
+	if v.mustHaveRun(minute); minute < v.sim.first {
+		return 0
+	}
+	return v.sim.InService(minute)
+}
+
+func (v View) mustHaveRun(minute int) {
+	if minute >= v.sim.minute {
+		panic("fleet: the controller asked for a minute that has not run yet")
+	}
+}
+
 func (v View) mustSee(slot int) {
 	if slot < 0 || slot >= v.Slots() {
 		panic("fleet: the controller asked for a slot that is not visible yet")
@@ -115,36 +170,6 @@ func (v View) mustSee(slot int) {
 // each minute and returns the desired capacity; it need not clip it.
 type Controller interface {
 	Decide(v View) (desired int)
-}
-
-// Static keeps a constant number of instances.
-type Static int
-
-// Decide returns the constant.
-func (s Static) Decide(View) int { return int(s) }
-
-// Rule is the reference reactive rule on observed CPU: whenever a slot becomes
-// visible, one instance more when its utilisation was above High, one less when
-// it was below Low. Both are fractions of 1.
-type Rule struct{ High, Low float64 }
-
-// ReferenceRule adds above 70 % CPU and removes below 35 %.
-var ReferenceRule = Rule{High: 0.70, Low: 0.35}
-
-// Decide applies the rule to the instances that exist, starting ones included.
-func (r Rule) Decide(v View) int {
-	n := v.InService() + v.Starting()
-	if !v.NewSlot() {
-		return n
-	}
-	// A comparison with NaN is false: without an observation nothing changes.
-	switch u := v.Utilisation(v.Slots() - 1); {
-	case u > r.High:
-		return n + 1
-	case u < r.Low:
-		return n - 1
-	}
-	return n
 }
 
 // Run is what a fleet did from minute From on, one entry per minute.

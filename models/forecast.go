@@ -1,4 +1,4 @@
-package server
+package models
 
 import (
 	"fmt"
@@ -6,30 +6,30 @@ import (
 	"slices"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/models"
-	"github.com/forescale/forescale/server/catalog"
 )
 
-// newForecast makes the forecast for a window from its row of a model's answer:
-// the quantiles and the peaks are calibrated for the window's group and then put
-// into order. A value that is not finite is an error.
-func newForecast(m models.Manifest, w *api.Window, row catalog.Answer) (api.Forecast, error) {
+// Forecast returns what the model says of a window: its row of the outputs point
+// [Horizon], quantiles and peaks [Horizon, len(Spec.Quantiles)], nil for a model
+// without. Quantiles and peaks are calibrated for the window's group and then put
+// into order. It is the one way from a graph's answer to a forecast, for a server
+// and for a backtest. A value that is not finite is an error.
+func (m Manifest) Forecast(w *api.Window, point, quantiles, peaks []float32) (api.Forecast, error) {
 	f := api.Forecast{
 		Group: w.Group, IssuedAt: w.End, StepSeconds: w.StepSeconds,
 		Model: m.Name, Version: m.Version,
 		Point: make([]float64, m.Spec.Horizon), Quantiles: m.Spec.Quantiles,
 	}
-	for k, value := range row.Forecast {
+	for k, value := range point {
 		f.Point[k] = float64(value)
 		if !finite(f.Point[k]) {
 			return f, fmt.Errorf("its forecast for step %d is %v", k+1, value)
 		}
 	}
 	var err error
-	if f.Values, err = byStep(m.Spec.Quantiles, row.Quantiles, "quantile"); err != nil {
+	if f.Values, err = byStep(m.Spec.Quantiles, quantiles, "quantile"); err != nil {
 		return f, err
 	}
-	if f.Peaks, err = byStep(m.Spec.Quantiles, row.Peaks, "peak"); err != nil {
+	if f.Peaks, err = byStep(m.Spec.Quantiles, peaks, "peak"); err != nil {
 		return f, err
 	}
 	if factors := m.Calibration[w.Group]; factors != nil {
@@ -65,10 +65,10 @@ func byStep(levels []float64, values []float32, what string) ([][]float64, error
 }
 
 // calibrate multiplies the distance of every value of step k from centre[k] by
-// factors[k], as models.Manifest.Calibration defines.
+// factors[k], as Manifest.Calibration defines.
 func calibrate(values [][]float64, centre, factors []float64) {
 	for k, step := range values {
-		models.Calibrate(step, centre[k], factors[k])
+		Calibrate(step, centre[k], factors[k])
 	}
 }
 
