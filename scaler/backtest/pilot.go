@@ -36,6 +36,9 @@ func (p *pilot) Decide(v fleet.View) int {
 		return n
 	}
 	newest := v.Slots() - 1
+	if p.seen < 0 {
+		p.recall(v, newest)
+	}
 	in := plan.Input{
 		Group: p.group, State: p.state, Observation: p.observe(v, newest),
 		Tick: v.SlotStart(newest + 1),
@@ -59,10 +62,20 @@ func (p *pilot) Decide(v fleet.View) int {
 	return d.Desired
 }
 
+// recall enters the history before the first decision, as far as a scaler that
+// starts would read it.
+func (p *pilot) recall(v fleet.View, newest int) {
+	demands := make([]float64, newest)
+	for i := range demands {
+		demands[i] = v.Demand(i)
+	}
+	p.state = p.state.Recall(v.SlotStart(0), p.group.Step, demands)
+}
+
 // observe returns what the scaler would have measured: the capacity now, and the
 // load of the newest slot that has any.
 func (p *pilot) observe(v fleet.View, newest int) plan.Observation {
-	o := plan.Observation{Capacity: &api.Capacity{
+	o := plan.Observation{Offered: true, Capacity: &api.Capacity{
 		InService: v.InService(), Pending: v.Starting(), Desired: v.InService() + v.Starting(),
 		Min: fleet.MinInstances, Max: fleet.MaxInstances, ObservedAt: v.Time(),
 	}}

@@ -20,7 +20,7 @@ const (
 	TargetTracking = "target-tracking"
 
 	// DefaultPolicy is what a group gets whose owner says nothing else.
-	DefaultPolicy = "threshold"
+	DefaultPolicy = "cost"
 )
 
 // Policy is a way to run a fleet, with one knob.
@@ -66,6 +66,15 @@ func Policies() []Policy {
 	percent := func(p float64) float64 { return p / 100 }
 	utilisations := append(upTo(30, 85, 5), 88, 90, 92, 95, 98, 100)
 	return []Policy{
+		shipped("cost", "Forescale: cost", "what a violation minute costs, in minutes of the group at its usual peak", plan.DefaultViolationPeaks,
+			[]float64{0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 30, 45, 70, 100, 150, 250},
+			func(g *plan.Group, knob float64) { g.Policies.Cost.ViolationPeaks = knob }),
+		shipped("target", "Forescale: target", "quantile of demand that is covered", scaler.DefaultPolicy().Quantile,
+			[]float64{0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9965, 0.998, 0.999, 0.9995},
+			func(g *plan.Group, knob float64) {
+				cost := g.Policies.Cost
+				g.Policies = plan.Policies{Target: &plan.Target{Quantile: knob, Utilisation: cost.Utilisation, Fallback: cost.Fallback}}
+			}),
 		shipped("threshold", "Forescale: threshold", "CPU above which an instance is added, percent", 70, utilisations,
 			func(g *plan.Group, knob float64) {
 				g.Policies = plan.Policies{Threshold: &plan.Threshold{Out: knob, In: knob / 2, Step: 1}}
@@ -120,6 +129,10 @@ func shipped(name, title, knobName string, knob float64, knobs []float64, set fu
 	}
 }
 
+// delay is the time from the end of a slot until an order is carried out: the slot
+// becomes visible a minute later.
+const delay = time.Minute
+
 // baseGroup returns the group as its defaults have it, within the bounds of the
 // evaluation.
 func baseGroup(s scene) plan.Group {
@@ -127,7 +140,7 @@ func baseGroup(s scene) plan.Group {
 	g.Name, g.Mode = s.group, api.ModeLive
 	g.Min, g.Max = fleet.MinInstances, fleet.MaxInstances
 	g.LeadTime = time.Duration(s.lead) * time.Minute
-	return g.Plan(s.demand.Step)
+	return g.Plan(s.demand.Step, delay)
 }
 
 func always(knob float64) func(*fleet.Demand) float64 {
