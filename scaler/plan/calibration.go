@@ -149,9 +149,9 @@ const (
 	reachKnown = 7   // days that must be known
 )
 
-// reach is the demand that is believed at most: what has not been seen for two
-// weeks, and is not near, is no reason to order instances, however long the tail
-// of the residuals is.
+// reach is the demand that the tail of the residuals is believed up to: what has
+// not been seen for two weeks, is not near and is not forecast either, is no
+// reason to order instances.
 //
 //	reach = max(1.1 · greatest of 14 days, 1.5 · greatest of the last 3 slots)
 //

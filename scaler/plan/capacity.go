@@ -58,7 +58,12 @@ func (t Target) Want(e Evidence) (int, string) {
 		return t.Fallback.want(e)
 	}
 	need := func(over span, risk float64) (int, string) {
-		n := e.believed(t.Utilisation, search(func(n int) bool { return e.risk(over, t.Utilisation*float64(n)) <= risk }))
+		n := search(func(n int) bool { return e.risk(over, t.Utilisation*float64(n)) <= risk })
+		most := 0
+		for _, share := range over {
+			most = max(most, instances(e.Outlook.Believable(share.Step), t.Utilisation))
+		}
+		n = min(n, most)
 		return n, fmt.Sprintf("%d for the %.4g quantile of demand in steps %s at %.0f %%", n, 1-risk, over, 100*t.Utilisation)
 	}
 	risk := 1 - t.Quantile
@@ -120,14 +125,18 @@ func (c Cost) Want(e Evidence) (int, string) {
 	price := c.price(e)
 	need := func(price float64) func(over span) (int, string) {
 		return func(over span) (int, string) {
-			most, at := -1, 0
+			most, at, why := -1, 0, ""
 			for _, share := range over {
-				if n := e.believed(c.Utilisation, c.worth(e, share, price)); n > most {
-					most, at = n, share.Step
+				n, limit := c.worth(e, share, price), "one more is not worth its price"
+				if believed := instances(e.Outlook.Believable(share.Step), c.Utilisation); n > believed {
+					n, limit = believed, "more is not believed to be needed"
+				}
+				if n > most {
+					most, at, why = n, share.Step, limit
 				}
 			}
-			return most, fmt.Sprintf("%d cover step %d with probability %.4f, one more is not worth its price (a violation minute costs %.4g instance-minutes)",
-				most, at, 1-e.Outlook.Exceeds(at, c.Utilisation*float64(most)), price)
+			return most, fmt.Sprintf("%d cover step %d with probability %.4f, %s (a violation minute costs %.4g instance-minutes)",
+				most, at, 1-e.Outlook.Exceeds(at, c.Utilisation*float64(most)), why, price)
 		}
 	}
 	return settle(e, need(price), need(stay*price))
@@ -191,15 +200,6 @@ func (f Fallback) want(e Evidence) (int, string) {
 	}
 	n := instances(live/100*float64(e.Desired), f.Utilisation)
 	return n, fmt.Sprintf("%d for the live load of %.2f instance-equivalents at %.0f %%", n, live/100*float64(e.Desired), 100*f.Utilisation)
-}
-
-// believed bounds a number of instances by what the greatest believable demand
-// needs.
-func (e Evidence) believed(rho float64, n int) int {
-	if math.IsInf(e.Outlook.Reach, 1) {
-		return n
-	}
-	return min(n, instances(e.Outlook.Reach, rho))
 }
 
 // risk returns the mean probability, over a span, that the demand is greater than

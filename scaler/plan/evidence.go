@@ -39,7 +39,7 @@ type Evidence struct {
 	Outlook *Outlook
 	// Order is the time that an order made now answers for: from when it serves
 	// until the next one can. Hold is the time in which an instance that is let go
-	// now cannot be had back: from now until then.
+	// now cannot be had back, a quarter of an hour at least.
 	Order, Hold span
 	// UsualPeak is the median of the last days' greatest demands, 0 when unknown.
 	UsualPeak float64
@@ -107,14 +107,25 @@ func utilisation(demand float64, n int) float64 {
 //	b = floor((step + lead) / step) + 1
 func LaunchSteps(step, lead time.Duration) int { return int((step+max(0, lead))/step) + 1 }
 
-// Steps returns how many steps of a forecast a decision about the group reads.
-func (g Group) Steps() int { return LaunchSteps(g.Step, max(0, g.Lead)+max(0, g.Delay)) }
+// holdLeast is for how long at least an instance must not be missed that is let
+// go: the next quarter of an hour, however fast instances start.
+const holdLeast = 15 * time.Minute
 
-// spans returns the times that an order, and a release, answer for.
-func (g Group) spans() (order, hold span) {
+// launchSteps returns how many steps of a forecast an order needs to know.
+func (g Group) launchSteps() int { return LaunchSteps(g.Step, max(0, g.Lead)+max(0, g.Delay)) }
+
+// Steps returns how many steps of a forecast a decision about the group reads, if
+// there are so many.
+func (g Group) Steps() int {
+	return max(g.launchSteps(), int((holdLeast+g.Step-1)/g.Step))
+}
+
+// spans returns the times that an order, and a release, answer for, in a forecast
+// of so many steps.
+func (g Group) spans(steps int) (order, hold span) {
 	delay, lead := max(0, g.Delay), max(0, g.Lead)
 	end := delay + lead + g.Step
-	return shares(g.Step, delay+lead, end, g.Steps()), shares(g.Step, delay, end, g.Steps())
+	return shares(g.Step, delay+lead, end, steps), shares(g.Step, delay, max(end, holdLeast), steps)
 }
 
 // gather weighs what is known, learns from it and moves the safety state. What
@@ -127,7 +138,6 @@ func (s *stage) gather(p *path, d *api.Decision) {
 		Demand: value(o.Values, api.SeriesDemand), CPU: value(o.Values, api.MetricCPU),
 	}
 	e := &s.e
-	e.Order, e.Hold = g.spans()
 	if why := stuck(g, s.State, c, s.Tick); why != "" {
 		e.Stuck, e.Serving = true, c.InService
 		p.note(RuleStuck, "%s: they count neither as help nor as a reason to wait", why)
@@ -165,11 +175,13 @@ func (s *stage) foresee(p *path) string {
 	}
 	s.e.Basis = api.BasisPredictive
 	s.e.Forecast = f
-	s.e.Ahead = make([]float64, g.Steps())
+	s.e.Ahead = make([]float64, g.launchSteps())
 	for i := range s.e.Ahead {
 		s.e.Ahead[i] = max(0, f.Point[i]) // a slightly negative demand is none
 	}
-	s.State.Calibration, s.e.Outlook = s.State.Calibration.issue(f, g.Steps(), s.Tick, g.Step)
+	steps := min(g.Steps(), len(f.Point))
+	s.e.Order, s.e.Hold = g.spans(steps)
+	s.State.Calibration, s.e.Outlook = s.State.Calibration.issue(f, steps, s.Tick, g.Step)
 	return ""
 }
 
@@ -248,7 +260,7 @@ func staleness(g Group, o Observation, tick time.Time, e Evidence) string {
 
 // check returns why the forecast may not be used, nil when it may.
 func check(g Group, f *api.Forecast, tick time.Time) error {
-	need := g.Steps()
+	need := g.launchSteps()
 	switch {
 	case f == nil:
 		return errors.New("it is missing")

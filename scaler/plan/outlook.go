@@ -157,6 +157,14 @@ func (o *Outlook) Quantile(k int, q float64) float64 {
 	return high
 }
 
+// Believable returns the demand of step k that is believed at most: what lies in
+// reach, and what the forecast itself puts between its quantiles. It may know of
+// a day that is like no other; the tail beyond is only statistics.
+func (o *Outlook) Believable(k int) float64 {
+	s := o.Steps[k-1]
+	return max(o.Reach, float64(s.Median+s.Up))
+}
+
 // Share is how much of a span of time falls into one step.
 type Share struct {
 	Step   int // from 1 on

@@ -129,7 +129,7 @@ func Decide(in Input) (api.Decision, State) {
 	}
 	d.Capacity = *o.Capacity
 	p := path{at: o.Capacity.Desired}
-	s := stage{Input: in, c: *o.Capacity}
+	s := stage{Input: in, c: *o.Capacity, rivals: notice(g.Mode, in.State, *o.Capacity)}
 	s.gather(&p, &d)
 	wish(&s, &p)
 	d.Wanted = p.at
@@ -156,11 +156,15 @@ func wish(s *stage, p *path) {
 		}
 	}
 	// Threshold has a rule of its own for the live load.
-	if n, why := s.e.live(s.Group.objective()); n > s.e.Serving && s.Group.Policies.Threshold == nil {
+	if s.Group.Policies.Threshold != nil {
+		return
+	}
+	n, why := s.e.live(s.Group.objective())
+	if n > p.at {
+		p.to(n, RuleLive, why)
+	}
+	if n > s.e.Serving {
 		s.live = n
-		if n > p.at {
-			p.to(n, RuleLive, why)
-		}
 	}
 }
 
@@ -206,8 +210,8 @@ func (s stage) warn(p *path) {
 		limit, what = q, "the quota"
 	}
 	for k := range s.e.Outlook.Steps {
-		demand := s.e.Outlook.Quantile(k+1, feasible)
-		if n := instances(demand, s.Group.objective()); n > limit {
+		if rho := s.Group.objective(); s.e.Outlook.Exceeds(k+1, rho*float64(limit)) > 1-feasible {
+			n := max(limit+1, instances(s.e.Outlook.Quantile(k+1, feasible), rho))
 			p.note(RuleFeasible, "step %d may need %d instances (quantile %g), more than %s of %d", k+1, n, feasible, what, limit)
 			p.alert(AlertFeasible)
 			return

@@ -28,25 +28,40 @@ const step = 5 * time.Minute
 // scenario is the file `input` of a txtar archive, decoded over calm(): a file
 // names only what makes its case special. Times are offsets from the tick.
 type scenario struct {
-	Mode        api.Mode           `json:"mode"`
-	Signal      Signal             `json:"signal"`
-	Out         float64            `json:"out"`
-	In          float64            `json:"in"`
-	By          int                `json:"by"`
-	Min         int                `json:"min"`
-	Max         int                `json:"max"`
-	CooldownOut duration           `json:"cooldown_out"`
-	CooldownIn  duration           `json:"cooldown_in"`
-	Lead        duration           `json:"lead"`
-	StaleAfter  int                `json:"stale_after"`
-	LastOut     *duration          `json:"last_out"`
-	LastIn      *duration          `json:"last_in"`
-	ShortSince  *duration          `json:"short_since"`
-	Capacity    *api.Capacity      `json:"capacity"`
-	CapacityErr string             `json:"capacity_error"`
-	Slot        *duration          `json:"slot"`
-	Observed    map[string]float64 `json:"observed"`
-	Forecast    *forecast          `json:"forecast"`
+	Mode        api.Mode             `json:"mode"`
+	Signal      Signal               `json:"signal"`
+	Out         float64              `json:"out"`
+	In          float64              `json:"in"`
+	By          int                  `json:"by"`
+	Min         int                  `json:"min"`
+	Max         int                  `json:"max"`
+	CooldownOut duration             `json:"cooldown_out"`
+	CooldownIn  duration             `json:"cooldown_in"`
+	Lead        duration             `json:"lead"`
+	StaleAfter  int                  `json:"stale_after"`
+	LastOut     *duration            `json:"last_out"`
+	LastIn      *duration            `json:"last_in"`
+	ShortSince  *duration            `json:"short_since"`
+	Capacity    *api.Capacity        `json:"capacity"`
+	CapacityErr string               `json:"capacity_error"`
+	Slot        *duration            `json:"slot"`
+	Observed    map[string]float64   `json:"observed"`
+	Forecast    *forecast            `json:"forecast"`
+	Offered     bool                 `json:"offered"`
+	Flags       map[string][]float64 `json:"flags"`
+	Control     *api.Control         `json:"control"`
+	// Group and State are decoded over what the fields above make of them. A policy
+	// named in Group takes the place of the threshold rule.
+	Group json.RawMessage `json:"group"`
+	State json.RawMessage `json:"state"`
+	// Ticks are decided one after the other, each from the state that the one before
+	// left, every change accepted: a file that has them tells a story. Each is
+	// decoded over this scenario.
+	Ticks []json.RawMessage `json:"ticks"`
+
+	policies *Policies // of a drawn world; nil: the threshold rule
+	guard    Guard
+	state    State
 }
 
 type forecast struct {
@@ -88,6 +103,60 @@ func at(d *duration) time.Time {
 }
 
 func (s scenario) decide() api.Decision {
+	d, _ := Decide(s.input())
+	return d
+}
+
+// story decides the ticks of a scenario in turn.
+func (s scenario) story() (ds []api.Decision, err error) {
+	var state State
+	size := *s.Capacity
+	for i, raw := range s.Ticks {
+		one := s
+		one.Observed, one.Ticks = nil, nil
+		one.Capacity = &size
+		if s.Slot != nil { // a pointer that is decoded over must be this tick's own
+			slot := *s.Slot
+			one.Slot = &slot
+		}
+		if s.Forecast != nil {
+			f := *s.Forecast
+			one.Forecast = &f
+		}
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&one); err != nil {
+			return nil, fmt.Errorf("tick %d: %w", i, err)
+		}
+		if one.Observed == nil {
+			one.Observed = s.Observed
+		}
+		in := one.input()
+		move := func(t time.Time) time.Time { return t.Add(time.Duration(i) * step) }
+		in.Tick, in.Observation.Slot = move(in.Tick), move(in.Observation.Slot)
+		if in.Forecast != nil {
+			f := *in.Forecast
+			f.IssuedAt = move(f.IssuedAt)
+			in.Forecast = &f
+		}
+		if i > 0 {
+			in.State = state
+		}
+		d, next := Decide(in)
+		if d.Outcome.Status == "" {
+			d.Outcome.Status = api.OutcomeAccepted
+		}
+		state = next.After(d)
+		size = *one.Capacity
+		if d.Outcome.Status == api.OutcomeAccepted {
+			size.Desired, size.InService = d.Desired, d.Desired
+		}
+		ds = append(ds, d)
+	}
+	return ds, nil
+}
+
+func (s scenario) input() Input {
 	g := Group{Name: "web", Mode: s.Mode, Policies: Policies{Threshold: &Threshold{Out: s.Out, In: s.In, Step: s.By}}, Signal: s.Signal,
 		Min: s.Min, Max: s.Max, Cooldown: Cooldown{Out: time.Duration(s.CooldownOut), In: time.Duration(s.CooldownIn)},
 		Step: step, Lead: time.Duration(s.Lead), StaleAfter: s.StaleAfter}
@@ -97,9 +166,29 @@ func (s scenario) decide() api.Decision {
 		f = &api.Forecast{Group: s.Forecast.Group, IssuedAt: at(&s.Forecast.Issued), StepSeconds: s.Forecast.Step,
 			Point: s.Forecast.Point, Quantiles: s.Forecast.Quantiles, Values: s.Forecast.Values, Error: s.Forecast.Error}
 	}
-	d, _ := Decide(Input{Group: g, State: State{LastOut: at(s.LastOut), LastIn: at(s.LastIn), ShortSince: at(s.ShortSince)},
-		Observation: o, Forecast: f, Tick: noon})
-	return d
+	st := s.state
+	st.LastOut, st.LastIn, st.ShortSince = at(s.LastOut), at(s.LastIn), at(s.ShortSince)
+	g.Guard = s.guard
+	if s.policies != nil {
+		g.Policies = *s.policies
+	}
+	for raw, into := range map[*json.RawMessage]any{&s.Group: &g, &s.State: &st} {
+		if len(*raw) == 0 {
+			continue
+		}
+		dec := json.NewDecoder(bytes.NewReader(*raw))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(into); err != nil {
+			panic(err)
+		}
+	}
+	if p := &g.Policies; p.Target != nil || p.Cost != nil {
+		if !bytes.Contains(s.Group, []byte(`"threshold"`)) {
+			p.Threshold = nil
+		}
+	}
+	o.Offered, o.Flags = s.Offered, s.Flags
+	return Input{Group: g, State: st, Observation: o, Forecast: f, Control: s.Control, Tick: noon}
 }
 
 func render(d api.Decision) []byte {
@@ -108,6 +197,12 @@ func render(d api.Decision) []byte {
 		map[bool]string{true: "to be carried out", false: string(d.Outcome.Status)}[d.Outcome.Status == ""])
 	for _, r := range d.Reasons {
 		fmt.Fprintf(&b, "  %s %d -> %d: %s\n", r.Rule, r.From, r.To, r.Detail)
+	}
+	if d.Outcome.Detail != "" {
+		fmt.Fprintf(&b, "  [%s]\n", d.Outcome.Detail)
+	}
+	if len(d.Alerts) > 0 {
+		fmt.Fprintf(&b, "  alerts %s, %s\n", strings.Join(d.Alerts, ", "), d.Safety)
 	}
 	return b.Bytes()
 }
@@ -136,7 +231,19 @@ func TestScenarios(t *testing.T) {
 			if s.Observed == nil {
 				s.Observed = calm().Observed
 			}
-			got := render(s.decide())
+			var got []byte
+			if len(s.Ticks) > 0 {
+				ds, err := s.story()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, d := range ds {
+					got = append(append(got, clock(d.Tick)...), ' ')
+					got = append(got, render(d)...)
+				}
+			} else {
+				got = render(s.decide())
+			}
 			if *update {
 				ar.Files = append(ar.Files[:1], txtar.File{Name: "decision", Data: got})
 				if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
@@ -189,10 +296,70 @@ func world(r *rand.Rand) scenario {
 			s.Forecast.Point[i] = odd[r.IntN(len(odd))]
 		}
 	}
+	if pick(0.5) {
+		s.policies = drawPolicies(r)
+		s.Offered = pick(0.5)
+		s.state = drawState(r)
+		if pick(0.3) {
+			s.guard = Guard{MaxOut: r.IntN(3), MaxIn: r.IntN(3), MaxInShare: float64(r.IntN(3)) / 4, Stabilise: time.Duration(r.IntN(4)) * step,
+				Flaps: r.IntN(3), DailyHours: float64(r.IntN(2)) * 60, Quota: r.IntN(9)}
+		}
+		if pick(0.2) {
+			s.Capacity.Protected = r.IntN(6)
+		}
+		if pick(0.1) {
+			s.Capacity.Rivals = []api.Rival{{Kind: api.RivalKinds[r.IntN(len(api.RivalKinds))], Detail: "somebody"}}
+		}
+		if pick(0.1) {
+			s.Control = &api.Control{Kind: []api.ControlKind{api.ControlFreeze, api.ControlPause}[r.IntN(2)], Group: "web", Until: noon.Add(time.Hour), Reason: "because", By: "sre"}
+		}
+		if pick(0.7) {
+			s.Forecast.Quantiles = []float64{0.1, 0.5, 0.9}
+			for _, v := range s.Forecast.Point {
+				w := r.Float64() * 3
+				s.Forecast.Values = append(s.Forecast.Values, []float64{v - w, v, v + w*r.Float64()})
+			}
+		}
+	}
 	if pick(0.2) {
 		s.Forecast = nil
 	}
 	return s
+}
+
+// drawPolicies returns one or several policies other than the threshold rule.
+func drawPolicies(r *rand.Rand) *Policies {
+	fallback := Fallback{Utilisation: 0.3 + 0.6*r.Float64()}
+	p := &Policies{Cost: &Cost{InstanceHour: 1, ViolationPeaks: math.Exp(6 * r.Float64()), Utilisation: 0.9, Fallback: fallback}}
+	if r.IntN(2) == 0 {
+		p.Target = &Target{Quantile: 0.5 + 0.499*r.Float64(), Utilisation: 0.8, Fallback: fallback}
+		if r.IntN(2) == 0 {
+			p.Cost = nil
+		}
+	}
+	if r.IntN(4) == 0 {
+		p.Schedule = &Schedule{Entries: []Entry{{Name: "a", Min: r.IntN(6)}, {Name: "b", Max: 1 + r.IntN(6)}}}
+	}
+	return p
+}
+
+// drawState returns a state in which anything may have been learned.
+func drawState(r *rand.Rand) State {
+	var st State
+	for range r.IntN(60) {
+		st.Calibration.Residuals = st.Calibration.Residuals.add(r.NormFloat64()*math.Exp(2*r.NormFloat64()), 20)
+	}
+	for i := range r.IntN(10) {
+		st.Calibration.Peaks = append(st.Calibration.Peaks, Peak{20500 + i, float32(r.Float64() * 12)})
+	}
+	st.Trust = Trust{State: []api.SafetyState{"", api.SafetyPredictive, api.SafetyDrift, api.SafetyStale, api.SafetyNoModel}[r.IntN(5)], Good: r.IntN(3)}
+	if r.IntN(3) == 0 {
+		st.Wishes = []Wish{{noon.Add(-step), r.IntN(9)}}
+		st.Turns = []time.Time{noon.Add(-time.Hour), noon.Add(-2 * time.Hour)}
+		st.Left = &Left{Desired: r.IntN(9), Max: 14}
+		st.Spent = Spent{Until: noon.Add(-step), Hours: 70 * r.Float64()}
+	}
+	return st
 }
 
 func TestBoundsHoldWhateverTheForecast(t *testing.T) {
@@ -204,7 +371,7 @@ func TestBoundsHoldWhateverTheForecast(t *testing.T) {
 		if d.Desired < low || d.Desired > max(high, s.Capacity.Desired) {
 			t.Fatalf("world %d: %d is outside of %d to %d\n%s", i, d.Desired, low, high, render(d))
 		}
-		if by := d.Desired - s.Capacity.Desired; by < -s.By || by > s.By && d.Desired > low {
+		if by := d.Desired - s.Capacity.Desired; s.policies == nil && (by < -s.By || by > s.By && d.Desired > low) {
 			t.Fatalf("world %d: moved by %d with a step of %d\n%s", i, by, s.By, render(d))
 		}
 	}
@@ -234,28 +401,83 @@ func TestAScaleInNeedsFreshMetrics(t *testing.T) {
 }
 
 func TestAHigherForecastNeverYieldsASmallerGroup(t *testing.T) {
-	r, moved := rand.New(rand.NewPCG(3, 3)), 0
+	r, moved := rand.New(rand.NewPCG(3, 3)), map[bool]int{}
 	for i := range 50_000 {
 		s := world(r)
 		if s.Forecast == nil {
 			continue
 		}
 		s.Forecast.Point = []float64{r.Float64() * 12, r.Float64() * 12, r.Float64()*12 - 1}
+		if s.Forecast.Quantiles != nil {
+			s.Forecast.Values = nil
+			for _, v := range s.Forecast.Point {
+				s.Forecast.Values = append(s.Forecast.Values, []float64{v - 1, v, v + 2*r.Float64()})
+			}
+		}
 		lower := s.decide()
 		up := *s.Forecast
 		up.Point = append([]float64(nil), up.Point...)
-		up.Point[r.IntN(3)] += r.Float64() * 10
+		k, by := r.IntN(3), r.Float64()*10
+		up.Point[k] += by
+		if up.Quantiles != nil {
+			up.Values = append([][]float64(nil), up.Values...)
+			row := append([]float64(nil), up.Values[k]...)
+			for j := range row {
+				row[j] += by
+			}
+			up.Values[k] = row
+		}
 		s.Forecast = &up
 		higher := s.decide()
 		if higher.Desired < lower.Desired {
-			t.Fatalf("world %d:\n%s\nbut with a higher forecast\n%s", i, render(lower), render(higher))
+			t.Fatalf("world %d: step %d higher by %g\n%s\nbut then\n%s", i, k+1, by, render(lower), render(higher))
 		}
 		if higher.Desired > lower.Desired {
-			moved++
+			moved[s.policies == nil]++
 		}
 	}
-	if moved < 100 {
-		t.Fatalf("the forecast moved only %d decisions: the worlds prove nothing", moved)
+	if moved[true] < 50 || moved[false] < 50 {
+		t.Fatalf("the forecast moved only %v decisions: the worlds prove nothing", moved)
+	}
+}
+
+func TestADecisionIsReachedAgainFromItsRecord(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for i := range 5_000 {
+		s := world(r)
+		if s.Forecast != nil && !encodable(&api.Forecast{Point: s.Forecast.Point, Values: s.Forecast.Values}) {
+			continue // a scaler replaces it by an error before it decides
+		}
+		in := s.input()
+		d, _ := Decide(in)
+		before, err := json.Marshal(in.State)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := json.Marshal(in.Group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Before = before
+		record, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read api.Decision
+		if err := json.Unmarshal(record, &read); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Again(config, read)
+		if err != nil {
+			t.Fatalf("world %d: %v", i, err)
+		}
+		got, err := json.Marshal(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, record) {
+			t.Fatalf("world %d:\n%s\nagain:\n%s", i, record, got)
+		}
 	}
 }
 
@@ -274,7 +496,8 @@ func TestEveryReasonContinuesWhereTheLastOneEnded(t *testing.T) {
 		if n != d.Desired {
 			t.Fatalf("world %d: the reasons end at %d\n%s", i, n, render(d))
 		}
-		if (d.Outcome.Status == "") != (d.Desired != s.Capacity.Desired) {
+		paused := s.Control != nil && s.Control.Kind == api.ControlPause
+		if (d.Outcome.Status == "") != (d.Desired != s.Capacity.Desired && !paused) {
 			t.Fatalf("world %d: outcome %q\n%s", i, d.Outcome.Status, render(d))
 		}
 	}
