@@ -3,6 +3,7 @@
 //	forescale backtest replay decisions over your own history, beside other policies
 //	forescale demo     replay a workload through the whole pipeline on this machine
 //	forescale cloud    run the simulated cloud on its own
+//	forescale freeze, pause, resume, controls    orders to the scaler, and which are in force
 //
 // Each has its own -help.
 package main
@@ -24,6 +25,12 @@ Usage:
   forescale demo [flags]     replay a workload through the whole pipeline on this machine
   forescale cloud [flags]    run the simulated cloud on its own, for tries with your own configuration
 
+Orders to a scaler at work:
+  forescale freeze (-all | GROUP…) -for 2h -reason TEXT    never smaller; a live breach still adds
+  forescale pause  (-all | GROUP…) -for 2h -reason TEXT    decide and record, change nothing
+  forescale resume (-all | GROUP…)                         take both back
+  forescale controls                                       what is in force: who, why, until when
+
 'forescale COMMAND -help' says more. The services are programs of their own:
 forescale-collector, forescale-trainer, forescale-server and forescale-scaler.
 `
@@ -36,7 +43,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) int {
-	commands := map[string]func() cli.Command{"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand}
+	commands := map[string]func() cli.Command{
+		"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand,
+		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
+	}
 	name := ""
 	if len(args) > 0 {
 		name = args[0]

@@ -39,7 +39,7 @@ func Validate(c api.Control) error {
 	}
 	switch n := utf8.RuneCountInString(strings.TrimSpace(c.Reason)); {
 	case n < MinReason || n > MaxReason:
-		bad("reason has %d characters, must have %d to %d: it is what others read at night", n, MinReason, MaxReason)
+		bad("reason is %d characters long, must be %d to %d: it is what others read at night", n, MinReason, MaxReason)
 	case !printable(c.Reason):
 		bad("reason holds line breaks, control characters or invalid UTF-8")
 	}

@@ -207,7 +207,7 @@ func checkFaulty(t *testing.T, client func() blob.Store) {
 	give(t, s, order())
 	bad := order()
 	bad.Reason = "x"
-	if err := s.Put(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "reason has 1 characters") {
+	if err := s.Put(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "reason is 1 characters") {
 		t.Errorf("got %v", err)
 	}
 	if got := listed(t, s); !reflect.DeepEqual(got, []api.Control{order()}) {
