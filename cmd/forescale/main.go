@@ -4,6 +4,7 @@
 //	forescale demo     replay a workload through the whole pipeline on this machine
 //	forescale cloud    run the simulated cloud on its own
 //	forescale freeze, pause, resume, controls    orders to the scaler, and which are in force
+//	forescale explain, replay                    why a decision was made; whether it would be made again
 //
 // Each has its own -help.
 package main
@@ -31,6 +32,10 @@ Orders to a scaler at work:
   forescale resume (-all | GROUP…)                         take both back
   forescale controls                                       what is in force: who, why, until when
 
+Past decisions, from the audit log:
+  forescale explain GROUP [-at TIME]                       why a group has its size
+  forescale replay [-at TIME | -from T -to T] [GROUP…]     reach decisions anew and compare
+
 'forescale COMMAND -help' says more. The services are programs of their own:
 forescale-collector, forescale-trainer, forescale-server and forescale-scaler.
 `
@@ -46,6 +51,7 @@ func run(ctx context.Context, args []string) int {
 	commands := map[string]func() cli.Command{
 		"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand,
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
+		"explain": explainCommand, "replay": replayCommand,
 	}
 	name := ""
 	if len(args) > 0 {

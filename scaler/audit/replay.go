@@ -35,15 +35,27 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s: recorded is %s, replayed %s", d.Group, d.Field, value(d.Recorded), value(d.Replayed))
 }
 
+// Unreplayable says why a decision could not be reached again.
+type Unreplayable struct {
+	Group string
+	Err   error
+}
+
+// Error implements error.
+func (u *Unreplayable) Error() string { return fmt.Sprintf("group %s: %v", u.Group, u.Err) }
+
+// Unwrap returns the reason.
+func (u *Unreplayable) Unwrap() error { return u.Err }
+
 // Replay reaches every decision of a record anew, from the inputs that the record
 // has of it, and returns where the results differ, in the order of the record. Two
 // values are the same when their JSON is, byte for byte, which for numbers means
 // bit for bit. What is compared is the whole of api.Decision but for the time of
 // the outcome and what came of carrying it out, which no decision can know.
 //
-// The error names the decisions that could not be reached again, for example
-// because they are older than their inputs' being recorded; the others are
-// compared all the same. The brake is replayed where the record says that it was
+// The error joins one *Unreplayable for each decision that could not be reached
+// again, for example because its inputs were not yet recorded then; the others
+// are compared all the same. The brake is replayed where the record says that it was
 // pulled: what its limit was is known only then.
 func Replay(rec api.TickRecord) ([]Difference, error) {
 	ds := make([]api.Decision, len(rec.Decisions))
@@ -52,7 +64,7 @@ func Replay(rec api.TickRecord) ([]Difference, error) {
 	for i, d := range rec.Decisions {
 		again, err := decideAgain(rec, d)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("group %s: %w", d.Group, err))
+			faults = append(faults, &Unreplayable{d.Group, err})
 			failed[i] = true
 			again = d
 		}
@@ -136,7 +148,7 @@ func differences(group string, recorded, replayed any) ([]Difference, error) {
 	a, err := tree(recorded)
 	b, errB := tree(replayed)
 	if err := errors.Join(err, errB); err != nil {
-		return nil, fmt.Errorf("group %s: %w", group, err)
+		return nil, &Unreplayable{group, err}
 	}
 	var diffs []Difference
 	walk("", a, b, func(path string, a, b any) {
