@@ -69,6 +69,9 @@ func Result(d api.Decision) string {
 	case api.OutcomeAccepted:
 		return change + ", accepted by the provider"
 	case api.OutcomeDryRun:
+		if paused(d) {
+			return change + " is what it would have done (paused)"
+		}
 		return change + " is what it would have done (dry-run)"
 	case api.OutcomeFailed:
 		return change + ", which FAILED"
@@ -77,6 +80,9 @@ func Result(d api.Decision) string {
 	}
 	return change + ", not yet carried out"
 }
+
+// paused reports whether an order took the scaler's hands off the group.
+func paused(d api.Decision) bool { return d.Control != nil && d.Control.Kind == api.ControlPause }
 
 // summary names the step that had the last word.
 func (e *explanation) summary() {
@@ -306,7 +312,7 @@ func (e *explanation) outcome() {
 	case api.OutcomeSkipped:
 		status = "skipped: not carried out"
 	case api.OutcomeDryRun:
-		status = fmt.Sprintf("dry-run: it would have set the desired capacity to %d", d.Desired)
+		status = fmt.Sprintf("nothing was done; it would have set the desired capacity to %d", d.Desired)
 	}
 	if !d.Outcome.At.IsZero() {
 		status += ", at " + d.Outcome.At.UTC().Format("15:04:05")
