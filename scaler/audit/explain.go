@@ -252,8 +252,12 @@ func safety(s api.SafetyState) string {
 // cooldowns reads from the state before the decision when the group last acted.
 func (e *explanation) cooldowns() {
 	var s plan.State
-	if len(e.d.Before) == 0 || json.Unmarshal(e.d.Before, &s) != nil {
+	if len(e.d.Before) == 0 {
 		e.entry("cooldowns", "not in the record")
+		return
+	}
+	if err := json.Unmarshal(e.d.Before, &s); err != nil {
+		e.entry("cooldowns", "the record's state cannot be read by this version: %v", err)
 		return
 	}
 	e.entry("cooldowns", "last scale-out %s, last scale-in %s", e.ago(s.LastOut), e.ago(s.LastIn))
@@ -262,6 +266,28 @@ func (e *explanation) cooldowns() {
 	}
 	if !s.ShortSince.IsZero() {
 		e.entry("starting", "fewer in service than desired since %s", e.ago(s.ShortSince))
+	}
+	e.past(s)
+}
+
+// past tells what else the group's past has to do with its next decision.
+func (e *explanation) past(s plan.State) {
+	if c := s.Calibration; c.Seen > 0 {
+		e.entry("band", "of the forecasts: %.0f %% of the slots lay above it and %.0f %% below (10 %% each are usual), of the newest few %.0f %% outside; %s seen",
+			100*c.Above, 100*c.Below, 100*c.Astray, count(c.Seen, "slot"))
+	}
+	if s.YieldUntil.After(e.d.Tick) {
+		e.entry("yielding", "somebody set the size; that is left alone until %s", e.clock(s.YieldUntil))
+	}
+	g := e.config
+	if g == nil {
+		return
+	}
+	if g.Guard.DailyHours > 0 {
+		e.entry("budget", "%.1f of %.1f instance-hours of the day are spent", s.Spent.Hours, g.Guard.DailyHours)
+	}
+	if g.Guard.Flaps > 0 {
+		e.entry("turns", "%d in the last day, of %d that it may take", len(s.Turns), g.Guard.Flaps)
 	}
 }
 
@@ -272,14 +298,14 @@ func (e *explanation) steps() {
 	if d.Capacity.Known() {
 		e.entry(fmt.Sprint(d.Capacity.Desired), "is the present size")
 	}
-	policies := strings.Split(d.Policy, "+")
+	wishes := append(strings.Split(d.Policy, "+"), plan.RuleLive) // what asks for a size; the rest bounds it
 	for _, r := range d.Reasons {
 		move := "="
 		if r.From != r.To {
 			move = fmt.Sprintf("%d -> %d", r.From, r.To)
 		}
 		rule := r.Rule
-		if r.From != r.To && !slices.Contains(policies, r.Rule) {
+		if r.From != r.To && !slices.Contains(wishes, r.Rule) {
 			rule += " (guardrail)"
 		}
 		e.entry(move, "%s: %s", rule, r.Detail)

@@ -66,17 +66,13 @@ func Replay(rec api.TickRecord) ([]Difference, error) {
 		if err != nil {
 			faults = append(faults, &Unreplayable{d.Group, err})
 			failed[i] = true
-			again = d
+			again = unbraked(d) // the brake counts it all the same
 		}
 		ds[i] = again
 	}
 	var diffs []Difference
 	if rec.Brake != nil {
-		brake, err := applyBrake(rec.Brake.Limit, ds)
-		if err != nil {
-			return nil, err
-		}
-		found, err := differences(api.AllGroups, rec.Brake, brake)
+		found, err := differences(api.AllGroups, rec.Brake, plan.ApplyBrake(rec.Brake.Limit, ds))
 		for i := range found {
 			found[i].Field = join("brake", found[i].Field)
 		}
@@ -106,13 +102,19 @@ func decideAgain(rec api.TickRecord, d api.Decision) (api.Decision, error) {
 	if err := plausible(config); err != nil {
 		return d, fmt.Errorf("configuration: %w", err)
 	}
-	again, err := decide(config, d)
-	if err != nil {
-		return d, err
+	var state plan.State
+	if err := json.Unmarshal(d.Before, &state); err != nil {
+		return d, fmt.Errorf("state before: %w", err)
 	}
-	// Who forecast, and where the inputs are, is no result of deciding.
-	again.Model, again.ModelVersion, again.Config, again.Before = d.Model, d.ModelVersion, d.Config, d.Before
-	return again, nil
+	return plan.Again(config, d)
+}
+
+// unbraked returns a recorded decision as it was before the brake.
+func unbraked(d api.Decision) api.Decision {
+	if last := len(d.Reasons) - 1; last >= 0 && d.Reasons[last].Rule == plan.RuleBrake {
+		d.Desired, d.Reasons = d.Reasons[last].From, d.Reasons[:last:last]
+	}
+	return d
 }
 
 // plausible returns why no decision can be made with a configuration that no
@@ -123,8 +125,8 @@ func plausible(config json.RawMessage) error {
 		return err
 	}
 	const most = 24 * time.Hour
-	if g.Step <= 0 || g.Step > most || g.Lead < 0 || g.Lead > most {
-		return fmt.Errorf("a step of %s with a lead time of %s cannot be", g.Step, g.Lead)
+	if g.Step < time.Minute || g.Step > most || min(g.Lead, g.Delay) < 0 || max(g.Lead, g.Delay) > most {
+		return fmt.Errorf("a step of %s with a lead time of %s and a delay of %s cannot be", g.Step, g.Lead, g.Delay)
 	}
 	return nil
 }
