@@ -29,6 +29,7 @@ var (
 //	NAME/VERSION/model.onnx      the model, one self-contained file
 //	NAME/VERSION/manifest.json   written last: it makes the version visible
 //	NAME/champion.json           the version that serves, moved by compare-and-swap
+//	NAME/VERSION/champion-….json when, by whom and why it became champion (Change)
 //
 // Names are escaped (blob.Escape), versions count from 1. champion.json is there
 // before the first version of a name is, and says 0 until that is complete: the
@@ -292,49 +293,6 @@ func (r *Registry) Get(ctx context.Context, name string, version int) (Manifest,
 			key, len(o.Data), digest, m.SizeBytes, m.SHA256)
 	}
 	return m, o.Data, nil
-}
-
-// Promote makes version the champion if the champion still is from, as Champion
-// tells it. ErrConflict: it is another one; ErrNoModel: no such version. The
-// model file is read and checked first, for what is damaged must not be promoted.
-// A foreign model has no champion to move.
-func (r *Registry) Promote(ctx context.Context, name string, version, from int, at time.Time) error {
-	m, _, err := r.Get(ctx, name, version)
-	if err != nil {
-		return err
-	}
-	if m.Spec.Target == "" {
-		return fmt.Errorf("model %q: it has no manifests; its highest version serves", name)
-	}
-	cond := blob.IfAbsent()
-	pointer, etag, err := r.pointer(ctx, name)
-	if err == nil {
-		cond = blob.IfMatch(etag)
-	} else if !errors.Is(err, blob.ErrNotFound) {
-		return err
-	}
-	current := pointer.Version
-	if current == 0 {
-		c, err := r.scan(ctx, name)
-		if err != nil {
-			return err
-		}
-		current = c.serving(0)
-	}
-	switch {
-	case pointer.Version == version:
-		return nil
-	case current != from:
-		return fmt.Errorf("model %q: champion is version %d, not %d: %w", name, current, from, ErrConflict)
-	}
-	raw, err := json.Marshal(Champion{Version: version, Since: at.UTC(), Previous: from})
-	if err != nil {
-		return err
-	}
-	if _, err = r.store.Put(ctx, championKey(name), raw, cond); errors.Is(err, blob.ErrConflict) {
-		return fmt.Errorf("model %q: %w", name, ErrConflict)
-	}
-	return err
 }
 
 // ForGroup returns the champion that serves a group: the model of the group's own

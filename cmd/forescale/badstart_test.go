@@ -16,7 +16,7 @@ import (
 var services = []string{"forescale-collector", "forescale-trainer", "forescale-server", "forescale-scaler"}
 
 func TestEveryProgramAnswersForItself(t *testing.T) {
-	for _, name := range append([]string{"forescale", "forescale demo", "forescale cloud"}, services...) {
+	for _, name := range append([]string{"forescale", "forescale demo", "forescale cloud", "forescale controls"}, services...) {
 		t.Run(name, func(t *testing.T) {
 			words := strings.Fields(name)
 			run := func(args ...string) outcome { return invoke(t, words[0], append(words[1:], args...)...) }

@@ -3,6 +3,8 @@
 //	forescale backtest replay decisions over your own history, beside other policies
 //	forescale demo     replay a workload through the whole pipeline on this machine
 //	forescale cloud    run the simulated cloud on its own
+//	forescale freeze, pause, resume, controls    orders to the scaler, and which are in force
+//	forescale explain, replay                    why a decision was made; whether it would be made again
 //
 // Each has its own -help.
 package main
@@ -24,6 +26,16 @@ Usage:
   forescale demo [flags]     replay a workload through the whole pipeline on this machine
   forescale cloud [flags]    run the simulated cloud on its own, for tries with your own configuration
 
+Orders to a scaler at work:
+  forescale freeze (-all | GROUP…) -for 2h -reason TEXT    never smaller; a live breach still adds
+  forescale pause  (-all | GROUP…) -for 2h -reason TEXT    decide and record, change nothing
+  forescale resume (-all | GROUP…)                         take both back
+  forescale controls                                       what is in force: who, why, until when
+
+Past decisions, from the audit log:
+  forescale explain GROUP [-at TIME]                       why a group has its size
+  forescale replay [-at TIME | -from T -to T] [GROUP…]     reach decisions anew and compare
+
 'forescale COMMAND -help' says more. The services are programs of their own:
 forescale-collector, forescale-trainer, forescale-server and forescale-scaler.
 `
@@ -36,7 +48,11 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) int {
-	commands := map[string]func() cli.Command{"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand}
+	commands := map[string]func() cli.Command{
+		"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand,
+		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
+		"explain": explainCommand, "replay": replayCommand,
+	}
 	name := ""
 	if len(args) > 0 {
 		name = args[0]

@@ -231,3 +231,14 @@ func TestAnErrorNamesTheDirectoryOfTheStore(t *testing.T) {
 		t.Errorf("%v names not both %s and the key", err, dir)
 	}
 }
+
+func TestTheDirectoryOfAURL(t *testing.T) {
+	for rawURL, want := range map[string]string{
+		"file:///var/lib/lake": "/var/lib/lake", "file:///a%20b/": "/a b", "some/folder/": "some/folder",
+		"s3://bucket/prefix": "", "s3:/bucket": "", "": "",
+	} {
+		if got := blob.Directory(rawURL); got != want {
+			t.Errorf("%q: got %q, want %q", rawURL, got, want)
+		}
+	}
+}

@@ -50,6 +50,16 @@ func Check(ctx context.Context, rawURL string) error {
 	return err
 }
 
+// Directory returns the directory that a URL names, "" when it names none. Open
+// makes it when it is missing; who only reads may want to look first.
+func Directory(rawURL string) string {
+	dir, _, err := parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
 // parse returns the directory or the bucket that a URL names. The error begins
 // with the URL.
 func parse(rawURL string) (dir string, s3 S3Config, err error) {

@@ -53,8 +53,12 @@ type Command struct {
 	// Check validates the configuration without starting anything and returns
 	// all faults at once. Main runs it for -check, and before Run otherwise.
 	Check func() error
+	// Arguments says that the command takes positional arguments: -check lets them
+	// pass then.
+	Arguments bool
 	// Run does the work until it is done or ctx ends. Positional arguments are
-	// in args; a command that takes none refuses them.
+	// in args, wherever among the flags they stood; a command that takes none
+	// refuses them.
 	Run func(ctx context.Context, args []string) error
 }
 
@@ -76,7 +80,8 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 	if c.Flags != nil {
 		c.Flags(fs)
 	}
-	switch err := fs.Parse(args); {
+	rest, err := parse(fs, args)
+	switch {
 	case errors.Is(err, flag.ErrHelp): // asked for, so that it can be paged and searched
 		fmt.Fprintf(stdout, "%s\n\nFlags:\n", c.Manual)
 		fs.SetOutput(stdout)
@@ -89,8 +94,8 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 		fmt.Fprintln(stdout, c.Name, buildVersion())
 		return ExitOK
 	}
-	if *check && fs.NArg() > 0 { // most likely a file whose -config is missing
-		return usage(c, fmt.Errorf("unexpected argument %q", fs.Arg(0)), stderr)
+	if *check && len(rest) > 0 && !c.Arguments { // most likely a file whose -config is missing
+		return usage(c, fmt.Errorf("unexpected argument %q", rest[0]), stderr)
 	}
 	if c.Check != nil {
 		if err := c.Check(); err != nil {
@@ -102,7 +107,7 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 		fmt.Fprintln(stdout, "configuration is valid")
 		return ExitOK
 	}
-	err := c.Run(ctx, fs.Args())
+	err = c.Run(ctx, rest)
 	var wrong *UsageError
 	switch {
 	case err == nil:
@@ -114,6 +119,24 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
 		return ExitFailed
+	}
+}
+
+// parse sets the flags and returns the other arguments, which may stand before,
+// between and after them: an order that is typed in a hurry begins with the name of
+// the group. What follows "--" is no flag.
+func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		if fs.NArg() == 0 {
+			return rest, nil
+		}
+		if read := len(args) - fs.NArg(); read > 0 && args[read-1] == "--" {
+			return append(rest, fs.Args()...), nil
+		}
+		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]
 	}
 }
 

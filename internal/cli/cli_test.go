@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
@@ -52,6 +53,35 @@ func TestExecute(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestFlagsAndArgumentsStandInAnyOrder(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                    "n=1 []",
+		"-n 2 web idle":       "n=2 [web idle]",
+		"web -n 2 idle":       "n=2 [web idle]",
+		"web idle -n=2":       "n=2 [web idle]",
+		"web -n 2 -- -n 3":    "n=2 [web -n 3]",
+		"-- web -n 2":         "n=1 [web -n 2]",
+		"- -n 2":              "n=2 [-]",
+		"web -n 2 -check":     "", // a command that takes arguments lets -check pass
+		"web -n 2 -help -n 3": "",
+	} {
+		t.Run(args, func(t *testing.T) {
+			got, n := "", 0
+			command := Command{Name: "tool", Arguments: true,
+				Flags: func(fs *flag.FlagSet) { fs.IntVar(&n, "n", 1, "a `NUMBER`") },
+				Run:   func(_ context.Context, args []string) error { got = fmt.Sprintf("n=%d %v", n, args); return nil }}
+			var stderr strings.Builder
+			if code := Execute(t.Context(), command, strings.Fields(args), io.Discard, &stderr); code != ExitOK || got != want {
+				t.Errorf("exit code %d, got %q, want %q\n%s", code, got, want, &stderr)
+			}
+		})
+	}
+	var stderr strings.Builder
+	if code := Execute(t.Context(), Command{Name: "tool"}, []string{"web", "-bogus"}, io.Discard, &stderr); code != ExitUsage || !strings.Contains(stderr.String(), "-bogus") {
+		t.Errorf("an unknown flag behind an argument: exit code %d, %s", code, &stderr)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -92,6 +93,9 @@ func allowed(from, to string) string {
 	if strings.HasPrefix(from, "scaler/plan") && top(to) != "api" && !strings.HasPrefix(to, "scaler/plan") {
 		return "plan is pure: it knows the vocabulary and nothing else"
 	}
+	if strings.HasPrefix(from, "models/gate") && !strings.HasPrefix(to, "models/gate") {
+		return "gate is pure: it judges plain data and knows nothing of where it comes from"
+	}
 	return ""
 }
 
@@ -111,34 +115,44 @@ func TestImportsFollowTheArchitecture(t *testing.T) {
 	}
 }
 
-// plan decides; what it decides must depend on its arguments alone.
-func TestPlanReadsNoClockAndDoesNoIO(t *testing.T) {
+// pure are the packages whose results depend on their arguments alone: plan, which
+// decides, and gate, which judges models.
+var pure = []string{"scaler/plan", "models/gate"}
+
+func TestPurePackagesReadNoClockAndDoNoIO(t *testing.T) {
 	forbidden := []string{"os", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2", "context"}
-	for _, p := range list(t) {
-		if !strings.HasPrefix(p.ImportPath, module+"scaler/plan") {
-			continue
-		}
-		for _, to := range p.Imports {
-			for _, f := range forbidden {
-				if to == f {
-					t.Errorf("%s imports %s: plan is pure", p.ImportPath, f)
+	pkgs := list(t)
+	for _, name := range pure {
+		for _, p := range pkgs {
+			if !strings.HasPrefix(p.ImportPath, module+name) {
+				continue
+			}
+			for _, to := range p.Imports {
+				if slices.Contains(forbidden, to) {
+					t.Errorf("%s imports %s: %s is pure", p.ImportPath, to, name)
 				}
 			}
 		}
+		readsNoClock(t, name)
 	}
-	files, err := filepath.Glob(filepath.Join("..", "..", "scaler", "plan", "*.go"))
+}
+
+// It may reckon with times and must not ask for the present one.
+var clock = regexp.MustCompile(`\btime\.(Now|Since|Until|After|AfterFunc|Tick|NewTimer|NewTicker|Sleep)\(`)
+
+func readsNoClock(t *testing.T, name string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(name), "*.go"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no files of plan: %v", err)
+		t.Fatalf("no files of %s: %v", name, err)
 	}
-	// It may reckon with times and must not ask for the present one.
-	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|AfterFunc|Tick|NewTimer|NewTicker|Sleep)\(`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if at := clock.Find(text); at != nil && !strings.HasSuffix(file, "_test.go") {
-			t.Errorf("%s calls %s…): plan reads no clock", file, at)
+			t.Errorf("%s calls %s…): %s reads no clock", file, at, name)
 		}
 	}
 }
@@ -153,6 +167,7 @@ func TestTheRulesRefuseWhatTheyAreThereFor(t *testing.T) {
 		{"collector", "collector/cloudwatch"},
 		{"scaler/plan", "internal/window"},
 		{"internal/cli", "cmd/forescale"},
+		{"models/gate", "internal/blob"},
 	} {
 		if allowed(c.from, c.to) == "" {
 			t.Errorf("%s may import %s", c.from, c.to)
