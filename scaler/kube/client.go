@@ -35,6 +35,7 @@ type client struct {
 	base       *url.URL
 	http       *http.Client
 	credential credential
+	sleep      func(context.Context, time.Duration) bool // sleep, but in tests
 }
 
 // A statusError is an answer other than success: a Status object, as far as the
@@ -73,7 +74,7 @@ func (c *client) get(ctx context.Context, path string, query url.Values, into an
 	pause := firstPause
 	for n := 1; ; n++ {
 		err := c.do(ctx, http.MethodGet, path, query, nil, into)
-		if err == nil || n == attempts || !passing(err) || !sleep(ctx, wait(err, pause)) {
+		if err == nil || n == attempts || !passing(err) || !c.sleep(ctx, wait(err, pause)) {
 			return err
 		}
 		pause *= 2
@@ -94,7 +95,7 @@ func passing(err error) bool {
 	}
 }
 
-// wait returns how long to wait after err, if the server names nothing else.
+// wait returns how long to wait after err: pause, if the server names nothing else.
 func wait(err error, pause time.Duration) time.Duration {
 	if s := status(err); s != nil && s.After > 0 {
 		return s.After

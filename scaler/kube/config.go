@@ -146,7 +146,7 @@ func (a access) client() *client {
 		MaxIdleConnsPerHost: 2 * parallel, IdleConnTimeout: 90 * time.Second,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
-	return &client{base: a.server, credential: a.credential, http: &http.Client{
+	return &client{base: a.server, credential: a.credential, sleep: sleep, http: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

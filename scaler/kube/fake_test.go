@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // fakeToken is what the fake API server lets in.
@@ -34,9 +35,11 @@ type fake struct {
 	kinds   map[string]string     // of the lists
 	docs    map[string]any        // discovery and whatever else, by path
 	traps   []trap
-	calls   []string // METHOD path, in order
-	token   string   // that is let in
-	page    int      // the most objects on a page, whatever is asked for
+	calls   []string          // METHOD path, in order
+	queries map[string]string // the newest, by path
+	waits   []time.Duration   // of the target that world returns, which does not wait
+	token   string            // that is let in
+	page    int               // the most objects on a page, whatever is asked for
 }
 
 type fakeScale struct {
@@ -55,7 +58,7 @@ type trap struct {
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
-	f := &fake{version: 100, scales: map[string]*fakeScale{}, lists: map[string][]any{}, kinds: map[string]string{}, docs: map[string]any{}, token: fakeToken, page: pageSize}
+	f := &fake{version: 100, scales: map[string]*fakeScale{}, lists: map[string][]any{}, kinds: map[string]string{}, queries: map[string]string{}, docs: map[string]any{}, token: fakeToken, page: pageSize}
 	f.Server = httptest.NewTLSServer(f)
 	t.Cleanup(f.Close)
 	return f
@@ -68,7 +71,14 @@ func world(t *testing.T) (*fake, *Target) {
 	f.scales[webScale] = &fakeScale{replicas: 4, observed: 4, selector: "app=web,tier in (a,b)", version: 100}
 	f.setPods("shop")
 	f.setAutoscalers("shop")
-	return f, f.open(t)
+	target := f.open(t)
+	target.client.sleep = func(ctx context.Context, d time.Duration) bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.waits = append(f.waits, d)
+		return d <= maxPause && ctx.Err() == nil
+	}
+	return f, target
 }
 
 const (
@@ -158,6 +168,7 @@ func (f *fake) sprung(w http.ResponseWriter, r *http.Request) bool {
 	call := r.Method + " " + r.URL.Path
 	f.mu.Lock()
 	f.calls = append(f.calls, call)
+	f.queries[r.URL.Path] = r.URL.RawQuery
 	var spring func(http.ResponseWriter, *http.Request, *fake) bool
 	for i := range f.traps {
 		if t := &f.traps[i]; t.times >= 0 && strings.HasPrefix(call, t.prefix) {
@@ -371,4 +382,18 @@ func appliedThenHanging(w http.ResponseWriter, r *http.Request, f *fake) bool {
 func changedThenLost(w http.ResponseWriter, r *http.Request, f *fake) bool {
 	f.touch(r.URL.Path)
 	return lostRequest(w, r, f)
+}
+
+func redirect(w http.ResponseWriter, r *http.Request, _ *fake) bool {
+	http.Redirect(w, r, "/login", http.StatusFound)
+	return true
+}
+
+// refusingFor says in the Status, not in a header, when to come back.
+func refusingFor(after int) func(http.ResponseWriter, *http.Request, *fake) bool {
+	return func(w http.ResponseWriter, _ *http.Request, _ *fake) bool {
+		answer(w, 429, map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "TooManyRequests", "code": 429,
+			"details": map[string]any{"retryAfterSeconds": after}})
+		return true
+	}
 }

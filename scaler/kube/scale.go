@@ -136,7 +136,7 @@ func (t *Target) write(ctx context.Context, r Resource, desired int64) error {
 		if unanswered(fault) {
 			open = now.Metadata.ResourceVersion
 		}
-		if !again(fault) || !sleep(ctx, wait(fault, pause)) {
+		if !again(fault) || !t.client.sleep(ctx, wait(fault, pause)) {
 			if open == "" {
 				return verdict(fault)
 			}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/forescale/forescale/scaler"
@@ -65,7 +67,9 @@ func TestScaleSaysTruthfullyWhatHappened(t *testing.T) {
 		}, web, 6, scaler.ErrRefused, false, 4},
 		{"a login page in place of an answer leaves it open", func(f *fake) { f.set(put, 0, saying("text/html", "<html>sign in</html>")) }, web, 6, nil, true, 4},
 		{"a login page in place of the object leaves it as it was", func(f *fake) { f.set(get, 0, saying("text/html", "<html>sign in</html>")) }, web, 6, nil, true, 4},
-		{"an object of another kind is no Scale", func(f *fake) { f.set(get, 0, saying("application/json", `{"kind":"Deployment","apiVersion":"apps/v1"}`)) }, web, 6, nil, true, 4},
+		{"an object of another kind is no Scale", func(f *fake) {
+			f.set(get, 0, saying("application/json", `{"kind":"Deployment","apiVersion":"apps/v1"}`))
+		}, web, 6, nil, true, 4},
 		{"a Scale without a spec has no number", func(f *fake) {
 			f.set(get, 0, saying("application/json", `{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"name":"web","namespace":"shop","resourceVersion":"1"},"status":{"replicas":4}}`))
 		}, web, 6, nil, true, 4},
@@ -75,7 +79,7 @@ func TestScaleSaysTruthfullyWhatHappened(t *testing.T) {
 		{"half an answer is none", func(f *fake) { f.set(get, 0, saying("application/json", `{"kind":"Scale","spec":{"repl`)) }, web, 6, nil, true, 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel() // they mostly wait
+			t.Parallel()
 			f, target := world(t)
 			c.trap(f)
 			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
@@ -100,6 +104,48 @@ func TestScaleSaysTruthfullyWhatHappened(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWaitsFollowTheServerOrDouble(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name string
+		trap func(*fake)
+		want []time.Duration
+	}{
+		{"without a word they double", func(f *fake) { f.set("PUT", 0, refusing(500, "InternalError")) }, []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms}},
+		{"the server's word counts", func(f *fake) { f.set("PUT", 2, later(429, 3)) }, []time.Duration{3 * time.Second, 3 * time.Second}},
+		{"also in the Status alone", func(f *fake) { f.set("PUT", 1, refusingFor(2)) }, []time.Duration{2 * time.Second}},
+		{"reads wait alike", func(f *fake) { f.set("GET", 3, later(503, 1)) }, []time.Duration{time.Second, time.Second, time.Second}},
+		{"nothing waits for what will not pass", func(f *fake) { f.set("GET", 0, refusing(403, "Forbidden")) }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, target := world(t)
+			c.trap(f)
+			_ = target.Scale(t.Context(), web, 6)
+			if !slices.Equal(f.waits, c.want) {
+				t.Errorf("waited %v, want %v", f.waits, c.want)
+			}
+		})
+	}
+}
+
+func TestSleepEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if began := time.Now(); !sleep(ctx, 300*time.Millisecond) || time.Since(began) != 300*time.Millisecond {
+			t.Errorf("slept %s", time.Since(began))
+		}
+		if began := time.Now(); sleep(ctx, 700*time.Millisecond) || sleep(t.Context(), maxPause+1) || time.Since(began) != 0 {
+			t.Errorf("a wait that is too long took %s", time.Since(began))
+		}
+		stopped, stop := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, stop)
+		if began := time.Now(); sleep(stopped, 2*time.Second) || time.Since(began) != time.Second {
+			t.Errorf("stopped after %s", time.Since(began))
+		}
+	})
 }
 
 // Two scalers and a controller write at the same time: whoever is told that his
