@@ -81,7 +81,7 @@ $(ETCD):
 $(KUBE_APISERVER):
 	$(call build-kubernetes,k8s.io/kubernetes/cmd/kube-apiserver)
 
-kubernetes: $(ETCD) $(KUBE_APISERVER) ## build the API server that the system tests use (8 CPU minutes, 4 GB of caches, once)
+kubernetes: $(ETCD) $(KUBE_APISERVER) ## build the API server that the system tests use (8 CPU minutes, once)
 
 build: $(ORT_LIB) ## build every binary into bin/; only forescale-server uses cgo
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(STATIC_BINS))

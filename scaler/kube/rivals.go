@@ -82,7 +82,7 @@ func newRivals(c *client, log *slog.Logger, now func() time.Time) *rivals {
 		lacking: "horizontalpodautoscalers may not be listed: a competing autoscaler goes unnoticed"}}
 }
 
-// refresh lists the autoscalers of a namespace, unless that was done just now.
+// refresh lists the autoscalers of a namespace, unless that was tried just now.
 // After an error those that were seen last still count.
 func (v *rivals) refresh(ctx context.Context, namespace string) error {
 	now := v.now()
@@ -101,12 +101,12 @@ func (v *rivals) refresh(ctx context.Context, namespace string) error {
 		err = nil
 	}
 	if err != nil {
-		return err
+		items = last.items
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.seen[namespace] = autoscalers{at: now, items: items}
-	return nil
+	return err
 }
 
 // of returns the rivals of r, as last seen.

@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -100,6 +102,10 @@ func TestAutoscalersThatCannotBeListedAreThoseSeenLast(t *testing.T) {
 	if len(got.Rivals) != 1 || err == nil || !strings.Contains(err.Error(), "autoscalers of namespace shop") || got.Desired != 4 {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	if got, err = one(t.Context(), target, web); err != nil || len(got.Rivals) != 1 || f.count("GET "+shopHPAs) != 1+attempts {
+		t.Errorf("asked again at once: %+v, %v", got, err)
+	}
+	now = now.Add(fresh)
 	// Without the permission there is nothing to go by, and that is no fault.
 	f.set("GET "+shopHPAs, 1, refusing(403, "Forbidden"))
 	for range 2 {
@@ -109,6 +115,16 @@ func TestAutoscalersThatCannotBeListedAreThoseSeenLast(t *testing.T) {
 	}
 	if n := f.count("GET " + shopHPAs); n != 1+attempts+1 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+func TestAutoscalersThatHangCostTheGroupsNothing(t *testing.T) {
+	f, target := world(t)
+	f.set("GET "+shopHPAs, 0, hanging)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if got, err := one(ctx, target, web); got.Desired != 4 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -19,6 +19,10 @@ import (
 // fairly between clients (API Priority and Fairness); more would only queue there.
 const parallel = 16
 
+// patience bounds the calls for one group, and those for the autoscalers of one
+// namespace: what hangs must not use up the time of the others.
+const patience = 5 * time.Second
+
 // Target scales the workloads of one cluster.
 type Target struct {
 	client *client
@@ -56,33 +60,41 @@ func (t *Target) Capacities(ctx context.Context, groups []string) (map[string]ap
 		}
 		resources[group], spaces[r.Namespace] = r, true
 	}
-	var calls errgroup.Group
+	var lists, calls errgroup.Group
+	lists.SetLimit(parallel)
 	calls.SetLimit(parallel)
-	// The autoscalers first: one list serves all groups of a namespace.
 	for space := range spaces {
-		calls.Go(func() error {
+		lists.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
 			if err := t.rivals.refresh(ctx, space); err != nil {
 				f.add(fmt.Errorf("kube: autoscalers of namespace %s: %w", space, err))
 			}
 			return nil
 		})
 	}
-	_ = calls.Wait()  // faults are collected
-	var mu sync.Mutex // guards found
+	var mu sync.Mutex                 // guards found and resolved
+	resolved := map[string]Resource{} // by group
 	for group, r := range resources {
 		calls.Go(func() error {
-			c, err := t.capacity(ctx, r)
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			r, c, err := t.capacity(ctx, r)
+			mu.Lock()
+			defer mu.Unlock()
 			if err != nil {
 				f.add(fmt.Errorf("kube %q: %w", group, err))
 				return nil
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			found[group] = c
+			found[group], resolved[group] = c, r
 			return nil
 		})
 	}
-	_ = calls.Wait() // faults are collected
+	_, _ = calls.Wait(), lists.Wait() // faults are collected
+	for group, c := range found {
+		c.Rivals = t.rivals.of(resolved[group])
+		found[group] = c
+	}
 	return found, f.err()
 }
 
@@ -115,32 +127,29 @@ func (f *faults) err() error {
 	return errors.Join(f.kept...)
 }
 
-// capacity reads one group.
-func (t *Target) capacity(ctx context.Context, r Resource) (api.Capacity, error) {
+// capacity reads one group, all but its rivals, and returns it with its type
+// resolved.
+func (t *Target) capacity(ctx context.Context, r Resource) (Resource, api.Capacity, error) {
 	r, err := t.types.resolve(ctx, r)
 	if err != nil {
-		return api.Capacity{}, classify(err)
+		return r, api.Capacity{}, classify(err)
 	}
 	s, err := t.readScale(ctx, r)
 	if err != nil {
-		return api.Capacity{}, classify(err)
+		return r, api.Capacity{}, classify(err)
 	}
-	c := api.Capacity{Desired: int(s.Spec.Replicas), Max: t.max, Rivals: t.rivals.of(r)}
-	counted := false
+	c := api.Capacity{Desired: int(s.Spec.Replicas), Max: t.max}
 	if s.Status != nil && s.Status.Selector != "" && t.pods.may(r.Namespace) {
 		switch err := t.countPods(ctx, r.Namespace, s.Status.Selector, &c); {
 		case err == nil:
-			counted = true
+			return r, c, nil
 		case code(err) == http.StatusForbidden:
 			t.pods.deny(r.Namespace, err)
 		default:
-			return api.Capacity{}, fmt.Errorf("pods: %w", err)
+			return r, api.Capacity{}, fmt.Errorf("pods: %w", err)
 		}
 	}
-	if !counted {
-		return c, reported(s, &c)
-	}
-	return c, nil
+	return r, c, reported(s, &c)
 }
 
 // reported fills in what the Scale itself says of the pods.
