@@ -13,6 +13,13 @@ LDFLAGS     := -s -w -X github.com/forescale/forescale/internal/cli.Version=$(VE
 VERSITYGW   := $(TOOLS)/versitygw-v1.8.0
 STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 
+# The Kubernetes of the system tests comes out of a module of its own, which also
+# says its version.
+KUBE_MODULE    := internal/kubetest/apiserver
+kube-version    = $(shell awk '$$1 == "$(1)" && $$2 ~ /^v/ {print $$2}' $(KUBE_MODULE)/go.mod)
+ETCD           := $(TOOLS)/etcd-$(call kube-version,go.etcd.io/etcd/server/v3)
+KUBE_APISERVER := $(TOOLS)/kube-apiserver-$(call kube-version,k8s.io/kubernetes)
+
 ORT_ARCH    := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x64)
 ORT_NPM     := server/ort/runtime
 ORT_SOURCE  := $(ORT_NPM)/node_modules/onnxruntime-node/bin/napi-v6/linux/$(ORT_ARCH)/libonnxruntime.so.1
@@ -28,11 +35,12 @@ TAGS        := $(subst $(space),$(comma),$(strip $(if $(FORESCALE_TRACES),traces
 TEST_ENV    := FORESCALE_ONNXRUNTIME=$${FORESCALE_ONNXRUNTIME:-$(CURDIR)/$(ORT_LIB)} FORESCALE_VERSITYGW=$(VERSITYGW)
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
                FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool) \
-               FORESCALE_PUSHGATEWAY=$$(command -v prometheus-pushgateway)
+               FORESCALE_PUSHGATEWAY=$$(command -v prometheus-pushgateway) \
+               FORESCALE_ETCD=$(ETCD) FORESCALE_KUBE_APISERVER=$(KUBE_APISERVER)
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup build demo test test-system race bench bench-trainer accuracy fuzz lint clean deb-packages
+.PHONY: help setup kubernetes build demo test test-system race bench bench-trainer accuracy fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -60,6 +68,21 @@ $(VERSITYGW):
 $(STATICCHECK):
 	$(call install-tool,honnef.co/go/tools/cmd/staticcheck@v0.8.2)
 
+# Statically linked and unprivileged: no container, no root.
+define build-kubernetes
+	mkdir -p $(TOOLS)
+	cd $(KUBE_MODULE) && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@.new $(1)
+	mv -f $@.new $@
+endef
+
+$(ETCD):
+	$(call build-kubernetes,go.etcd.io/etcd/server/v3)
+
+$(KUBE_APISERVER):
+	$(call build-kubernetes,k8s.io/kubernetes/cmd/kube-apiserver)
+
+kubernetes: $(ETCD) $(KUBE_APISERVER) ## build the API server that the system tests use (8 CPU minutes, once)
+
 build: $(ORT_LIB) ## build every binary into bin/; only forescale-server uses cgo
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(STATIC_BINS))
 	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/forescale-server
@@ -78,7 +101,7 @@ deb-packages:
 	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-test-system: setup deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
+test-system: setup kubernetes deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
 	$(SYSTEM_ENV) go test -tags 'system,$(TAGS)' -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
 
 race: setup ## all tests under the race detector

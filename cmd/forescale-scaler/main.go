@@ -40,6 +40,17 @@
 //	      lead_time: 5m
 //	      cooldown: {out: 5m, in: 10m}
 //	      policy: {rule: threshold, signal: predicted, out: 70, in: 35, step: 1}
+//
+// A group of Kubernetes names its object by namespace, resource and name. The
+// cluster is the one that the scaler runs in, as its service account
+// (deploy/kubernetes), or the kubeconfig's:
+//
+//	kubernetes: {kubeconfig: /etc/forescale/kubeconfig, context: production}
+//	scaler:
+//	  groups:
+//	    - name: shop
+//	      target: kube
+//	      target_name: shop/deployments/web   # or shop/rollouts.argoproj.io/web
 package main
 
 import (

@@ -28,7 +28,9 @@ type Common struct {
 	// Step is the length of a slot, default 5m.
 	Step time.Duration `yaml:"step"`
 	AWS  AWS           `yaml:"aws"`
-	Log  Log           `yaml:"log"`
+	// Kubernetes is the cluster of the groups whose target is kube.
+	Kubernetes Kubernetes `yaml:"kubernetes"`
+	Log        Log        `yaml:"log"`
 }
 
 // AWS says how to reach the AWS services. Credentials come from the SDK's
@@ -39,6 +41,23 @@ type AWS struct {
 	// for example by those of the simulated cloud.
 	CloudWatchEndpoint  string `yaml:"cloudwatch_endpoint"`
 	AutoScalingEndpoint string `yaml:"autoscaling_endpoint"`
+}
+
+// Kubernetes says which cluster is scaled. Credentials are the service account's
+// or the kubeconfig's, never this file's.
+type Kubernetes struct {
+	// Kubeconfig is the path of a kubeconfig file; empty: the cluster that this
+	// process runs in. $KUBECONFIG and ~/.kube/config are not looked at.
+	Kubeconfig string `yaml:"kubeconfig"`
+	// Context is one of the kubeconfig's; empty: its current one.
+	Context string `yaml:"context"`
+	// MaxReplicas is the most replicas of any group, because Kubernetes has no
+	// bounds of its own; 0: the driver's default.
+	MaxReplicas int `yaml:"max_replicas"`
+	// Host and Port are the API server of the cluster that this process runs in,
+	// from the environment; empty: it runs in none.
+	Host string `yaml:"-"`
+	Port string `yaml:"-"`
 }
 
 // Log configures the process log.
@@ -100,7 +119,10 @@ func Load(path, section string, into any) (Common, error) {
 }
 
 func defaults() Common {
-	return Common{Step: 5 * time.Minute, Log: Log{Level: "info", Format: "text"}}
+	return Common{
+		Step: 5 * time.Minute, Log: Log{Level: "info", Format: "text"},
+		Kubernetes: Kubernetes{Host: os.Getenv("KUBERNETES_SERVICE_HOST"), Port: os.Getenv("KUBERNETES_SERVICE_PORT")},
+	}
 }
 
 func parse(raw []byte, name string, into any) (Common, error) {

@@ -85,3 +85,15 @@ func TestLoad(t *testing.T) {
 		}
 	})
 }
+
+func TestTheClusterComesFromFileAndEnvironment(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+	t.Setenv("KUBERNETES_SERVICE_PORT", "443")
+	common, _, err := load(t, "kubernetes: {kubeconfig: /etc/k, context: prod, max_replicas: 50}")
+	if want := (Kubernetes{Kubeconfig: "/etc/k", Context: "prod", MaxReplicas: 50, Host: "10.0.0.1", Port: "443"}); err != nil || common.Kubernetes != want {
+		t.Errorf("got %+v, %v", common.Kubernetes, err)
+	}
+	if _, _, err := load(t, "kubernetes: {host: h}"); err == nil || !strings.Contains(err.Error(), `unknown key "host"`) {
+		t.Errorf("the environment's part in the file: %v", err)
+	}
+}

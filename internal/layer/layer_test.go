@@ -54,6 +54,7 @@ var services = []string{"collector", "trainer", "server", "scaler"}
 var drivers = map[string]string{
 	"collector/cloudwatch": "collector/sources",
 	"scaler/asg":           "scaler/targets",
+	"scaler/kube":          "scaler/targets",
 }
 
 // top returns the first path element of a package of this module.

@@ -18,11 +18,12 @@ import (
 )
 
 // Drivers are the names that a group's target may have.
-var Drivers = []string{"asg"}
+var Drivers = []string{"asg", driverKube}
 
-// Validate returns all groups whose driver does not exist, at once.
-func Validate(cfg scaler.Config) error {
-	var faults []error
+// Validate returns all groups whose driver does not exist, or does not know such
+// a name, at once.
+func Validate(cfg scaler.Config, common conf.Common) error {
+	faults := kubeFaults(cfg, common.Kubernetes)
 	for i, g := range cfg.Groups {
 		if driver, _ := g.Route(); !slices.Contains(Drivers, driver) {
 			faults = append(faults, fmt.Errorf("scaler.groups[%d] (%s): target: %q is not one of %v", i, g.Name, driver, Drivers))
@@ -33,8 +34,8 @@ func Validate(cfg scaler.Config) error {
 
 // Open returns one target for all groups of the configuration, by the names
 // under which the lake knows them. Drivers log to log.
-func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS, log *slog.Logger) (scaler.Target, error) {
-	if err := Validate(cfg); err != nil {
+func Open(ctx context.Context, cfg scaler.Config, common conf.Common, log *slog.Logger) (scaler.Target, error) {
+	if err := Validate(cfg, common); err != nil {
 		return nil, err
 	}
 	open := map[string]scaler.Target{}
@@ -45,7 +46,13 @@ func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS, log *slog.Logger
 		}
 		switch driver {
 		case "asg":
-			t, err := asg.Open(ctx, aws.Region, aws.AutoScalingEndpoint, log)
+			t, err := asg.Open(ctx, common.AWS.Region, common.AWS.AutoScalingEndpoint, log)
+			if err != nil {
+				return nil, err
+			}
+			open[driver] = t
+		case driverKube:
+			t, err := openKube(common.Kubernetes, log)
 			if err != nil {
 				return nil, err
 			}
