@@ -83,7 +83,7 @@ func (p *program) check() error {
 			bad("scaler.id: is not set and the host has no name: %v", err)
 		}
 	}
-	faults = append(faults, p.section.Validate(p.common.Step), targets.Validate(p.section), checkStore("data", p.common.Data))
+	faults = append(faults, p.section.Validate(p.common.Step), targets.Validate(p.section, p.common.AWS), checkStore("data", p.common.Data))
 	if p.predicts() {
 		faults = append(faults, checkStore("models", p.common.Models))
 	}

@@ -52,7 +52,7 @@ func simulate(t *testing.T, n int) (*fleet.Cloud, *asg.Target) {
 	}
 	server := httptest.NewServer(fleet.Handler(cloud))
 	t.Cleanup(server.Close)
-	target, err := asg.Open(t.Context(), "eu-central-1", server.URL, nil)
+	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: server.URL}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestAProviderThatIsNotThereIsAnError(t *testing.T) {
 	}
 	address := l.Addr().String()
 	l.Close()
-	target, err := asg.Open(t.Context(), "eu-central-1", "http://"+address, nil)
+	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: "http://" + address}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestEndlessPagesEnd(t *testing.T) {
 		fmt.Fprint(w, `<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups/><NextToken>again</NextToken></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>`)
 	}))
 	defer server.Close()
-	target, err := asg.Open(t.Context(), "eu-central-1", server.URL, nil)
+	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: server.URL}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestEndlessPagesEnd(t *testing.T) {
 }
 
 func TestWithoutARegionTheErrorSaysWhatToSet(t *testing.T) {
-	if _, err := asg.Open(t.Context(), "", "", nil); err == nil || !strings.Contains(err.Error(), "aws.region") {
+	if _, err := asg.Open(t.Context(), asg.Config{Region: "", Endpoint: ""}, nil); err == nil || !strings.Contains(err.Error(), "aws.region") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -72,7 +72,7 @@ func TestADriverThatDoesNotExistIsNamed(t *testing.T) {
 	if _, err := Open(context.Background(), cfg, conf.AWS{Region: "x"}, nil); err == nil || !strings.Contains(err.Error(), `"gke"`) {
 		t.Errorf("got %v", err)
 	}
-	if err := Validate(config(scaler.Group{Name: "web", Target: "asg"})); err != nil {
+	if err := Validate(config(scaler.Group{Name: "web", Target: "asg"}), conf.AWS{}); err != nil {
 		t.Error(err)
 	}
 }
