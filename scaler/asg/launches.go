@@ -66,10 +66,13 @@ func (t *Target) Launches(ctx context.Context, groups []string, since time.Time)
 	var calls errgroup.Group
 	calls.SetLimit(parallel)
 	for i, name := range order {
-		if ctx.Err() != nil || !p.spend() {
+		if ctx.Err() != nil || p.empty() {
 			break
 		}
 		calls.Go(func() error {
+			if !p.spend() { // now, not before waiting for the others
+				return nil
+			}
 			found, err := t.readLaunches(ctx, p, name, since)
 			if err != nil {
 				faults[i] = fmt.Errorf("launches of %q: %w", name, err)

@@ -176,10 +176,13 @@ func (t *Target) visit(ctx context.Context, p *purse, names []string, groups map
 		if read {
 			continue
 		}
-		if ctx.Err() != nil || !p.spend() {
+		if ctx.Err() != nil || p.empty() {
 			break
 		}
 		calls.Go(func() error {
+			if !p.spend() { // now, not before waiting for the others
+				return nil
+			}
 			if refresh, err := t.readRefresh(ctx, name); err == nil {
 				t.mu.Lock()
 				t.known[name].refresh, t.known[name].read = refresh, look
@@ -217,6 +220,13 @@ type purse struct {
 // part returns a purse with at most n of the calls.
 func (p *purse) part(n int) *purse {
 	return &purse{parent: p, left: n}
+}
+
+// empty reports whether there is nothing left to spend.
+func (p *purse) empty() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.left <= 0
 }
 
 // spend takes a call and reports whether there was one.

@@ -30,6 +30,8 @@ type Config struct {
 	Throttle *Throttle
 	// LookCalls is the budget of a look at the rivals, in calls; 0: DefaultLookCalls.
 	LookCalls int
+	// HTTP replaces the SDK's own HTTP client, when set.
+	HTTP aws.HTTPClient
 }
 
 const (
@@ -59,6 +61,9 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Target, error) {
 	}
 	if cfg.Region == "" {
 		return nil, errors.New("asg: aws.region is not set, neither in the configuration nor in AWS_REGION")
+	}
+	if c.HTTP != nil {
+		cfg.HTTPClient = c.HTTP // not by an option, which a CA bundle of the environment could not be joined to
 	}
 	if c.Role != "" {
 		desk := sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = optional(c.STSEndpoint) })
