@@ -272,7 +272,7 @@ func TestEndlessPagesEnd(t *testing.T) {
 		fmt.Fprint(w, `<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups/><NextToken>again</NextToken></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>`)
 	}))
 	defer server.Close()
-	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: server.URL}, nil)
+	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: server.URL, Throttle: asg.NewThrottle(10_000)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
