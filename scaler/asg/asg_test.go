@@ -39,7 +39,7 @@ func simulate(t *testing.T, n int) (*fleet.Cloud, *asg.Target) {
 }
 
 // simulateWith is simulate with changes to the cloud and settings of the target.
-func simulateWith(t *testing.T, n int, change func(*fleet.Config), settings asg.Config) (*fleet.Cloud, *asg.Target) {
+func simulateWith(t testing.TB, n int, change func(*fleet.Config), settings asg.Config) (*fleet.Cloud, *asg.Target) {
 	t.Helper()
 	demand := &fleet.Demand{Start: monday, Step: 5 * time.Minute, Slots: make([]float64, 2880), Missing: make([]bool, 2880), Unit: 1}
 	for i := range demand.Slots {
