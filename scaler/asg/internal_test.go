@@ -119,6 +119,12 @@ func TestASweepGoesOnWhereItStopped(t *testing.T) {
 	if details(&s, "b") != "2" || s.token != nil {
 		t.Errorf("given up: %q", details(&s, "b"))
 	}
+	for range maxSweepPages {
+		s.turn(page("b", "q", "4"), aws.String("again"))
+	}
+	if s.token != nil || len(s.next) != 0 || details(&s, "b") != "2" {
+		t.Errorf("after pages without end: %d groups, %q", len(s.next), details(&s, "b"))
+	}
 	s.turn(page("b", "q", "3"), nil)
 	if details(&s, "a") != "" || details(&s, "b") != "3" {
 		t.Errorf("second pass: %q %q", details(&s, "a"), details(&s, "b"))

@@ -22,6 +22,9 @@ const (
 	lookEvery = 45 * time.Second
 	// lookTime bounds a look, besides a third of what the caller's deadline leaves.
 	lookTime = 10 * time.Second
+	// maxSweepPages bounds a pass over a list of the account, against a provider
+	// whose tokens never end.
+	maxSweepPages = 10_000
 )
 
 // sighting is what is remembered of a group between looks.
@@ -37,6 +40,7 @@ type sighting struct {
 // complete.
 type sweep struct {
 	token    *string
+	pages    int                // of the pass under way
 	last     map[string][]rival // of the last complete pass, by group
 	next     map[string][]rival // of the one under way
 	complete bool               // there has been one
@@ -61,15 +65,21 @@ func (s *sweep) turn(page map[string][]rival, token *string) bool {
 	for group, rs := range page {
 		s.next[group] = append(s.next[group], rs...)
 	}
+	s.pages++
 	if s.token = token; aws.ToString(token) != "" {
+		if s.pages >= maxSweepPages {
+			s.restart()
+		}
 		return false
 	}
-	s.last, s.next, s.token, s.complete = s.next, nil, nil, true
+	s.last, s.complete = s.next, true
+	s.restart()
 	return true
 }
 
-// restart gives the pass under way up: its token may have expired.
-func (s *sweep) restart() { s.next, s.token = nil, nil }
+// restart begins a new pass: the one under way is complete, its token may have
+// expired, or its pages do not end.
+func (s *sweep) restart() { s.next, s.token, s.pages = nil, nil, 0 }
 
 // look spends one budget of calls on the rivals of the groups, if it is time to.
 // Nothing that fails in it matters to the caller: the next look goes on.
