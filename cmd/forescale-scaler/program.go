@@ -83,7 +83,7 @@ func (p *program) check() error {
 			bad("scaler.id: is not set and the host has no name: %v", err)
 		}
 	}
-	faults = append(faults, p.section.Validate(p.common.Step), targets.Validate(p.section, p.common.AWS), checkStore("data", p.common.Data))
+	faults = append(faults, p.section.Validate(p.common.Step), targets.Validate(p.section, p.common), checkStore("data", p.common.Data))
 	if p.predicts() {
 		faults = append(faults, checkStore("models", p.common.Models))
 	}
@@ -192,7 +192,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 		}
 		deps.Forecaster = c
 	}
-	if deps.Target, err = targets.Open(ctx, p.section, p.common.AWS, p.log); err != nil {
+	if deps.Target, err = targets.Open(ctx, p.section, p.common, p.log); err != nil {
 		return nil, err
 	}
 	return scaler.New(p.section, p.common.Step, deps)

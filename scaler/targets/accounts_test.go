@@ -80,7 +80,7 @@ var everyone = []string{"own", "shop", "shop-eu", "trial"}
 
 func TestEachGroupIsScaledAsItsOwnRole(t *testing.T) {
 	cloud, cfg, aws := accounts(t, nil)
-	target, err := Open(t.Context(), cfg, aws, nil)
+	target, err := Open(t.Context(), cfg, conf.Common{AWS: aws}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestCredentialsAreKeptUntilTheyAreAboutToExpire(t *testing.T) {
 	}{{"an hour is kept", time.Hour, false}, {"a minute is too short to be kept", time.Minute, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			cloud, cfg, aws := accounts(t, func(f *fleet.Config) { f.SessionTime = c.sessions })
-			target, err := Open(t.Context(), cfg, aws, nil)
+			target, err := Open(t.Context(), cfg, conf.Common{AWS: aws}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +170,7 @@ func TestCredentialsAreKeptUntilTheyAreAboutToExpire(t *testing.T) {
 func TestARoleThatIsRefusedCostsNoOther(t *testing.T) {
 	_, cfg, aws := accounts(t, nil)
 	aws.Accounts["prod"] = conf.AWSAccount{Role: prodRole, ExternalID: "wrong", Region: "us-east-1"}
-	target, err := Open(t.Context(), cfg, aws, nil)
+	target, err := Open(t.Context(), cfg, conf.Common{AWS: aws}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +242,10 @@ func TestLaunchesComeFromTheDriversThatHaveThem(t *testing.T) {
 }
 
 func TestAnAccountThatIsNotConfiguredIsNamed(t *testing.T) {
-	err := Validate(config(scaler.Group{Name: "web", Target: "asg", Account: "prd"}), conf.AWS{RivalCalls: -1})
-	for _, want := range []string{`scaler.groups[0] (web): account: "prd" is not in aws.accounts`, "rival_calls"} {
+	err := Validate(config(scaler.Group{Name: "web", Target: "asg", Account: "prd"}, scaler.Group{Name: "db", Target: "gke", Region: "eu-west-1"}),
+		conf.Common{AWS: conf.AWS{RivalCalls: -1}})
+	for _, want := range []string{`scaler.groups[1] (db): account, region: belong to the target asg, not to gke`,
+		`scaler.groups[0] (web): account: "prd" is not in aws.accounts`, "rival_calls"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not mention %q", err, want)
 		}

@@ -3,7 +3,6 @@
 package targets
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,18 +19,15 @@ import (
 )
 
 // Drivers are the names that a group's target may have.
-var Drivers = []string{"asg"}
+var Drivers = []string{driverASG}
 
 // Validate returns all groups whose driver or account does not exist, and what is
 // wrong with the accounts themselves, at once.
-func Validate(cfg scaler.Config, aws conf.AWS) error {
-	faults := []error{aws.Validate()}
+func Validate(cfg scaler.Config, common conf.Common) error {
+	faults := accountFaults(cfg, common.AWS)
 	for i, g := range cfg.Groups {
 		if driver, _ := g.Route(); !slices.Contains(Drivers, driver) {
 			faults = append(faults, fmt.Errorf("scaler.groups[%d] (%s): target: %q is not one of %v", i, g.Name, driver, Drivers))
-		}
-		if _, ok := aws.Accounts[g.Account]; g.Account != "" && !ok {
-			faults = append(faults, fmt.Errorf("scaler.groups[%d] (%s): account: %q is not in aws.accounts", i, g.Name, g.Account))
 		}
 	}
 	return errors.Join(faults...)
@@ -39,11 +35,11 @@ func Validate(cfg scaler.Config, aws conf.AWS) error {
 
 // Open returns one target for all groups of the configuration, by the names
 // under which the lake knows them. Drivers log to log.
-func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS, log *slog.Logger) (scaler.Target, error) {
-	if err := Validate(cfg, aws); err != nil {
+func Open(ctx context.Context, cfg scaler.Config, common conf.Common, log *slog.Logger) (scaler.Target, error) {
+	if err := Validate(cfg, common); err != nil {
 		return nil, err
 	}
-	groups := opener{aws: aws, log: log, throttles: map[[2]string]*asg.Throttle{}}
+	accounts := opener{aws: common.AWS, log: log, throttles: map[[2]string]*asg.Throttle{}}
 	open := map[string]scaler.Target{}
 	for _, g := range cfg.Groups {
 		key := instance(g)
@@ -51,8 +47,8 @@ func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS, log *slog.Logger
 			continue
 		}
 		switch driver, _ := g.Route(); driver {
-		case "asg":
-			t, err := groups.open(ctx, g.Account, g.Region)
+		case driverASG:
+			t, err := accounts.open(ctx, g.Account, g.Region)
 			if err != nil {
 				return nil, err
 			}
@@ -62,39 +58,6 @@ func Open(ctx context.Context, cfg scaler.Config, aws conf.AWS, log *slog.Logger
 		}
 	}
 	return NewRouter(cfg, open), nil
-}
-
-// instance names the one of a driver's targets that a group belongs to: DRIVER,
-// followed by /ACCOUNT/REGION when it names either.
-func instance(g scaler.Group) string {
-	driver, _ := g.Route()
-	if g.Account != "" || g.Region != "" {
-		return driver + "/" + g.Account + "/" + g.Region
-	}
-	return driver
-}
-
-// opener opens targets of Auto Scaling Groups.
-type opener struct {
-	aws       conf.AWS
-	log       *slog.Logger
-	throttles map[[2]string]*asg.Throttle // by account number ("": our own) and region
-}
-
-// open returns the target of one account, by its name in the configuration, and
-// region. Those that turn out to be of the same account and region share their pace.
-func (o *opener) open(ctx context.Context, account, region string) (scaler.Target, error) {
-	by := o.aws.Accounts[account] // the zero value: our own credentials
-	region = cmp.Or(region, by.Region, o.aws.Region)
-	where := [2]string{by.Number(), region}
-	if o.throttles[where] == nil {
-		o.throttles[where] = asg.NewThrottle(o.aws.CallsPerSecond)
-	}
-	return asg.Open(ctx, asg.Config{
-		Region: region, Endpoint: o.aws.AutoScalingEndpoint,
-		Role: by.Role, ExternalID: by.ExternalID, STSEndpoint: o.aws.STSEndpoint,
-		Throttle: o.throttles[where], LookCalls: o.aws.RivalCalls,
-	}, o.log)
 }
 
 // NewRouter returns a target that sends each group to its driver under the name

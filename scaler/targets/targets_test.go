@@ -69,10 +69,10 @@ func TestEachGroupGoesToItsDriverUnderItsNameThere(t *testing.T) {
 
 func TestADriverThatDoesNotExistIsNamed(t *testing.T) {
 	cfg := config(scaler.Group{Name: "web", Target: "asg"}, scaler.Group{Name: "db", Target: "gke"})
-	if _, err := Open(context.Background(), cfg, conf.AWS{Region: "x"}, nil); err == nil || !strings.Contains(err.Error(), `"gke"`) {
+	if _, err := Open(context.Background(), cfg, conf.Common{AWS: conf.AWS{Region: "x"}}, nil); err == nil || !strings.Contains(err.Error(), `"gke"`) {
 		t.Errorf("got %v", err)
 	}
-	if err := Validate(config(scaler.Group{Name: "web", Target: "asg"}), conf.AWS{}); err != nil {
+	if err := Validate(config(scaler.Group{Name: "web", Target: "asg"}), conf.Common{}); err != nil {
 		t.Error(err)
 	}
 }

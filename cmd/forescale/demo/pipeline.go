@@ -184,7 +184,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 		}
 		cfg.Groups = append(cfg.Groups, g)
 	}
-	target, err := targets.Open(ctx, cfg, d.aws, d.log)
+	target, err := targets.Open(ctx, cfg, conf.Common{AWS: d.aws}, d.log)
 	if err != nil {
 		return err
 	}
