@@ -237,7 +237,7 @@ func TestProtectedInstancesAreCounted(t *testing.T) {
 }
 
 func TestAChangeThatFindsNoTimeToBeSentIsBusy(t *testing.T) {
-	slow := asg.NewThrottle(1) // one call, and the next in a second
+	slow := asg.NewThrottle(0.01) // one call, and the next in minutes
 	_, target := simulateWith(t, 1, nil, asg.Config{Throttle: slow})
 	scale(t, target, name(0), 11)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
