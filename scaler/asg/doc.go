@@ -37,8 +37,9 @@
 //	instance refresh   at least every ceil(G / (B/4)) ticks, and while it moves
 //	                   instances at the next tick, unless B/4 others do as well
 //
-// as long as the provider does not throttle; a look ends with the first call that
-// it refuses. For 10,000 groups with a policy and a scheduled action each and the
+// as long as the provider does not throttle and the time of a look suffices: it ends
+// with the first call that is refused for its rate, after ten seconds, and after a
+// third of what the caller's deadline leaves. For 10,000 groups with a policy and a scheduled action each and the
 // default of B = 100 that is 4, 4 and at most 400 ticks; then the look costs five
 // seconds at the default pace. Up to 25 groups, everything is read at every tick.
 //
