@@ -62,6 +62,7 @@ type Launch struct {
 	At     time.Time     `json:"at"`               // when it was ordered
 	Took   time.Duration `json:"took"`             // until it was in service; 0 with Failed
 	Failed string        `json:"failed,omitempty"` // why it never will be
+	Warm   bool          `json:"warm,omitempty"`   // out of a warm pool, and so faster than others
 }
 
 // Mode says what the scaler may do to a group.

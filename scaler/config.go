@@ -49,6 +49,11 @@ type Group struct {
 	Target string `yaml:"target"`
 	// TargetName is the group's name there; empty: Name.
 	TargetName string `yaml:"target_name"`
+	// Account names the entry of aws.accounts in which an Auto Scaling Group lives;
+	// empty: the account of the process's own credentials. Region is where it lives;
+	// empty: the account's, and then aws.region.
+	Account string `yaml:"account"`
+	Region  string `yaml:"region"`
 	// Mode is dry-run unless its owner says live.
 	Mode api.Mode `yaml:"mode"`
 	// Min and Max bound the desired capacity, besides the provider's own bounds.
@@ -135,19 +140,18 @@ func (c Config) Validate(step time.Duration) error {
 	var faults []error
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf("scaler."+format, args...)) }
 	predicted := false
+	listed, scaled := map[string]bool{}, map[[4]string]string{}
 	for i, g := range c.Groups {
 		predicted = predicted || g.Policy.Signal != plan.SignalObserved
 		for _, err := range g.faults(step) {
 			bad("groups[%d] (%s): %w", i, g.Name, err)
 		}
-		for _, other := range c.Groups[:i] {
-			if g.Name == other.Name {
-				bad("groups[%d]: %q is listed twice", i, g.Name)
-			}
-			if g.Target == other.Target && g.targetName() == other.targetName() && g.Name != other.Name {
-				bad("groups[%d] (%s): %s is scaled as %q already", i, g.Name, g.targetName(), other.Name)
-			}
+		if listed[g.Name] {
+			bad("groups[%d]: %q is listed twice", i, g.Name)
+		} else if other, ok := scaled[g.provider()]; ok {
+			bad("groups[%d] (%s): %s is scaled as %q already", i, g.Name, g.targetName(), other)
 		}
+		listed[g.Name], scaled[g.provider()] = true, g.Name
 	}
 	if u, err := url.Parse(c.Server); predicted && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		bad("server: %q is not a http or https URL", c.Server)
@@ -224,6 +228,11 @@ func (g Group) targetName() string {
 		return g.Name
 	}
 	return g.TargetName
+}
+
+// provider identifies the provider's group: two of ours must not scale the same.
+func (g Group) provider() [4]string {
+	return [...]string{g.Target, g.Account, g.Region, g.targetName()}
 }
 
 // Route says which of a driver's groups a group of ours is.

@@ -99,6 +99,9 @@ scaler:
        guard: {max_out: -1, max_in_share: 2, stabilise: 25h, daily_hours: -1}, safety: {anomaly: 2, recover: -1}, rivals: {ghost: warn, target-tracking: fight}}
     - {name: web}
     - {name: shop, target_name: web}
+    - {name: paris, target_name: web, region: eu-west-3}
+    - {name: other, target_name: web, account: other}
+    - {name: lyon, target_name: web, region: eu-west-3}
 `)
 	for _, want := range []string{"scaler.server", "scaler.settle", "scaler.lease_ttl", "scaler.parallel", "deadlines.store", "deadlines.act",
 		"groups[0] (): name", "mode:", "min, max:", "lead_time:", "stale_after:", "cooldown:", "policy.rule:", "policy.signal:", "policy.in, out:", "policy.step:",
@@ -106,10 +109,14 @@ scaler:
 		"policy.schedule[0].from and to", "policy.schedule[1].days", "policy.schedule[2].zone", "policy.schedule[3].min, max", "objective:",
 		"guard.max_out:", "guard.max_in_share:", "guard.stabilise:", "guard.daily_hours:", "safety.anomaly:", "safety.recover, anomaly_ticks:",
 		`rivals: "ghost"`, `rivals.target-tracking: "fight"`,
-		`"web" is listed twice`, `groups[3] (shop): web is scaled as "web" already`} {
+		`"web" is listed twice`, `groups[3] (shop): web is scaled as "web" already`,
+		`groups[6] (lyon): web is scaled as "paris" already`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no mention of %q in\n%v", want, err)
 		}
+	}
+	if strings.Contains(err.Error(), "groups[5]") || strings.Contains(err.Error(), "groups[4] (paris): web") {
+		t.Errorf("a name in another account or region is another group: %v", err)
 	}
 	if err := DefaultConfig().Validate(5 * time.Minute); err == nil || !strings.Contains(err.Error(), "groups") {
 		t.Errorf("no groups: %v", err)

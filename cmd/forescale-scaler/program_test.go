@@ -83,8 +83,8 @@ scaler:
   id: test
   server: %q
   groups:
-    - {name: web, target_name: asg-web, mode: live, max: 9}
-    - {name: idle, mode: live, policy: {signal: observed}}
+    - {name: web, target_name: asg-web, mode: live, max: 9, policy: {rule: threshold}}
+    - {name: idle, mode: live, policy: {rule: threshold, signal: observed}}
 `, s.dir, s.dir, provider.URL, server.URL))
 	return s
 }

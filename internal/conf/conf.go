@@ -9,8 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"os"
 	"regexp"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -34,13 +37,60 @@ type Common struct {
 }
 
 // AWS says how to reach the AWS services. Credentials come from the SDK's
-// default chain, never from this file.
+// default chain, or from the roles that it may assume, never from this file.
 type AWS struct {
 	Region string `yaml:"region"`
-	// CloudWatchEndpoint and AutoScalingEndpoint replace the public endpoints,
-	// for example by those of the simulated cloud.
+	// CloudWatchEndpoint, AutoScalingEndpoint and STSEndpoint replace the public
+	// endpoints, for example by those of the simulated cloud.
 	CloudWatchEndpoint  string `yaml:"cloudwatch_endpoint"`
 	AutoScalingEndpoint string `yaml:"autoscaling_endpoint"`
+	STSEndpoint         string `yaml:"sts_endpoint"`
+	// Accounts are the accounts, by a name of yours, whose groups are scaled by a
+	// role in them. Groups name theirs; those that name none are scaled with the
+	// default credentials.
+	Accounts map[string]AWSAccount `yaml:"accounts"`
+	// CallsPerSecond is the pace of calls to Auto Scaling in each account and
+	// region, 0: the driver's default. It gives way when the provider throttles.
+	CallsPerSecond float64 `yaml:"calls_per_second"`
+	// RivalCalls is the budget, in calls a tick for each account and region, for
+	// finding out who else scales the groups; 0: the driver's default.
+	RivalCalls int `yaml:"rival_calls"`
+}
+
+// AWSAccount is an account that is entered by a role.
+type AWSAccount struct {
+	Role       string `yaml:"role"`        // arn:aws:iam::ACCOUNT:role/NAME
+	ExternalID string `yaml:"external_id"` // that the role asks for; empty: none
+	Region     string `yaml:"region"`      // of its groups; empty: aws.region
+}
+
+// roleARN is the name of a role: partition, account, path and name.
+var roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/\S+$`)
+
+// Number returns the number of the account, out of the role's name; "" when that
+// is no role's name.
+func (a AWSAccount) Number() string {
+	if m := roleARN.FindStringSubmatch(a.Role); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// Validate returns all faults at once.
+func (a AWS) Validate() error {
+	var faults []error
+	for _, name := range slices.Sorted(maps.Keys(a.Accounts)) {
+		if account := a.Accounts[name]; account.Number() == "" {
+			faults = append(faults, fmt.Errorf("aws.accounts.%s.role: %q is not arn:aws:iam::ACCOUNT:role/NAME", name, account.Role))
+		}
+	}
+	if !(a.CallsPerSecond >= 0) || math.IsInf(a.CallsPerSecond, 0) {
+		faults = append(faults, fmt.Errorf("aws.calls_per_second: %g must not be negative", a.CallsPerSecond))
+	}
+	if a.RivalCalls < 0 {
+		faults = append(faults, fmt.Errorf("aws.rival_calls: %d must not be negative", a.RivalCalls))
+	}
+	return errors.Join(faults...)
 }
 
 // Kubernetes says which cluster is scaled. Credentials are the service account's

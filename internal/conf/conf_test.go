@@ -79,6 +79,30 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
+	t.Run("reads the accounts that are entered by a role", func(t *testing.T) {
+		common, _, err := load(t, `
+aws:
+  region: eu-central-1
+  calls_per_second: 5
+  rival_calls: 40
+  accounts:
+    prod: {role: "arn:aws:iam::111111111111:role/ops/forescale", external_id: x, region: us-east-1}
+`)
+		if err != nil || common.AWS.Validate() != nil {
+			t.Fatal(err, common.AWS.Validate())
+		}
+		if a := common.AWS.Accounts["prod"]; a.Number() != "111111111111" || a.ExternalID != "x" || a.Region != "us-east-1" || common.AWS.CallsPerSecond != 5 || common.AWS.RivalCalls != 40 {
+			t.Errorf("got %+v", common.AWS)
+		}
+	})
+	t.Run("names what is wrong with an account, all at once", func(t *testing.T) {
+		err := AWS{Accounts: map[string]AWSAccount{"a": {Role: "admin"}, "b": {Role: "arn:aws:iam::12:role/x"}}, CallsPerSecond: -1, RivalCalls: -1}.Validate()
+		for _, want := range []string{"aws.accounts.a.role", "aws.accounts.b.role", "calls_per_second", "rival_calls"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v does not mention %q", err, want)
+			}
+		}
+	})
 	t.Run("names a missing file", func(t *testing.T) {
 		if _, err := Load("/does/not/exist.yaml", "scaler", &settings{}); err == nil || !strings.Contains(err.Error(), "exist.yaml") {
 			t.Errorf("got %v", err)

@@ -27,13 +27,19 @@ type Activity struct {
 	Start       time.Time
 	End         time.Time // zero while it is in progress
 	Progress    int       // percent
+
+	zone string // availability zone
 }
 
 // stamp writes a time as Auto Scaling's cause texts do.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
-// instanceName returns the EC2 identifier of an instance.
+// instanceName returns the EC2 identifier of an instance, which it keeps when it
+// comes out of the warm pool.
 func (g *group) instanceName(i Instance) string {
+	if name := g.names[i.ID]; name != "" {
+		return name
+	}
 	return fmt.Sprintf("i-%017x", hash(g.Name, fmt.Sprint(i.ID))>>2)
 }
 
@@ -46,6 +52,7 @@ func (g *group) record(description, cause string) *Activity {
 		Description: description,
 		Cause:       cause,
 		Start:       g.now(),
+		zone:        g.zone(),
 	}
 	g.activities = append(g.activities, a)
 	return a
@@ -59,7 +66,11 @@ func (g *group) finish(a *Activity, status string) {
 // launched records the launch of an instance, one of those that take the group
 // from one capacity to another.
 func (g *group) launched(i Instance, from, to int) {
-	a := g.record("Launching a new EC2 instance: "+g.instanceName(i), fmt.Sprintf(
+	kind := "Launching a new EC2 instance: "
+	if g.names[i.ID] != "" {
+		kind = "Launching a new EC2 instance from warm pool: "
+	}
+	a := g.record(kind+g.instanceName(i), fmt.Sprintf(
 		"%s  At %s an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.",
 		g.cause, stamp(g.now()), from, to))
 	a.Status, a.Progress = activityPreInService, 30
@@ -74,6 +85,9 @@ func (g *group) opened(i Instance) {
 	if a := g.opening[i.ID]; a != nil {
 		g.finish(a, activitySuccessful)
 		delete(g.opening, i.ID)
+	}
+	if g.ProtectNew && g.leads(i.ID) {
+		g.protected[i.ID] = true
 	}
 }
 
@@ -93,9 +107,19 @@ func (g *group) terminated(i Instance, from, to int) {
 	g.finish(a, activitySuccessful)
 }
 
-func (g *group) launchFailed() {
-	a := g.record("Launching a new EC2 instance.  Status Reason: insufficient capacity.  Launching EC2 instance failed.", g.cause)
-	a.Message = "We currently do not have sufficient capacity in the Availability Zone you requested. Our system will be working on provisioning additional capacity. Launching EC2 instance failed."
+// The reasons of a failed launch, as EC2 words them.
+const (
+	noCapacity = "We currently do not have sufficient capacity in the Availability Zone you requested. Our system will be working on provisioning additional capacity. Launching EC2 instance failed."
+	noQuota    = "Could not launch On-Demand Instances. VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of 32 allows for the instance bucket that the specified instance type belongs to. Launching EC2 instance failed."
+)
+
+func (g *group) launchFailed(kind LaunchKind) {
+	message := noCapacity
+	if kind == LaunchQuota {
+		message = noQuota
+	}
+	a := g.record("Launching a new EC2 instance.  Status Reason: "+message, g.cause)
+	a.Message = message
 	g.finish(a, activityFailed)
 }
 

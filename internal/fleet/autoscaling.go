@@ -3,7 +3,6 @@ package fleet
 import (
 	"encoding/base64"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,17 +12,23 @@ import (
 // Page sizes of Auto Scaling.
 const (
 	groupsPage     = 50
+	itemsPage      = 50 // of policies, scheduled actions and instance refreshes
 	activitiesPage = 100
 	maxRecords     = 100
+	warmPage       = 50 // at most
 )
 
 // autoScalingOperations are the operations of EC2 Auto Scaling that the cloud
 // knows. Each returns its result element, or nil for an empty answer; the caller
 // holds mu.
-var autoScalingOperations = map[string]func(*Cloud, url.Values) (any, *apiError){
+var autoScalingOperations = map[string]func(*Cloud, request) (any, *apiError){
 	"DescribeAutoScalingGroups": (*Cloud).describeGroups,
 	"DescribeScalingActivities": (*Cloud).describeActivities,
 	"DescribeInstanceRefreshes": (*Cloud).describeRefreshes,
+	"DescribePolicies":          (*Cloud).describePolicies,
+	"DescribeScheduledActions":  (*Cloud).describeScheduled,
+	"DescribeWarmPool":          (*Cloud).describeWarmPool,
+	"SetInstanceProtection":     (*Cloud).setProtection,
 	"SetDesiredCapacity":        (*Cloud).setDesiredCapacity,
 	"UpdateAutoScalingGroup":    (*Cloud).updateGroup,
 	"SuspendProcesses":          (*Cloud).suspendProcesses,
@@ -31,20 +36,20 @@ var autoScalingOperations = map[string]func(*Cloud, url.Values) (any, *apiError)
 }
 
 // named returns the group that a form names.
-func (c *Cloud) named(form url.Values) (*group, *apiError) {
+func (c *Cloud) named(form request) (*group, *apiError) {
 	name := form.Get("AutoScalingGroupName")
 	if name == "" {
 		return nil, validation("1 validation error detected: Value null at 'autoScalingGroupName' failed to satisfy constraint: Member must not be null")
 	}
 	g, err := c.find(name)
-	if err != nil {
+	if err != nil || !form.from.sees(g) {
 		return nil, validation("AutoScalingGroup name not found - no such group: %s", name)
 	}
 	return g, nil
 }
 
 // integer reads a whole number; ok is false when it is absent.
-func integer(form url.Values, name string) (n int, ok bool, _ *apiError) {
+func integer(form request, name string) (n int, ok bool, _ *apiError) {
 	s := form.Get(name)
 	if s == "" {
 		return 0, false, nil
@@ -57,10 +62,10 @@ func integer(form url.Values, name string) (n int, ok bool, _ *apiError) {
 }
 
 // members reads a list of strings: NAME.member.1, NAME.member.2, …
-func members(form url.Values, name string) []string {
+func members(form request, name string) []string {
 	var list []string
 	for i := 1; ; i++ {
-		v, ok := form[fmt.Sprintf("%s.member.%d", name, i)]
+		v, ok := form.Values[fmt.Sprintf("%s.member.%d", name, i)]
 		if !ok {
 			return list
 		}
@@ -69,7 +74,7 @@ func members(form url.Values, name string) []string {
 }
 
 // setDesiredCapacity answers SetDesiredCapacity.
-func (c *Cloud) setDesiredCapacity(form url.Values) (any, *apiError) {
+func (c *Cloud) setDesiredCapacity(form request) (any, *apiError) {
 	g, err := c.named(form)
 	if err != nil {
 		return nil, err
@@ -104,7 +109,7 @@ func (g *group) checkDesired(desired int) *apiError {
 
 // updateGroup answers UpdateAutoScalingGroup: the sizes, the cooldown and the
 // warm-up. What a new bound excludes is corrected, as the real service does.
-func (c *Cloud) updateGroup(form url.Values) (any, *apiError) {
+func (c *Cloud) updateGroup(form request) (any, *apiError) {
 	g, err := c.named(form)
 	if err != nil {
 		return nil, err
@@ -137,18 +142,18 @@ func (c *Cloud) updateGroup(form url.Values) (any, *apiError) {
 	return nil, nil
 }
 
-func (c *Cloud) suspendProcesses(form url.Values) (any, *apiError) {
+func (c *Cloud) suspendProcesses(form request) (any, *apiError) {
 	return c.changeProcesses(form, func(g *group, list []string) { g.apply(GroupChange{Suspend: list}) })
 }
 
-func (c *Cloud) resumeProcesses(form url.Values) (any, *apiError) {
+func (c *Cloud) resumeProcesses(form request) (any, *apiError) {
 	return c.changeProcesses(form, func(g *group, list []string) { g.apply(GroupChange{Resume: list}) })
 }
 
 // allProcesses is what SuspendProcesses means when it names none.
-var allProcesses = []string{"AZRebalance", "AddToLoadBalancer", "AlarmNotification", "HealthCheck", "InstanceRefresh", processLaunch, "ReplaceUnhealthy", "ScheduledActions", processTerminate}
+var allProcesses = []string{"AZRebalance", "AddToLoadBalancer", "AlarmNotification", "HealthCheck", "InstanceRefresh", processLaunch, "ReplaceUnhealthy", processScheduled, processTerminate}
 
-func (c *Cloud) changeProcesses(form url.Values, change func(*group, []string)) (any, *apiError) {
+func (c *Cloud) changeProcesses(form request, change func(*group, []string)) (any, *apiError) {
 	g, err := c.named(form)
 	if err != nil {
 		return nil, err
@@ -168,7 +173,7 @@ func (c *Cloud) changeProcesses(form url.Values, change func(*group, []string)) 
 
 // page cuts one page out of n items: the half-open range, and the token of the
 // next page ("" for none).
-func page(form url.Values, n, size int) (from, to int, next string, _ *apiError) {
+func page(form request, n, size int) (from, to int, next string, _ *apiError) {
 	if s, ok, err := integer(form, "MaxRecords"); err != nil {
 		return 0, 0, "", err
 	} else if ok {
@@ -195,7 +200,7 @@ func page(form url.Values, n, size int) (from, to int, next string, _ *apiError)
 
 // describeGroups answers DescribeAutoScalingGroups. A name that is not known is
 // left out, without an error.
-func (c *Cloud) describeGroups(form url.Values) (any, *apiError) {
+func (c *Cloud) describeGroups(form request) (any, *apiError) {
 	names := members(form, "AutoScalingGroupNames")
 	limit := groupsPage
 	if n, ok, err := integer(form, "MaxRecords"); err == nil && ok {
@@ -204,10 +209,13 @@ func (c *Cloud) describeGroups(form url.Values) (any, *apiError) {
 	if len(names) > limit {
 		return nil, validation("The number of group names that may be passed in is limited to %d", limit)
 	}
-	selected := c.groups
-	if len(names) > 0 {
-		selected = slices.DeleteFunc(slices.Clone(c.groups), func(g *group) bool { return !slices.Contains(names, g.Name) })
+	wanted := map[string]bool{}
+	for _, n := range names {
+		wanted[n] = true
 	}
+	selected := slices.DeleteFunc(slices.Clone(c.groups), func(g *group) bool {
+		return !form.from.sees(g) || len(names) > 0 && !wanted[g.Name]
+	})
 	from, to, next, err := page(form, len(selected), groupsPage)
 	if err != nil {
 		return nil, err
@@ -220,14 +228,10 @@ func (c *Cloud) describeGroups(form url.Values) (any, *apiError) {
 }
 
 // describeActivities answers DescribeScalingActivities, the newest first.
-func (c *Cloud) describeActivities(form url.Values) (any, *apiError) {
-	groups := c.groups
-	if form.Get("AutoScalingGroupName") != "" {
-		g, err := c.named(form)
-		if err != nil {
-			return nil, err
-		}
-		groups = []*group{g}
+func (c *Cloud) describeActivities(form request) (any, *apiError) {
+	groups, err := c.subjects(form)
+	if err != nil {
+		return nil, err
 	}
 	ids := members(form, "ActivityIds")
 	filter, err := readActivityFilter(form)
@@ -262,7 +266,7 @@ type activityFilter struct {
 	statuses []string
 }
 
-func readActivityFilter(form url.Values) (activityFilter, *apiError) {
+func readActivityFilter(form request) (activityFilter, *apiError) {
 	var f activityFilter
 	for i := 1; ; i++ {
 		prefix := fmt.Sprintf("Filters.member.%d.", i)
@@ -293,7 +297,7 @@ func (f activityFilter) passes(a *Activity) bool {
 }
 
 // describeRefreshes answers DescribeInstanceRefreshes with the newest refresh.
-func (c *Cloud) describeRefreshes(form url.Values) (any, *apiError) {
+func (c *Cloud) describeRefreshes(form request) (any, *apiError) {
 	g, err := c.named(form)
 	if err != nil {
 		return nil, err

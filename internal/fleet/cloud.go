@@ -34,18 +34,26 @@ type Config struct {
 	// PageDatapoints is the page size of GetMetricData, default and at most 100,800.
 	PageDatapoints int
 	// CallsPerSecond bounds all calls to Auto Scaling together, in wall-clock
-	// time, as the one bucket of an account does, with bursts of CallBurst. Zero:
-	// unlimited.
+	// time, as the one bucket of an account and region does, with bursts of
+	// CallBurst. Zero: unlimited.
 	CallsPerSecond float64
 	CallBurst      int
-	// WallClock feeds the throttle bucket; nil: time.Now.
+	// WallClock feeds the throttle bucket and ends sessions; nil: time.Now.
 	WallClock func() time.Time
+	// Roles are the roles that may be assumed, by anybody.
+	Roles []Role
+	// SessionTime is how long the credentials of an assumed role are valid, in
+	// wall-clock time; 0: as long as the request asks, default an hour.
+	SessionTime time.Duration
 }
 
 // GroupConfig describes one Auto Scaling Group.
 type GroupConfig struct {
 	Name   string
 	Demand *Demand // may be shared by several groups
+	// Account owns the group, default the cloud's own; Region is where it lives,
+	// empty: in every region.
+	Account, Region string
 	// Min and Max are the group's own bounds; both zero: MinInstances and
 	// MaxInstances.
 	Min, Max int
@@ -76,23 +84,35 @@ type GroupConfig struct {
 	// PredictedCapacity is what a predictive policy of the provider would want;
 	// reported when positive.
 	PredictedCapacity int
-	// WarmPool is the minimum size of a warm pool; reported when positive.
+	// WarmPool is the size of a warm pool, which the history leaves full. Starts
+	// out of it take WarmLead, starts into it Lead. Its instances are not billed.
 	WarmPool int
+	WarmLead Lead
+	// Weights are the capacity units of the machines that are launched, in turn,
+	// as in a group of mixed instance types: one that weighs w does the work of w
+	// instances. nil: every machine is one unit.
+	Weights []int
+	// ProtectNew protects every instance from scale-in when it comes into service.
+	ProtectNew bool
+	Policies   []ScalingPolicy
+	Scheduled  []ScheduledAction
 }
 
 // Cloud is a simulated account: groups of instances under load, on a clock that
 // moves only when told to ([Cloud.Advance], [Cloud.Run]). Requests see the state
 // as of the last advance. It is safe for concurrent use.
 type Cloud struct {
-	config  Config
-	limiter *rate.Limiter
+	config Config
 
-	mu      sync.Mutex // guards everything below
-	clock   time.Time
-	minute  time.Time // start of the minute that runs next: clock, cut to the minute
-	groups  []*group  // by name
-	changes []GroupChange
-	traps   traps
+	mu       sync.Mutex                  // guards everything below
+	buckets  map[[2]string]*rate.Limiter // throttles by account and region
+	calls    map[Call]int
+	sessions map[string]session // by access key
+	clock    time.Time
+	minute   time.Time // start of the minute that runs next: clock, cut to the minute
+	groups   []*group  // by name
+	changes  []GroupChange
+	traps    traps
 }
 
 // New returns a cloud whose history has been played up to config.Now. The error
@@ -102,16 +122,12 @@ func New(config Config) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := rate.Inf
-	if config.CallsPerSecond > 0 {
-		limit = rate.Limit(config.CallsPerSecond)
-	}
 	c := &Cloud{
 		config:  config,
-		limiter: rate.NewLimiter(limit, max(1, config.CallBurst)),
 		clock:   config.Start,
 		minute:  config.Start,
 		traps:   traps{seed: config.Seed},
+		buckets: map[[2]string]*rate.Limiter{}, calls: map[Call]int{}, sessions: map[string]session{},
 	}
 	for _, gc := range config.Groups {
 		c.groups = append(c.groups, newGroup(c, gc))
@@ -192,12 +208,21 @@ func (g *GroupConfig) complete() error {
 	case g.Min < 0 || g.Max < g.Min || g.Max > most:
 		return fmt.Errorf("bounds %d to %d, must be ascending and within 0 to %d", g.Min, g.Max, most)
 	}
+	for _, w := range g.Weights {
+		if w < 1 || w > 999 {
+			return fmt.Errorf("weight %d, must be 1 to 999", w)
+		}
+	}
+	if len(g.Weights) > 0 && g.WarmPool > 0 {
+		return errors.New("a warm pool and weights exclude each other")
+	}
+	setDefault(&g.Account, simulatedAccount)
 	setDefault(&g.LoadBalancer, "app/"+g.Name)
 	setDefault(&g.TargetGroup, "targetgroup/"+g.Name)
 	setDefault(&g.RequestsPerMinute, 600)
 	setDefault(&g.BytesPerRequest, 2000)
 	setDefault(&g.Cooldown, 5*time.Minute)
-	return g.Lead.validate()
+	return errors.Join(g.Lead.validate(), g.WarmLead.validate())
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -30,8 +30,8 @@
 //     turning a knob.
 //   - [Generate] makes realistic, seeded workloads.
 //   - [Cloud] runs any number of groups on an injected clock, and [Handler]
-//     serves it as CloudWatch (Smithy RPC v2 CBOR) and EC2 Auto Scaling (AWS
-//     Query), with the failures of the real services on demand ([Fault], [Gap]).
+//     serves it as CloudWatch (Smithy RPC v2 CBOR), EC2 Auto Scaling and the
+//     Security Token Service (AWS Query), with the failures of the real services on demand ([Fault], [Gap]).
 //
 // The package is a simulation and a judge. It decides nothing in production, and
 // nothing in production imports it.

@@ -44,6 +44,8 @@ var (
 	errThrottled  = &apiError{Status: 400, Code: "Throttling", Message: "Rate exceeded"}
 	errInternal   = &apiError{Status: 500, Code: "InternalFailure", Shape: "InternalServiceFault", Message: "We encountered an internal error. Please try again."}
 	errContention = &apiError{Status: 500, Code: "ResourceContention", Message: "You already have a pending update to an Amazon EC2 Auto Scaling resource (for example, an Auto Scaling group, instance, or load balancer)."}
+	errInProgress = &apiError{Status: 400, Code: "ScalingActivityInProgress", Message: "The operation can't be performed because there are scaling activities in progress."}
+	errInvalid    = validation("You are not allowed to use this combination of parameters.")
 	errDenied     = &apiError{Status: 403, Code: "AccessDenied", Message: "User is not authorized to perform this operation."}
 )
 
@@ -56,6 +58,10 @@ func (k FaultKind) apiError() *apiError {
 		return errInternal
 	case FaultContention:
 		return errContention
+	case FaultInProgress:
+		return errInProgress
+	case FaultInvalid:
+		return errInvalid
 	case FaultDenied:
 		return errDenied
 	}

@@ -31,6 +31,7 @@ func (l Lead) draw(rng *rand.Rand) int {
 const (
 	processLaunch    = "Launch"
 	processTerminate = "Terminate"
+	processScheduled = "ScheduledActions"
 )
 
 // launchRetryMinutes is how long a group waits after a failed launch before it
@@ -55,6 +56,17 @@ type group struct {
 	opening           map[int]*Activity // launch activities in progress, by instance
 	activityCount     int
 	lastActivity      time.Time // end of the newest activity: when the cooldown begins
+	policies          []ScalingPolicy
+	scheduled         []ScheduledAction
+
+	// By the unit that stands for a machine.
+	weights   map[int]int    // only in groups of weights
+	protected map[int]bool   // from scale-in
+	names     map[int]string // of machines out of the warm pool
+
+	machineCount, warmCount int // ever launched
+	excess                  int // units that the last machine brought beyond desired; kept until less is desired
+	warm                    []warmMachine
 }
 
 func newGroup(c *Cloud, gc GroupConfig) *group {
@@ -68,12 +80,19 @@ func newGroup(c *Cloud, gc GroupConfig) *group {
 		n = int(s)
 	}
 	n = clip(n, gc.Min, gc.Max)
-	return &group{
+	g := &group{
 		GroupConfig: gc, cloud: c, sim: NewSimulation(gc.Demand, first, n),
 		rng: rand.New(rand.NewPCG(c.config.Seed, hash(gc.Name))),
 		min: gc.Min, max: gc.Max, desired: n, predicted: gc.PredictedCapacity,
 		suspended: map[string]string{}, opening: map[int]*Activity{},
+		policies: slices.Clone(gc.Policies), scheduled: slices.Clone(gc.Scheduled),
+		weights: map[int]int{}, protected: map[int]bool{}, names: map[int]string{},
 	}
+	g.adopt(n)
+	for range gc.WarmPool {
+		g.warm = append(g.warm, g.newWarm(first))
+	}
+	return g
 }
 
 // ample returns the constant capacity that keeps CPU at 60 % or less in minutes
@@ -93,6 +112,7 @@ func (g *group) now() time.Time { return g.sim.Demand.Time(g.sim.Minute()) }
 // runMinute lets the group's controller decide, carries out what is open, runs
 // the minute and takes the instances into service that are then ready.
 func (g *group) runMinute() {
+	g.runScheduled()
 	controller := g.Live
 	if g.now().Before(g.cloud.config.Now) {
 		controller = g.History
@@ -105,6 +125,7 @@ func (g *group) runMinute() {
 	}
 	g.refreshStep()
 	g.reconcile()
+	g.fillWarm()
 	g.desiredAt = append(g.desiredAt, int16(g.desired))
 	for _, i := range g.sim.Step() {
 		g.opened(i)
@@ -120,57 +141,12 @@ func (g *group) order(desired int, who string) {
 	if desired != g.desired {
 		g.cause = fmt.Sprintf("At %s %s from %d to %d.", stamp(g.now()), who, g.desired, desired)
 	}
+	if desired < g.desired {
+		g.excess = 0
+	}
 	g.desired = desired
 	g.launchAfter = 0
 	g.reconcile()
-}
-
-// reconcile launches or removes instances until the group has what is desired.
-func (g *group) reconcile() {
-	m, before := g.sim.Minute(), g.sim.Pool.Billed()
-	if g.desired > before {
-		if _, off := g.suspended[processLaunch]; off || m < g.launchAfter {
-			return
-		}
-		leads := g.drawLeads(g.desired - before)
-		next := 0
-		change := g.sim.Pool.Order(m, before+len(leads), func() int { next++; return leads[next-1] })
-		for _, i := range change.Launched {
-			g.launched(i, before, g.desired)
-		}
-		return
-	}
-	if _, off := g.suspended[processTerminate]; off || g.desired == before {
-		return
-	}
-	change := g.sim.Pool.Order(m, g.desired, nil)
-	for _, i := range change.Cancelled {
-		g.cancelled(i)
-	}
-	for _, i := range change.Terminated {
-		g.terminated(i, before, g.desired)
-	}
-}
-
-// drawLeads decides the fate of n launches: the lead times, in minutes, of those
-// that succeed. Each that fails leaves a failed activity, and ends the attempt
-// for a while.
-func (g *group) drawLeads(n int) []int {
-	var leads []int
-	for range n {
-		switch trap := g.cloud.traps.launch(g.Name, g.now()); {
-		case trap == nil:
-			leads = append(leads, g.Lead.draw(g.rng))
-		case trap.Kind == LaunchFails:
-			g.launchFailed()
-			g.launchAfter = g.sim.Minute() + launchRetryMinutes
-		case trap.Lead > 0:
-			leads = append(leads, int(trap.Lead/time.Minute))
-		default:
-			leads = append(leads, Never)
-		}
-	}
-	return leads
 }
 
 // coolingDown reports whether a call that honours the cooldown is refused: while
@@ -207,7 +183,7 @@ func (c *Cloud) RefreshInstances(name string, batch int) error {
 
 func (g *group) beginRefresh(batch int) {
 	r := &refresh{id: fmt.Sprintf("refresh-%016x", hash(g.Name, stamp(g.now()))), start: g.now(), batch: batch}
-	for _, i := range g.sim.Pool.Serving() {
+	for _, i := range g.machines(g.sim.Pool.Serving()) {
 		r.old = append(r.old, i.ID)
 	}
 	r.total = len(r.old)
@@ -227,9 +203,10 @@ func (g *group) refreshStep() {
 		id := r.old[0]
 		r.old = r.old[1:]
 		n := g.sim.Pool.Billed()
-		if i, ok := g.instance(id); ok && g.sim.Pool.Remove(id) {
+		if i, ok := g.instance(id); ok && g.remove(i) {
 			g.cause = fmt.Sprintf("At %s an instance was taken out of service in response to an instance refresh.", stamp(g.now()))
-			g.terminated(i, n, n-1)
+			g.terminated(i, n, g.sim.Pool.Billed())
+			g.forget(i)
 		}
 	}
 }
@@ -255,6 +232,12 @@ type GroupChange struct {
 	Suspend           []string  `json:"suspend,omitempty"` // processes
 	Resume            []string  `json:"resume,omitempty"`
 	Refresh           int       `json:"refresh,omitempty"` // begin an instance refresh in batches of this size
+	// Policies and Scheduled replace what the group has of them; an empty list
+	// removes all.
+	Policies  *[]ScalingPolicy   `json:"policies,omitempty"`
+	Scheduled *[]ScheduledAction `json:"scheduled,omitempty"`
+
+	who string // for the texts of activities; "": a user
 }
 
 // Schedule plans a change by somebody else. One whose time has come already
@@ -299,6 +282,12 @@ func (g *group) apply(change GroupChange) {
 	for _, p := range change.Resume {
 		delete(g.suspended, p)
 	}
+	if change.Policies != nil {
+		g.policies = slices.Clone(*change.Policies)
+	}
+	if change.Scheduled != nil {
+		g.scheduled = slices.Clone(*change.Scheduled)
+	}
 	if change.Refresh > 0 {
 		g.beginRefresh(change.Refresh)
 	}
@@ -307,6 +296,7 @@ func (g *group) apply(change GroupChange) {
 		desired = *change.Desired
 	}
 	if desired = clip(desired, g.min, max(g.min, g.max)); desired != g.desired || len(change.Resume) > 0 {
-		g.order(desired, fmt.Sprintf("a user request update of AutoScalingGroup constraints to min: %d, max: %d, desired: %d changing the desired capacity", g.min, g.max, desired))
+		setDefault(&change.who, "a user request update of AutoScalingGroup")
+		g.order(desired, fmt.Sprintf("%s constraints to min: %d, max: %d, desired: %d changing the desired capacity", change.who, g.min, g.max, desired))
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/aws/smithy-go/encoding/cbor"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -22,7 +24,8 @@ const (
 )
 
 // Handler returns the services of a cloud on one address: CloudWatch by its
-// path, Auto Scaling at /, and the control of the simulation itself at
+// path, Auto Scaling and the Security Token Service at /, and the control of the
+// simulation itself at
 //
 //	GET  /_simulation/state                        State
 //	POST /_simulation/advance   {"to": TIME}       State after Advance
@@ -30,11 +33,12 @@ const (
 //	POST /_simulation/change    GroupChange        Schedule
 //	GET  /_simulation/summary?group=&from=&to=     Metrics
 //
-// Requests are not authenticated: it is meant for loopback.
+// Requests are not authenticated: it is meant for loopback. An access key that
+// AssumeRole gave out decides which account's groups its calls see, though.
 func Handler(c *Cloud) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+cloudWatchPath+"{operation}", c.serveCloudWatch)
-	mux.HandleFunc("POST /{$}", c.serveAutoScaling)
+	mux.HandleFunc("POST /{$}", c.serveQuery)
 	mux.HandleFunc("GET /_simulation/state", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.State(), nil) })
 	mux.HandleFunc("POST /_simulation/advance", func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
@@ -204,38 +208,85 @@ func writeCBORError(w http.ResponseWriter, e *apiError) {
 	writeCBOR(w, e.Status, cbor.Map{"__type": cbor.String("com.amazonaws.cloudwatch#" + e.shape()), "message": cbor.String(e.Message)})
 }
 
-// serveAutoScaling speaks AWS Query.
-func (c *Cloud) serveAutoScaling(w http.ResponseWriter, r *http.Request) {
+// action is an operation of AWS Query.
+type action struct {
+	version   string // of its service's interface
+	namespace string // of its answers
+	// handle returns the result element, or nil for an empty answer. It is called
+	// with the cloud's mutex held.
+	handle func(*Cloud, request) (any, *apiError)
+}
+
+// actionOf returns the operation that a form asks for.
+func actionOf(form url.Values) (action, *apiError) {
+	name, version := form.Get("Action"), form.Get("Version")
+	if handle, ok := autoScalingOperations[name]; ok && version == autoScalingVersion {
+		return action{version, autoScalingNamespace, handle}, nil
+	}
+	if name == "AssumeRole" && version == stsVersion {
+		return action{version, stsNamespace, (*Cloud).assumeRole}, nil
+	}
+	return action{}, &apiError{Status: 400, Code: "InvalidAction", Message: fmt.Sprintf("Could not find operation %s for version %s", name, version)}
+}
+
+// serveQuery speaks AWS Query.
+func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if err := r.ParseForm(); err != nil {
 		writeXMLError(w, &apiError{Status: 400, Code: "MalformedQueryString", Message: err.Error()})
 		return
 	}
 	form := r.PostForm
-	operation := form.Get("Action")
-	handle, ok := autoScalingOperations[operation]
-	switch {
-	case !ok || form.Get("Version") != "2011-01-01":
-		writeXMLError(w, &apiError{Status: 400, Code: "InvalidAction", Message: fmt.Sprintf("Could not find operation %s for version %s", operation, form.Get("Version"))})
-		return
-	case !c.limiter.AllowN(c.config.WallClock(), 1):
-		writeXMLError(w, errThrottled)
-		return
-	}
-	lose, fault := c.interfere(r, operation, form.Get("AutoScalingGroupName"))
+	operation, group := form.Get("Action"), form.Get("AutoScalingGroupName")
+	act, fault := actionOf(form)
 	if fault != nil {
 		writeXMLError(w, fault)
 		return
 	}
-	out, fault := locked(c, handle, form)
+	from, fault := c.caller(r)
+	throttled := c.count(Call{Operation: operation, Account: from.account, Region: from.region, Role: from.role, Group: group}, act)
+	if act.namespace == autoScalingNamespace {
+		// The provider's clock is the simulation's.
+		w.Header().Set("Date", c.Now().Format(http.TimeFormat))
+	}
+	switch {
+	case fault != nil:
+		writeXMLError(w, fault)
+		return
+	case throttled:
+		writeXMLError(w, errThrottled)
+		return
+	}
+	lose, fault := c.interfere(r, operation, group)
+	if fault != nil {
+		writeXMLError(w, fault)
+		return
+	}
+	out, fault := locked(c, act.handle, request{form, from})
 	switch {
 	case lose:
 		panic(http.ErrAbortHandler)
 	case fault != nil:
 		writeXMLError(w, fault)
 	default:
-		writeXML(w, http.StatusOK, operation+"Response", xmlResponse{Result: out, resultName: operation + "Result"})
+		writeXML(w, http.StatusOK, operation+"Response", xmlResponse{Result: out, resultName: operation + "Result", namespace: act.namespace})
 	}
+}
+
+// count enters a call into the account of calls and reports whether the throttle
+// of its account and region refuses it. Only Auto Scaling is throttled.
+func (c *Cloud) count(call Call, act action) (throttled bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[call]++
+	if c.config.CallsPerSecond <= 0 || act.namespace != autoScalingNamespace {
+		return false
+	}
+	where := [2]string{call.Account, call.Region}
+	if c.buckets[where] == nil {
+		c.buckets[where] = rate.NewLimiter(rate.Limit(c.config.CallsPerSecond), max(1, c.config.CallBurst))
+	}
+	return !c.buckets[where].AllowN(c.config.WallClock(), 1)
 }
 
 // locked calls an operation while it holds the cloud's mutex.
@@ -249,11 +300,12 @@ func locked[In, Out any](c *Cloud, operation func(*Cloud, In) (Out, *apiError), 
 type xmlResponse struct {
 	Result     any
 	resultName string
+	namespace  string
 }
 
 // MarshalXML writes the result element and the metadata.
 func (x xmlResponse) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
-	start.Attr = []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: autoScalingNamespace}}
+	start.Attr = []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: x.namespace}}
 	if err := e.EncodeToken(start); err != nil {
 		return err
 	}

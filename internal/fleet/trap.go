@@ -13,6 +13,8 @@ const (
 	FaultThrottle     FaultKind = "throttle"      // Throttling, "Rate exceeded"
 	FaultInternal     FaultKind = "internal"      // InternalFailure, status 500
 	FaultContention   FaultKind = "contention"    // ResourceContention, status 500: another update of the group is under way
+	FaultInProgress   FaultKind = "in-progress"   // ScalingActivityInProgress
+	FaultInvalid      FaultKind = "invalid"       // ValidationError, of a request that the service does not take
 	FaultDenied       FaultKind = "denied"        // AccessDenied, status 403
 	FaultLostRequest  FaultKind = "lost-request"  // the connection breaks before the call has an effect
 	FaultLostResponse FaultKind = "lost-response" // the connection breaks after the call has had its effect
@@ -65,6 +67,7 @@ type LaunchKind string
 // The traps of a launch.
 const (
 	LaunchFails LaunchKind = "fails" // for lack of capacity; the group tries again later
+	LaunchQuota LaunchKind = "quota" // for lack of quota; likewise
 	LaunchStuck LaunchKind = "stuck" // the instance stays Pending
 )
 

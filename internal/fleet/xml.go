@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -10,7 +11,12 @@ import (
 // The XML answers of EC2 Auto Scaling, version 2011-01-01. Lists are wrapped in
 // member elements.
 
-const autoScalingNamespace = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
+const (
+	autoScalingVersion   = "2011-01-01"
+	autoScalingNamespace = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
+	stsVersion           = "2011-06-15"
+	stsNamespace         = "https://sts.amazonaws.com/doc/2011-06-15/"
+)
 
 type xmlGroupsResult struct {
 	Groups    []xmlGroup `xml:"AutoScalingGroups>member"`
@@ -34,6 +40,9 @@ type xmlGroup struct {
 	Instances             []xmlInstance  `xml:"Instances>member"`
 	SuspendedProcesses    []xmlSuspended `xml:"SuspendedProcesses>member"`
 	WarmPool              *xmlWarmPool   `xml:"WarmPoolConfiguration"`
+	WarmPoolSize          *int           `xml:"WarmPoolSize"`
+	ProtectNew            bool           `xml:"NewInstancesProtectedFromScaleIn"`
+	Overrides             []xmlOverride  `xml:"MixedInstancesPolicy>LaunchTemplate>Overrides>member"`
 }
 
 type xmlEnabled struct {
@@ -47,7 +56,14 @@ type xmlInstance struct {
 	AvailabilityZone string `xml:"AvailabilityZone"`
 	LifecycleState   string `xml:"LifecycleState"`
 	HealthStatus     string `xml:"HealthStatus"`
+	Weight           string `xml:"WeightedCapacity,omitempty"`
 	Protected        bool   `xml:"ProtectedFromScaleIn"`
+}
+
+// xmlOverride is an instance type of a group of mixed ones.
+type xmlOverride struct {
+	Type   string `xml:"InstanceType"`
+	Weight string `xml:"WeightedCapacity"`
 }
 
 type xmlSuspended struct {
@@ -95,22 +111,30 @@ type xmlRefresh struct {
 func xmlTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 const (
-	simulatedRegion  = "us-east-1"
+	simulatedRegion  = "us-east-1" // of groups that live everywhere
 	simulatedAccount = "000000000000"
-	simulatedZone    = simulatedRegion + "a"
 )
+
+func (g *group) region() string {
+	if g.Region == "" {
+		return simulatedRegion
+	}
+	return g.Region
+}
+
+func (g *group) zone() string { return g.region() + "a" }
 
 // describeGroup returns the group as DescribeAutoScalingGroups shows it.
 func (g *group) describeGroup(instances bool) xmlGroup {
 	x := xmlGroup{
 		Name:    g.Name,
-		ARN:     fmt.Sprintf("arn:aws:autoscaling:%s:%s:autoScalingGroup:%016x:autoScalingGroupName/%s", simulatedRegion, simulatedAccount, hash(g.Name), g.Name),
+		ARN:     fmt.Sprintf("arn:aws:autoscaling:%s:%s:autoScalingGroup:%016x:autoScalingGroupName/%s", g.region(), g.Account, hash(g.Name), g.Name),
 		MinSize: g.min, MaxSize: g.max, DesiredCapacity: g.desired,
 		DefaultCooldown:   int(g.Cooldown / time.Second),
-		AvailabilityZones: []string{simulatedZone},
+		AvailabilityZones: []string{g.zone()},
 		HealthCheckType:   "EC2",
 		CreatedTime:       xmlTime(g.cloud.config.Start),
-		TargetGroupARNs:   []string{fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:%s", simulatedRegion, simulatedAccount, g.TargetGroup)},
+		TargetGroupARNs:   []string{fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:%s", g.region(), g.Account, g.TargetGroup)},
 	}
 	for i := range metrics {
 		if metrics[i].namespace == "AWS/AutoScaling" {
@@ -125,17 +149,23 @@ func (g *group) describeGroup(instances bool) xmlGroup {
 		x.DefaultInstanceWarmup = &seconds
 	}
 	if g.WarmPool > 0 {
-		x.WarmPool = &xmlWarmPool{MinSize: g.WarmPool, PoolState: "Stopped"}
+		x.WarmPool = g.warmConfiguration()
+		size := len(g.warm)
+		x.WarmPoolSize = &size
+	}
+	x.ProtectNew = g.ProtectNew
+	for _, w := range g.Weights {
+		x.Overrides = append(x.Overrides, xmlOverride{instanceType(w), strconv.Itoa(w)})
 	}
 	for p, reason := range g.suspended {
 		x.SuspendedProcesses = append(x.SuspendedProcesses, xmlSuspended{p, reason})
 	}
 	slices.SortFunc(x.SuspendedProcesses, func(a, b xmlSuspended) int { return strings.Compare(a.Process, b.Process) })
 	if instances {
-		for _, i := range g.sim.Pool.Serving() {
+		for _, i := range g.machines(g.sim.Pool.Serving()) {
 			x.Instances = append(x.Instances, g.describeInstance(i, "InService"))
 		}
-		for _, i := range g.sim.Pool.Pending() {
+		for _, i := range g.machines(g.sim.Pool.Pending()) {
 			x.Instances = append(x.Instances, g.describeInstance(i, "Pending"))
 		}
 	}
@@ -143,17 +173,30 @@ func (g *group) describeGroup(instances bool) xmlGroup {
 }
 
 func (g *group) describeInstance(i Instance, state string) xmlInstance {
-	return xmlInstance{
-		ID: g.instanceName(i), Type: "m5.large", AvailabilityZone: simulatedZone,
-		LifecycleState: state, HealthStatus: "Healthy",
+	x := xmlInstance{
+		ID: g.instanceName(i), Type: instanceType(1), AvailabilityZone: g.zone(),
+		LifecycleState: state, HealthStatus: "Healthy", Protected: g.protected[i.ID],
 	}
+	if len(g.Weights) > 0 {
+		w := g.weight(i.ID)
+		x.Type, x.Weight = instanceType(w), strconv.Itoa(w)
+	}
+	return x
+}
+
+// instanceType names a type that does the work of w plain instances.
+func instanceType(w int) string {
+	if w == 1 {
+		return "m5.large"
+	}
+	return fmt.Sprintf("m5.%dxlarge", w)
 }
 
 func (a *Activity) xml() xmlActivity {
 	x := xmlActivity{
 		ID: a.ID, Group: a.Group, Description: a.Description, Cause: a.Cause, StartTime: xmlTime(a.Start),
 		StatusCode: a.Status, StatusMessage: a.Message, Progress: a.Progress,
-		Details: fmt.Sprintf(`{"Availability Zone":"%s"}`, simulatedZone),
+		Details: fmt.Sprintf(`{"Availability Zone":"%s"}`, a.zone),
 	}
 	if !a.End.IsZero() {
 		x.EndTime = xmlTime(a.End)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/fleet"
 	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/scaler/asg"
@@ -34,29 +35,82 @@ func TestMain(m *testing.M) {
 // and returns it with a target that uses the real SDK.
 func simulate(t *testing.T, n int) (*fleet.Cloud, *asg.Target) {
 	t.Helper()
-	demand := &fleet.Demand{Start: monday, Step: 5 * time.Minute, Slots: make([]float64, 288), Missing: make([]bool, 288), Unit: 1}
+	return simulateWith(t, n, nil, asg.Config{})
+}
+
+// simulateWith is simulate with changes to the cloud and settings of the target.
+func simulateWith(t testing.TB, n int, change func(*fleet.Config), settings asg.Config) (*fleet.Cloud, *asg.Target) {
+	t.Helper()
+	demand := &fleet.Demand{Start: monday, Step: 5 * time.Minute, Slots: make([]float64, 2880), Missing: make([]bool, 2880), Unit: 1}
 	for i := range demand.Slots {
 		demand.Slots[i] = 4
 	}
 	cfg := fleet.Config{Start: monday, Now: monday.Add(time.Hour)}
 	for i := range n {
-		cfg.Groups = append(cfg.Groups, fleet.GroupConfig{Name: fmt.Sprintf("web-%03d", i), Demand: demand, Min: 2, Max: 20, Desired: 10,
-			Lead: fleet.Lead{Minutes: 5}})
+		cfg.Groups = append(cfg.Groups, fleet.GroupConfig{Name: name(i), Demand: demand, Min: 2, Max: 20, Desired: 10,
+			History: fleet.Static(10), Lead: fleet.Lead{Minutes: 5}})
+	}
+	if change != nil {
+		change(&cfg)
 	}
 	cloud, err := fleet.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cloud.Advance(monday.Add(90 * time.Minute)); err != nil { // all ten are in service
+	if err := cloud.Advance(monday.Add(90 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(fleet.Handler(cloud))
 	t.Cleanup(server.Close)
-	target, err := asg.Open(t.Context(), "eu-central-1", server.URL, nil)
+	client := fleet.HTTPClient()
+	t.Cleanup(client.CloseIdleConnections)
+	settings.Region, settings.Endpoint, settings.HTTP = "eu-central-1", server.URL, client
+	if settings.Throttle == nil {
+		settings.Throttle = asg.NewThrottle(10_000) // tests have no time to spare
+	}
+	target, err := asg.Open(t.Context(), settings, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return cloud, target
+}
+
+func name(i int) string { return fmt.Sprintf("web-%03d", i) }
+
+func names(n int) []string {
+	var all []string
+	for i := range n {
+		all = append(all, name(i))
+	}
+	return all
+}
+
+// advance moves a cloud's clock on.
+func advance(t *testing.T, c *fleet.Cloud, by time.Duration) {
+	t.Helper()
+	if err := c.Advance(c.Now().Add(by)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read returns the capacity of one group, as a tick reads it.
+func read(t *testing.T, target *asg.Target, group string) api.Capacity {
+	t.Helper()
+	found, err := target.Capacities(t.Context(), []string{group})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found[group]
+}
+
+// made counts the calls of an operation; of one group, unless group is empty.
+func made(c *fleet.Cloud, operation, group string) (n int) {
+	for call, times := range c.Calls() {
+		if call.Operation == operation && (group == "" || call.Group == group) {
+			n += times
+		}
+	}
+	return n
 }
 
 func desired(t *testing.T, target *asg.Target, group string) int {
@@ -92,12 +146,7 @@ func TestCapacityCountsWhatServesAndWhatStarts(t *testing.T) {
 
 func TestManyGroupsAreReadInBatchesAndPages(t *testing.T) {
 	_, target := simulate(t, 230)
-	var names []string
-	for i := range 230 {
-		names = append(names, fmt.Sprintf("web-%03d", i))
-	}
-	names = append(names, "nobody")
-	found, err := target.Capacities(t.Context(), names)
+	found, err := target.Capacities(t.Context(), append(names(230), "nobody"))
 	if len(found) != 230 || !errors.Is(err, scaler.ErrUnknownGroup) || !strings.Contains(err.Error(), `"nobody"`) {
 		t.Errorf("%d groups, %v", len(found), err)
 	}
@@ -105,12 +154,8 @@ func TestManyGroupsAreReadInBatchesAndPages(t *testing.T) {
 
 func TestABatchThatFailsCostsNoOther(t *testing.T) {
 	cloud, target := simulate(t, 150)
-	var names []string
-	for i := range 150 {
-		names = append(names, fmt.Sprintf("web-%03d", i))
-	}
 	cloud.SetTraps(fleet.Traps{Faults: []fleet.Fault{{Operation: "DescribeAutoScalingGroups", Kind: fleet.FaultDenied, Count: 1}}})
-	found, err := target.Capacities(t.Context(), names)
+	found, err := target.Capacities(t.Context(), names(150))
 	if err == nil || len(found) != 50 && len(found) != 100 {
 		t.Errorf("%d groups, %v", len(found), err)
 	}
@@ -139,6 +184,8 @@ func TestScaleSaysTruthfullyWhatHappened(t *testing.T) {
 		{"throttling without end is busy", set(fleet.FaultThrottle, 0), "web-000", 12, scaler.ErrBusy, false, 10},
 		{"contention is waited out", set(fleet.FaultContention, 2), "web-000", 12, nil, false, 12},
 		{"contention without end is busy", set(fleet.FaultContention, 0), "web-000", 12, scaler.ErrBusy, false, 10},
+		{"an activity in progress is busy", set(fleet.FaultInProgress, 0), "web-000", 12, scaler.ErrBusy, false, 10},
+		{"a request that the provider does not take is refused", set(fleet.FaultInvalid, 0), "web-000", 12, scaler.ErrRefused, false, 10},
 		{"missing permission is refused", set(fleet.FaultDenied, 0), "web-000", 12, scaler.ErrRefused, false, 10},
 		{"a lost answer is found out by asking again", set(fleet.FaultLostResponse, 1), "web-000", 12, nil, false, 12},
 		{"answers lost every time are found out by reading", set(fleet.FaultLostResponse, 0), "web-000", 12, nil, false, 12},
@@ -148,6 +195,11 @@ func TestScaleSaysTruthfullyWhatHappened(t *testing.T) {
 			{Operation: "SetDesiredCapacity", Kind: fleet.FaultLostResponse, Count: 1},
 			{Operation: "SetDesiredCapacity", Kind: fleet.FaultThrottle},
 		}}, "web-000", 12, nil, false, 12},
+		{"an answer lost before a refusal stays open when nobody can look", fleet.Traps{Faults: []fleet.Fault{
+			{Operation: "SetDesiredCapacity", Kind: fleet.FaultLostResponse, Count: 1},
+			{Operation: "SetDesiredCapacity", Kind: fleet.FaultDenied},
+			{Operation: "DescribeAutoScalingGroups", Kind: fleet.FaultDenied},
+		}}, "web-000", 12, nil, true, 12},
 		{"neither call nor reading comes through", fleet.Traps{Faults: []fleet.Fault{{Kind: fleet.FaultHang, Count: 2}}}, "web-000", 12, nil, true, 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -200,7 +252,7 @@ func TestAProviderThatIsNotThereIsAnError(t *testing.T) {
 	}
 	address := l.Addr().String()
 	l.Close()
-	target, err := asg.Open(t.Context(), "eu-central-1", "http://"+address, nil)
+	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: "http://" + address}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +272,7 @@ func TestEndlessPagesEnd(t *testing.T) {
 		fmt.Fprint(w, `<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups/><NextToken>again</NextToken></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>`)
 	}))
 	defer server.Close()
-	target, err := asg.Open(t.Context(), "eu-central-1", server.URL, nil)
+	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: server.URL, Throttle: asg.NewThrottle(10_000)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +282,7 @@ func TestEndlessPagesEnd(t *testing.T) {
 }
 
 func TestWithoutARegionTheErrorSaysWhatToSet(t *testing.T) {
-	if _, err := asg.Open(t.Context(), "", "", nil); err == nil || !strings.Contains(err.Error(), "aws.region") {
+	if _, err := asg.Open(t.Context(), asg.Config{Region: "", Endpoint: ""}, nil); err == nil || !strings.Contains(err.Error(), "aws.region") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -24,7 +24,7 @@ func TestTheSDKWritesToOurLog(t *testing.T) {
 	t.Cleanup(server.Close)
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	target, err := asg.Open(t.Context(), "eu-central-1", server.URL, log)
+	target, err := asg.Open(t.Context(), asg.Config{Region: "eu-central-1", Endpoint: server.URL}, log)
 	if err != nil {
 		t.Fatal(err)
 	}

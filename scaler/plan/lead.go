@@ -26,7 +26,7 @@ const leadBounds = 4
 func LearnLead(prior time.Duration, launches []api.Launch) time.Duration {
 	var took []time.Duration
 	for _, l := range launches {
-		if l.Failed == "" && l.Took > 0 {
+		if l.Failed == "" && !l.Warm && l.Took > 0 {
 			took = append(took, l.Took)
 		}
 	}

@@ -33,6 +33,9 @@ func kubeFaults(cfg scaler.Config, k conf.Kubernetes) (faults []error) {
 		if driver != driverKube {
 			continue
 		}
+		if g.Account != "" || g.Region != "" {
+			faults = append(faults, fmt.Errorf("scaler.groups[%d] (%s): account, region: are of AWS, and the group's target is %s", i, g.Name, driverKube))
+		}
 		r, err := kube.ParseName(name)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("scaler.groups[%d] (%s): target_name: %w", i, g.Name, err))

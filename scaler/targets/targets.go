@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/conf"
@@ -18,12 +19,12 @@ import (
 )
 
 // Drivers are the names that a group's target may have.
-var Drivers = []string{"asg", driverKube}
+var Drivers = []string{driverASG, driverKube}
 
-// Validate returns all groups whose driver does not exist, or does not know such
-// a name, at once.
+// Validate returns all groups whose driver, account or name does not exist, and
+// what is wrong with accounts and clusters themselves, at once.
 func Validate(cfg scaler.Config, common conf.Common) error {
-	faults := kubeFaults(cfg, common.Kubernetes)
+	faults := append(accountFaults(cfg, common.AWS), kubeFaults(cfg, common.Kubernetes)...)
 	for i, g := range cfg.Groups {
 		if driver, _ := g.Route(); !slices.Contains(Drivers, driver) {
 			faults = append(faults, fmt.Errorf("scaler.groups[%d] (%s): target: %q is not one of %v", i, g.Name, driver, Drivers))
@@ -38,25 +39,26 @@ func Open(ctx context.Context, cfg scaler.Config, common conf.Common, log *slog.
 	if err := Validate(cfg, common); err != nil {
 		return nil, err
 	}
+	accounts := opener{aws: common.AWS, log: log, throttles: map[[2]string]*asg.Throttle{}}
 	open := map[string]scaler.Target{}
 	for _, g := range cfg.Groups {
-		driver, _ := g.Route()
-		if open[driver] != nil {
+		key := instance(g)
+		if open[key] != nil {
 			continue
 		}
-		switch driver {
-		case "asg":
-			t, err := asg.Open(ctx, common.AWS.Region, common.AWS.AutoScalingEndpoint, log)
+		switch driver, _ := g.Route(); driver {
+		case driverASG:
+			t, err := accounts.open(ctx, g.Account, g.Region)
 			if err != nil {
 				return nil, err
 			}
-			open[driver] = t
+			open[key] = t
 		case driverKube:
 			t, err := openKube(common.Kubernetes, log)
 			if err != nil {
 				return nil, err
 			}
-			open[driver] = t
+			open[key] = t
 		default:
 			return nil, fmt.Errorf("target %q has no driver", driver)
 		}
@@ -65,12 +67,14 @@ func Open(ctx context.Context, cfg scaler.Config, common conf.Common, log *slog.
 }
 
 // NewRouter returns a target that sends each group to its driver under the name
-// that the driver knows it by.
+// that the driver knows it by. Drivers are named as in the configuration, and
+// DRIVER/ACCOUNT/REGION where a group names an account or a region. It offers
+// scaler.Launches for those of them that do.
 func NewRouter(cfg scaler.Config, drivers map[string]scaler.Target) scaler.Target {
 	r := &router{drivers: drivers, routes: map[string]route{}}
 	for _, g := range cfg.Groups {
-		driver, name := g.Route()
-		r.routes[g.Name] = route{driver, name}
+		_, name := g.Route()
+		r.routes[g.Name] = route{instance(g), name}
 	}
 	return r
 }
@@ -82,8 +86,29 @@ type router struct {
 	routes  map[string]route // by our name of the group
 }
 
+var _ scaler.Launches = (*router)(nil)
+
 // Capacities implements scaler.Target; drivers are asked at the same time.
 func (r *router) Capacities(ctx context.Context, groups []string) (map[string]api.Capacity, error) {
+	return gather(r, groups, func(t scaler.Target, names []string) (map[string]api.Capacity, error) {
+		return t.Capacities(ctx, names)
+	})
+}
+
+// Launches implements scaler.Launches. Groups whose driver knows nothing of
+// launches are absent.
+func (r *router) Launches(ctx context.Context, groups []string, since time.Time) (map[string][]api.Launch, error) {
+	return gather(r, groups, func(t scaler.Target, names []string) (map[string][]api.Launch, error) {
+		if l, ok := t.(scaler.Launches); ok {
+			return l.Launches(ctx, names, since)
+		}
+		return nil, nil
+	})
+}
+
+// gather asks every driver for its share of the groups, all at the same time, and
+// returns the answers under our names. The result counts beside an error.
+func gather[T any](r *router, groups []string, ask func(scaler.Target, []string) (map[string]T, error)) (map[string]T, error) {
 	ours := map[string]map[string]string{} // driver to its name of a group to ours
 	var faults []error
 	for _, g := range groups {
@@ -97,17 +122,17 @@ func (r *router) Capacities(ctx context.Context, groups []string) (map[string]ap
 		}
 		ours[to.driver][to.name] = g
 	}
-	found := map[string]api.Capacity{}
+	found := map[string]T{}
 	var mu sync.Mutex // guards found and faults
 	var wg sync.WaitGroup
 	for driver, names := range ours {
 		wg.Go(func() {
-			got, err := r.drivers[driver].Capacities(ctx, slices.Sorted(maps.Keys(names)))
+			got, err := ask(r.drivers[driver], slices.Sorted(maps.Keys(names)))
 			mu.Lock()
 			defer mu.Unlock()
-			for name, c := range got {
+			for name, v := range got {
 				if g, ok := names[name]; ok {
-					found[g] = c
+					found[g] = v
 				}
 			}
 			if err != nil {
