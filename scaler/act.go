@@ -95,8 +95,9 @@ func (t *tick) carryOut(ctx context.Context, d api.Decision, resumed bool) api.O
 	}
 }
 
-// forbidden returns why today's configuration and the provider's bounds rule an
-// intent out, which they may have come to do since it was decided.
+// forbidden returns why today's configuration, the orders in force and the
+// provider's bounds rule an intent out, which they may have come to do since it
+// was decided.
 func (t *tick) forbidden(d api.Decision, c api.Capacity) string {
 	i := slices.IndexFunc(t.groups, func(g plan.Group) bool { return g.Name == d.Group })
 	switch {
@@ -104,6 +105,9 @@ func (t *tick) forbidden(d api.Decision, c api.Capacity) string {
 		return "the group is no longer configured"
 	case t.groups[i].Mode != api.ModeLive:
 		return "the group is no longer in live mode"
+	}
+	if o := t.orders.inForce(d.Group, t.at); o != nil && (o.Kind == api.ControlPause || d.Desired < c.Desired) {
+		return fmt.Sprintf("%s of %s by %s until %s: %s", o.Kind, o.Group, o.By, stamp(o.Until), o.Reason)
 	}
 	low, high := plan.Bounds(t.groups[i], c)
 	if d.Desired > max(high, c.Desired) || d.Desired < min(low, c.Desired) {

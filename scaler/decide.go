@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,7 +35,7 @@ type seen struct {
 // decide reads everything and decides for every group (3). What cannot be read
 // is missing and named in the record; nothing here stops the tick.
 func (t *tick) decide(ctx context.Context) api.TickRecord {
-	rec := api.TickRecord{Tick: t.at, Scaler: t.cfg.ID}
+	rec := api.TickRecord{Tick: t.at, Scaler: t.cfg.ID, Version: t.deps.Version}
 	specFaults := t.refresh(ctx, t.outdated())
 	w := t.look(ctx)
 	for _, g := range t.groups {
@@ -43,19 +44,15 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 		}
 	}
 	answers := t.forecast(ctx, &w, specFaults)
+	var kept configs
 	for _, g := range t.groups {
-		o := t.observe(g.Name, &w)
-		a := answers[g.Name]
-		st := t.ledger.state.Groups[g.Name]
-		var d api.Decision
-		d, st.State = plan.Decide(plan.Input{Group: g, State: st.State, Observation: o, Forecast: a.forecast, Tick: t.at})
-		t.ledger.state.Groups[g.Name] = st
-		d.Model, d.ModelVersion = a.model, a.version
-		if d.Outcome.Status != "" {
-			d.Outcome.At = t.clock()
+		d, err := t.decideOne(g, t.observe(g.Name, &w), answers[g.Name], &kept)
+		if err != nil {
+			t.faults = append(t.faults, fmt.Errorf("group %s: %w", g.Name, err))
 		}
 		rec.Decisions = append(rec.Decisions, d)
 	}
+	rec.Configs = kept.all
 	rec.Errors = append(rec.Errors, t.ledger.state.Notes...)
 	t.ledger.state.Notes = nil
 	for _, err := range append([]error{w.capErr, w.histErr}, t.faults...) {
@@ -65,6 +62,49 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 		}
 	}
 	return rec
+}
+
+// decideOne decides for one group. The decision carries all that it rests on, in
+// the very form in which it was decided upon: plan.Again reaches it from there.
+func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *configs) (api.Decision, error) {
+	st := t.ledger.state.Groups[g.Name]
+	before, err := json.Marshal(st.State)
+	config, configErr := kept.add(g)
+	if err = errors.Join(err, configErr); err != nil {
+		return t.undecided(g, o, err), err
+	}
+	d, after := plan.Decide(plan.Input{
+		Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, plan.LaunchSteps(g.Step, g.Lead)),
+		Control: t.orders.inForce(g.Name, t.at), Tick: t.at,
+	})
+	if _, err := json.Marshal(after); err != nil {
+		return t.undecided(g, o, err), err // written, it would stop the whole fleet
+	}
+	st.State = after
+	t.ledger.state.Groups[g.Name] = st
+	d.Before, d.Config = before, config
+	d.Model, d.ModelVersion = a.model, a.version
+	if d.Outcome.Status != "" {
+		d.Outcome.At = t.clock()
+	}
+	return d, nil
+}
+
+// ruleUnrecorded stands in the one reason of a decision that was not made.
+const ruleUnrecorded = "unrecorded"
+
+// undecided leaves a group as it is, because the audit log could not keep what
+// its decision would rest on. That is a fault of this program, and no other group
+// shall suffer from it.
+func (t *tick) undecided(g plan.Group, o plan.Observation, why error) api.Decision {
+	d := api.Decision{Group: g.Name, Tick: t.at, Mode: g.Mode, Policy: g.Policies.Name(), Basis: api.BasisHold,
+		Outcome: api.Outcome{Status: api.OutcomeNone, At: t.clock()}}
+	if o.Capacity != nil {
+		d.Capacity = *o.Capacity
+		d.Wanted, d.Desired = d.Capacity.Desired, d.Capacity.Desired
+	}
+	d.Reasons = []api.Reason{{Rule: ruleUnrecorded, From: d.Desired, To: d.Desired, Detail: fmt.Sprintf("not decided: %v", why)}}
+	return d
 }
 
 // predicted returns the names of the groups that want a forecast.

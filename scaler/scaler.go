@@ -30,6 +30,7 @@ type Scaler struct {
 	mu        sync.Mutex                 // held for a whole tick
 	manifests map[string]models.Manifest // guarded by mu: by group, as last read
 	age       int                        // guarded by mu: ticks since all of them were read
+	orders    orders                     // guarded by mu: as last read
 }
 
 // New returns a scaler that has started nothing. The configuration must be valid
@@ -89,6 +90,7 @@ func (s *Scaler) Newest(ctx context.Context) (api.TickRecord, error) {
 func (s *Scaler) once(ctx context.Context, at, now time.Time) (api.TickRecord, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now = now.Round(0) // a record keeps no monotonic clock
 	began := s.deps.Now()
 	t := &tick{Scaler: s, at: at, ledger: &ledger{store: s.deps.Store, key: s.key(stateKey), deadline: s.cfg.Deadlines.Store}}
 	t.clock = func() time.Time { return now.Add(s.deps.Now().Sub(began)) }
@@ -145,6 +147,7 @@ func (t *tick) run(ctx context.Context) (api.TickRecord, error) {
 	if err := t.ledger.load(ctx); err != nil { // (2)
 		return api.TickRecord{}, err
 	}
+	t.readOrders(ctx)
 	if t.ledger.state.Pending != nil {
 		if rec, err := t.recover(ctx); err != nil || rec.Tick.Equal(t.at) {
 			return rec, err

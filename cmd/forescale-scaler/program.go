@@ -175,7 +175,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now, Shard: shard,
+	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now, Shard: shard, Version: cli.Version,
 		OnTick: func(rec api.TickRecord) { _ = p.print(rec, nil) }}
 	if p.calendar != nil { // a nil *Calendar in the interface would hide the lake's own flags
 		deps.Flags = p.calendar
