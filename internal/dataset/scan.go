@@ -293,13 +293,40 @@ func (p *part) cut(lo, hi int64, wanted func(series) bool) *part {
 	return cut
 }
 
+// spanOf returns the span of a part's rows, empty (min > max) for one that cannot
+// be read.
+func (d *Dataset) spanOf(ctx context.Context, info blob.Info) (span, *CorruptError, error) {
+	if p := d.cache.get(info.Key); p != nil {
+		return span{p.min, p.max}, nil, nil
+	}
+	p, err := d.read(ctx, info)
+	if c := (*CorruptError)(nil); errors.As(err, &c) {
+		return span{0, -1}, c, nil
+	}
+	if err != nil {
+		return span{}, nil, err
+	}
+	return span{p.min, p.max}, nil, nil
+}
+
 // merge returns the rows of parts, the winner of each (group, metric, stat, time)
 // only. Parts are in the order of their keys.
 func merge(parts []*part) []api.Sample {
+	total := 0
+	for _, p := range parts {
+		total += len(p.rows)
+	}
+	out := make([]api.Sample, 0, total)
+	eachGroup(parts, func(samples []api.Sample) { out = append(out, samples...) })
+	return out
+}
+
+// eachGroup calls use with the merged rows of each group in turn, in a slice that
+// is used again.
+func eachGroup(parts []*part, use func([]api.Sample)) {
 	index := map[series]int{}
 	var names []series
 	var found [][]row // by index of series; row.series holds the part's rank
-	total := 0
 	for rank, p := range parts {
 		local := make([]int, len(p.series)) // the part's series to ours
 		for i, s := range p.series {
@@ -316,7 +343,6 @@ func merge(parts []*part) []api.Sample {
 			at := local[r.series]
 			r.series = int32(rank)
 			found[at] = append(found[at], r)
-			total++
 		}
 	}
 	order := make([]int, len(names))
@@ -324,11 +350,14 @@ func merge(parts []*part) []api.Sample {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return compareSeries(names[a], names[b]) })
-	out := make([]api.Sample, 0, total)
-	for _, at := range order {
+	var out []api.Sample
+	for i, at := range order {
 		out = appendWinners(out, names[at], found[at])
+		if last := i == len(order)-1; last || names[order[i+1]].group != names[at].group {
+			use(out)
+			out = out[:0]
+		}
 	}
-	return out
 }
 
 // setOf returns the names as a set, or nil for none, which selects all.

@@ -219,13 +219,19 @@ func (g *Grid) AddDemand() bool {
 	}
 	demand := missing(g.Len())
 	censored := make([]bool, len(demand))
-	for i := range min(len(cpu), len(inService)) {
+	deriveDemand(demand, censored, cpu, inService, 0, min(len(cpu), len(inService)))
+	g.Columns[api.SeriesDemand], g.Censored = demand, censored
+	return true
+}
+
+// deriveDemand fills the slots [first, last) of demand and censored.
+func deriveDemand(demand api.Series, censored []bool, cpu, inService api.Series, first, last int) {
+	for i := first; i < last; i++ {
+		demand[i], censored[i] = math.NaN(), false
 		if !(inService[i] > 0) {
 			continue // nobody served, so nothing was measured
 		}
 		demand[i] = cpu[i] / 100 * inService[i]
 		censored[i] = cpu[i] >= SaturatedCPU
 	}
-	g.Columns[api.SeriesDemand], g.Censored = demand, censored
-	return true
 }
