@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -99,9 +98,9 @@ func (t *tick) carryOut(ctx context.Context, d api.Decision, resumed bool) api.O
 // provider's bounds rule an intent out, which they may have come to do since it
 // was decided.
 func (t *tick) forbidden(d api.Decision, c api.Capacity) string {
-	i := slices.IndexFunc(t.groups, func(g plan.Group) bool { return g.Name == d.Group })
+	i, known := t.byName[d.Group]
 	switch {
-	case i < 0:
+	case !known:
 		return "the group is no longer configured"
 	case t.groups[i].Mode != api.ModeLive:
 		return "the group is no longer in live mode"

@@ -7,28 +7,19 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/window"
-	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/plan"
 )
-
-// recentSlots is how many slots back the newest measured load is looked for.
-// What is older tells nothing of the present.
-const recentSlots = 12
 
 // seen is what a tick knows of the world.
 type seen struct {
 	capacities map[string]api.Capacity
 	capErr     error
-	grids      map[string]*window.Grid
-	slots      int // how far back the grids reach
+	past       past
 	histErr    error
 }
 
@@ -107,83 +98,22 @@ func (t *tick) undecided(g plan.Group, o plan.Observation, why error) api.Decisi
 	return d
 }
 
-// predicted returns the names of the groups that want a forecast.
-func (t *tick) predicted() []string {
-	var names []string
-	for _, g := range t.groups {
-		if g.Signal != plan.SignalObserved {
-			names = append(names, g.Name)
-		}
-	}
-	return names
-}
-
-// manifestTicks is for how many ticks a manifest is believed without reading it
-// again. A replaced model shows earlier: its server refuses the old windows.
-const manifestTicks = 12
-
-// outdated returns the groups whose manifest is to be read at this tick.
-func (t *tick) outdated() []string {
-	names := t.predicted()
-	if t.age++; t.age > manifestTicks || len(t.manifests) == 0 {
-		t.age = 0
-		return names
-	}
-	return slices.DeleteFunc(names, func(name string) bool { _, known := t.manifests[name]; return known })
-}
-
 // look reads the groups' sizes and their history at the same time.
 func (t *tick) look(ctx context.Context) seen {
 	var w seen
-	names := make([]string, len(t.groups))
-	for i, g := range t.groups {
-		names[i] = g.Name
-	}
 	var both sync.WaitGroup
 	both.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Capacity)
 		defer cancel()
-		found, err := t.deps.Target.Capacities(ctx, names)
+		found, err := t.deps.Target.Capacities(ctx, t.names)
 		w.capacities = maps.Clone(found)
 		if err != nil {
 			w.capErr = fmt.Errorf("capacities: %w", err)
 		}
 	})
-	both.Go(func() { t.remember(ctx, names, &w) })
+	both.Go(func() { t.remember(ctx, &w) })
 	both.Wait()
 	return w
-}
-
-// remember reads as much history of the groups as their models need. On a fault
-// what came beside it counts.
-func (t *tick) remember(ctx context.Context, groups []string, w *seen) {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.History)
-	defer cancel()
-	w.slots = t.depth()
-	from := t.at.Add(-time.Duration(w.slots) * t.step)
-	samples, err := t.deps.History.Scan(ctx, dataset.Query{Groups: groups, From: from, To: t.at})
-	if err != nil {
-		w.histErr = errors.Join(w.histErr, fmt.Errorf("history: %w", err)) // of both readings, if there are two
-	}
-	if w.grids == nil {
-		w.grids = map[string]*window.Grid{}
-	}
-	for name, g := range window.FromSamples(samples, t.step, from, t.at) {
-		g.AddDemand()
-		w.grids[name] = g
-	}
-}
-
-// depth returns how many slots of history the models of this tick read.
-func (t *tick) depth() int {
-	slots := recentSlots
-	for _, m := range t.manifests {
-		slots = max(slots, m.Spec.Lookback)
-		for _, lag := range m.Spec.Lags {
-			slots = max(slots, lag.Offsets[len(lag.Offsets)-1]+1)
-		}
-	}
-	return slots
 }
 
 // observe returns a group's size and the newest slot in which its load is known.
@@ -200,7 +130,7 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 			o.CapacityError = w.capErr.Error()
 		}
 	}
-	g := w.grids[group]
+	g := w.past.recent(group)
 	if g == nil {
 		return o
 	}
@@ -223,58 +153,6 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 		break
 	}
 	return o
-}
-
-// refresh learns which model serves each of the groups. Where that fails, what
-// was known before is kept, and used as long as the server accepts it; where
-// nothing was known, the fault is returned by group.
-func (t *tick) refresh(ctx context.Context, groups []string) map[string]error {
-	faults := map[string]error{}
-	if len(groups) == 0 {
-		return faults
-	}
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Specs)
-	defer cancel()
-	byModel := map[string]models.Manifest{} // named in the configuration: read each once
-	for _, name := range groups {
-		i := slices.IndexFunc(t.cfg.Groups, func(g Group) bool { return g.Name == name })
-		model := t.cfg.Groups[i].Model
-		m, known := byModel[model]
-		var err error
-		switch {
-		case t.deps.Specs == nil:
-			err = errors.New("no model registry is configured")
-		case model == "":
-			m, err = t.deps.Specs.ForGroup(ctx, name)
-		case !known:
-			m, err = t.deps.Specs.Champion(ctx, model)
-		}
-		if err == nil {
-			err = m.Spec.Validate()
-		}
-		if err == nil && model != "" {
-			byModel[model] = m
-		}
-		if err == nil {
-			t.manifests[name] = m
-		} else if _, known := t.manifests[name]; !known {
-			faults[name] = err
-		} else {
-			t.deps.Log.Warn("model registry unreadable, the last known model is used", "group", name, "err", err)
-		}
-	}
-	return faults
-}
-
-// usable returns why a model's forecasts cannot be acted upon, nil when they can.
-func (t *tick) usable(m models.Manifest) error {
-	switch {
-	case m.Spec.Target != api.SeriesDemand:
-		return fmt.Errorf("model %s version %d forecasts %s, not %s", m.Name, m.Version, m.Spec.Target, api.SeriesDemand)
-	case m.Spec.Step() != t.step:
-		return fmt.Errorf("model %s version %d has a step of %s, not %s", m.Name, m.Version, m.Spec.Step(), t.step)
-	}
-	return nil
 }
 
 // ProblemGap is the Type of the api.Problem that stands in place of a forecast

@@ -24,13 +24,17 @@ type Scaler struct {
 	cfg     Config
 	step    time.Duration
 	deps    Deps
-	groups  []plan.Group // as cfg.Groups
+	groups  []plan.Group   // as cfg.Groups
+	names   []string       // of groups
+	byName  map[string]int // index into groups
 	journal *journal.Journal
 
-	mu        sync.Mutex                 // held for a whole tick
-	manifests map[string]models.Manifest // guarded by mu: by group, as last read
-	age       int                        // guarded by mu: ticks since all of them were read
-	orders    orders                     // guarded by mu: as last read
+	mu        sync.Mutex                  // held for a whole tick
+	manifests map[string]models.Manifest  // guarded by mu: by group, as last read
+	read      map[version]models.Manifest // guarded by mu: those in manifests, each once
+	age       int                         // guarded by mu: ticks since all of them were read
+	memory    *memory                     // guarded by mu: nil: none yet
+	orders    orders                      // guarded by mu: as last read
 }
 
 // New returns a scaler that has started nothing. The configuration must be valid
@@ -54,9 +58,12 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 	if deps.Shard == "" {
 		deps.Shard = journal.Default
 	}
-	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store).Shard(deps.Shard), manifests: map[string]models.Manifest{}}
-	for _, g := range cfg.Groups {
+	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store).Shard(deps.Shard),
+		byName: map[string]int{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{}}
+	for i, g := range cfg.Groups {
 		s.groups = append(s.groups, g.Plan(step, cfg.Settle))
+		s.names = append(s.names, g.Name)
+		s.byName[g.Name] = i
 	}
 	return s, nil
 }

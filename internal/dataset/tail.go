@@ -19,12 +19,21 @@ import (
 // not safe for concurrent use.
 type Tail struct {
 	d      *Dataset
+	grain  int64                    // in microseconds
 	lo, hi int64                    // all rows of [lo, hi) in the parts seen have been handed out
 	seen   map[string]*CorruptError // by key; nil: the part is sound
 }
 
-// Tail returns a Tail that has read nothing yet.
-func (d *Dataset) Tail() *Tail { return &Tail{d: d, seen: map[string]*CorruptError{}} }
+// Tail returns a Tail that has read nothing yet. What it hands out begins and ends
+// on multiples of grain since 1970: with the length of a slot, a slot is handed
+// out with all of its rows or not at all. grain must be whole microseconds and
+// divide a day.
+func (d *Dataset) Tail(grain time.Duration) *Tail {
+	if grain < time.Microsecond || 24*time.Hour%grain != 0 {
+		panic("dataset: the grain of a tail must divide a day")
+	}
+	return &Tail{d: d, grain: grain.Microseconds(), seen: map[string]*CorruptError{}}
+}
 
 // Next hands out, group by group, all rows of every stretch of [from, to) in
 // which rows may have appeared since the last call: everything at first, later
@@ -35,14 +44,16 @@ func (d *Dataset) Tail() *Tail { return &Tail{d: d, seen: map[string]*CorruptErr
 // Parts that cannot be read are left out and named at every call, beside which
 // the rest has been handed out (OnlyCorrupt). After any other error the next call
 // begins with what this one has missed. A to before that of the last call, as
-// after a clock that was wrong, starts from scratch.
+// after a clock that was wrong, starts from scratch. from and to are multiples of
+// the grain.
 func (t *Tail) Next(ctx context.Context, from, to time.Time, groups []string, put func(lo, hi time.Time, samples []api.Sample)) error {
 	lo, hi := micros(from, to)
 	if lo >= hi {
 		return nil
 	}
 	if hi < t.hi {
-		*t = *t.d.Tail()
+		t.lo, t.hi = 0, 0
+		clear(t.seen)
 	}
 	infos, err := t.d.list(ctx, Query{From: from, To: to}, lo, hi)
 	if err != nil {
@@ -58,7 +69,7 @@ func (t *Tail) Next(ctx context.Context, from, to time.Time, groups []string, pu
 			if s, broken, err = t.d.spanOf(ctx, info); err != nil {
 				return fmt.Errorf("read on: %w", err)
 			}
-			stretches = append(stretches, s)
+			stretches = append(stretches, t.widen(s))
 		}
 		seen[info.Key] = broken
 	}
@@ -80,6 +91,21 @@ func (t *Tail) Next(ctx context.Context, from, to time.Time, groups []string, pu
 		}
 	}
 	return errors.Join(corrupt...)
+}
+
+// widen returns the least span of whole grains that holds s, which may be empty.
+func (t *Tail) widen(s span) span {
+	if s.min > s.max {
+		return s
+	}
+	floor := func(v int64) int64 {
+		if r := v % t.grain; r < 0 {
+			return v - r - t.grain
+		} else {
+			return v - r
+		}
+	}
+	return span{floor(s.min), floor(s.max) + t.grain - 1}
 }
 
 // hand hands out the rows of one stretch, a UTC day at a time: the parts of a day
