@@ -65,7 +65,7 @@ func decodePart(b []byte, like []series) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &part{rows: make([]row, n), min: math.MaxInt64, max: math.MinInt64}
+	p := &part{series: make([]series, 0, min(n, len(like))), rows: make([]row, n), min: math.MaxInt64, max: math.MinInt64}
 	names := nameReader{columns: [3][]byte(plain[:3]), part: p, like: like}
 	for i := range n {
 		index, err := names.next()
