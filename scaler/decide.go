@@ -9,6 +9,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/window"
@@ -37,13 +38,14 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 	answers := t.forecast(ctx, &w, specFaults)
 	var kept configs
 	for _, g := range t.groups {
-		d, err := t.decideOne(g, t.observe(g.Name, &w), answers[g.Name], &kept)
+		d, err := t.decideOne(g, t.observe(g, &w), answers[g.Name], &kept)
 		if err != nil {
 			t.faults = append(t.faults, fmt.Errorf("group %s: %w", g.Name, err))
 		}
 		rec.Decisions = append(rec.Decisions, d)
 	}
 	rec.Configs = kept.all
+	t.brake(&rec)
 	rec.Errors = append(rec.Errors, t.ledger.state.Notes...)
 	t.ledger.state.Notes = nil
 	for _, err := range append([]error{w.capErr, w.histErr}, t.faults...) {
@@ -65,7 +67,7 @@ func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *confi
 		return t.undecided(g, o, err), err
 	}
 	d, after := plan.Decide(plan.Input{
-		Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, plan.LaunchSteps(g.Step, g.Lead)),
+		Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, g.Steps()),
 		Control: t.orders.inForce(g.Name, t.at), Tick: t.at,
 	})
 	if _, err := json.Marshal(after); err != nil {
@@ -75,10 +77,21 @@ func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *confi
 	t.ledger.state.Groups[g.Name] = st
 	d.Before, d.Config = before, config
 	d.Model, d.ModelVersion = a.model, a.version
-	if d.Outcome.Status != "" {
-		d.Outcome.At = t.clock()
-	}
 	return d, nil
+}
+
+// brake pulls the fleet-wide brake where it has to be, and completes the decisions
+// that nothing is to be done about.
+func (t *tick) brake(rec *api.TickRecord) {
+	if rec.Brake = plan.ApplyBrake(t.cfg.Brake, rec.Decisions); rec.Brake != nil {
+		t.deps.Log.Error("the fleet-wide brake holds every scale-in", "tick", t.at, "groups", rec.Brake.Groups,
+			"group_share", rec.Brake.GroupShare, "instances", rec.Brake.Instances, "instance_share", rec.Brake.InstanceShare)
+	}
+	for i := range rec.Decisions {
+		if d := &rec.Decisions[i]; d.Outcome.Status != "" {
+			d.Outcome.At = t.clock()
+		}
+	}
 }
 
 // ruleUnrecorded stands in the one reason of a decision that was not made.
@@ -89,7 +102,7 @@ const ruleUnrecorded = "unrecorded"
 // shall suffer from it.
 func (t *tick) undecided(g plan.Group, o plan.Observation, why error) api.Decision {
 	d := api.Decision{Group: g.Name, Tick: t.at, Mode: g.Mode, Policy: g.Policies.Name(), Basis: api.BasisHold,
-		Outcome: api.Outcome{Status: api.OutcomeNone, At: t.clock()}}
+		Outcome: api.Outcome{Status: api.OutcomeNone}}
 	if o.Capacity != nil {
 		d.Capacity = *o.Capacity
 		d.Wanted, d.Desired = d.Capacity.Desired, d.Capacity.Desired
@@ -117,9 +130,9 @@ func (t *tick) look(ctx context.Context) seen {
 }
 
 // observe returns a group's size and the newest slot in which its load is known.
-func (t *tick) observe(group string, w *seen) plan.Observation {
-	var o plan.Observation
-	if c, ok := w.capacities[group]; ok {
+func (t *tick) observe(group plan.Group, w *seen) plan.Observation {
+	o := plan.Observation{Flags: t.flags(group, w)}
+	if c, ok := w.capacities[group.Name]; ok {
 		o.Capacity = &c
 		if c.ObservedAt.IsZero() {
 			o.Capacity.ObservedAt = t.clock()
@@ -130,7 +143,7 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 			o.CapacityError = w.capErr.Error()
 		}
 	}
-	g := w.past.recent(group)
+	g := w.past.recent(group.Name)
 	if g == nil {
 		return o
 	}
@@ -145,6 +158,7 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 			continue
 		}
 		o.Slot, o.Values = g.Time(i), map[string]float64{}
+		o.Offered = !g.Derived && !math.IsNaN(at(api.SeriesDemand, i))
 		for name := range g.Columns {
 			if v := at(name, i); !math.IsNaN(v) {
 				o.Values[name] = v
@@ -153,6 +167,31 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 		break
 	}
 	return o
+}
+
+// flags returns what the calendar says of the slots that a group's schedule looks
+// at: the slot that begins at the tick, and the steps that a decision answers for.
+func (t *tick) flags(g plan.Group, w *seen) map[string][]float64 {
+	if g.Policies.Schedule == nil {
+		return nil
+	}
+	source := t.deps.Flags
+	if grid := w.past.recent(g.Name); source == nil && grid != nil {
+		source = window.ColumnFlags(grid)
+	}
+	if source == nil {
+		return nil
+	}
+	flags := map[string][]float64{}
+	for _, e := range g.Policies.Schedule.Entries {
+		if e.Flag == "" || flags[e.Flag] != nil {
+			continue
+		}
+		for k := range g.Steps() {
+			flags[e.Flag] = append(flags[e.Flag], source.Flag(e.Flag, t.at.Add(time.Duration(k)*t.step)))
+		}
+	}
+	return flags
 }
 
 // ProblemGap is the Type of the api.Problem that stands in place of a forecast

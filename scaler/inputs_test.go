@@ -6,8 +6,10 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/scaler/plan"
 )
 
@@ -107,4 +109,86 @@ func TestAGroupThatCannotBeRecordedIsLeftAsItIs(t *testing.T) {
 	if w.desired("down") != 5 {
 		t.Error("the other groups did not go on")
 	}
+}
+
+// sale is a calendar whose sale begins a slot after t0.
+type sale struct{}
+
+func (sale) Flag(name string, at time.Time) float64 {
+	if name == "is_sale" && !at.Before(t0.Add(step)) {
+		return 1
+	}
+	return 0
+}
+
+func TestAScheduleSeesTheCalendarAhead(t *testing.T) {
+	w := newWorld(t)
+	scheduled := func(c *Config) {
+		c.Groups[2].Policy.Schedule = []Entry{{Name: "the sale", Flag: "is_sale", Min: 9}, {Name: "nothing", Flag: "is_never", Min: 15}}
+	}
+	s := w.scaler(scheduled)
+	s.deps.Flags = sale{}
+	rec, err := w.once(s, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := decisionOf(rec, "same")
+	if got := d.Flags["is_sale"]; len(got) != s.groups[2].Steps() || got[0] != 0 || got[1] != 1 || d.Flags["is_never"][1] != 0 {
+		t.Errorf("flags %v", d.Flags)
+	}
+	if d.Desired != 9 || decisionOf(rec, "up").Flags != nil {
+		t.Errorf("desired %d\n%s", d.Desired, reasons(d))
+	}
+	w.replay("the sale", rec)
+
+	// Without a calendar, the lake's own column answers: its last value holds on.
+	w = newWorld(t)
+	s = w.scaler(scheduled)
+	s.deps.History = withFlag{w}
+	if rec, err = w.once(s, t0); err != nil || decisionOf(rec, "same").Desired != 9 {
+		t.Errorf("%v, flags %v", err, decisionOf(rec, "same").Flags)
+	}
+}
+
+// withFlag is a lake with a column of flags.
+type withFlag struct{ *world }
+
+func (h withFlag) Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error) {
+	samples, err := h.world.Scan(ctx, q)
+	for _, s := range samples {
+		if s.Metric == api.MetricCPU {
+			s.Metric, s.Value = "is_sale", 1
+			samples = append(samples, s)
+		}
+	}
+	return samples, err
+}
+
+// A lake that holds the demand itself, as what was asked for, and one that holds
+// what the instances did.
+func TestWhatWasAskedForIsToldFromWhatWasDone(t *testing.T) {
+	w := newWorld(t)
+	if d := decisionOf(w.mustOnce(t0), "up"); d.Offered {
+		t.Error("demand out of CPU counts as what was asked for")
+	}
+	w = newWorld(t)
+	s := w.scaler()
+	s.deps.History = offered{w}
+	rec, err := w.once(s, t0)
+	if d := decisionOf(rec, "up"); err != nil || !d.Offered || d.Observed[api.SeriesDemand] != 7 {
+		t.Errorf("%v, %+v", err, d)
+	}
+}
+
+type offered struct{ *world }
+
+func (h offered) Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error) {
+	samples, err := h.world.Scan(ctx, q)
+	for _, s := range samples {
+		if s.Metric == api.MetricCPU {
+			s.Metric, s.Value = api.SeriesDemand, 7
+			samples = append(samples, s)
+		}
+	}
+	return samples, err
 }

@@ -23,11 +23,8 @@ type History struct {
 
 // kept is the grid of one group. All columns have History.slots values.
 type kept struct {
-	grid Grid
-	// derived says that the column of demand is made by AddDemand's rule and not
-	// measured; slots of [lo, hi) are still to be derived.
-	derived bool
-	lo, hi  int
+	grid   Grid
+	lo, hi int // where demand is still to be derived, if it is not measured
 }
 
 // NewHistory returns an empty history of so many slots that end at end. Series
@@ -97,7 +94,7 @@ func (h *History) Put(group string, from, to time.Time, samples []api.Sample) {
 
 // put lays part over the slots [first, last).
 func (k *kept) put(part *Grid, first, last, slots int, keep func(string) bool) {
-	if part.Columns[api.SeriesDemand] != nil && k.derived {
+	if part.Columns[api.SeriesDemand] != nil && k.grid.Derived {
 		k.underive() // it is measured from here on
 	}
 	for series := range part.Columns {
@@ -106,7 +103,7 @@ func (k *kept) put(part *Grid, first, last, slots int, keep func(string) bool) {
 		}
 	}
 	for series, column := range k.grid.Columns {
-		if series == api.SeriesDemand && k.derived {
+		if series == api.SeriesDemand && k.grid.Derived {
 			continue
 		}
 		if values := part.Columns[series]; values != nil {
@@ -126,7 +123,7 @@ func (k *kept) put(part *Grid, first, last, slots int, keep func(string) bool) {
 
 func (k *kept) underive() {
 	delete(k.grid.Columns, api.SeriesDemand)
-	k.grid.Censored, k.derived = nil, false
+	k.grid.Censored, k.grid.Derived = nil, false
 }
 
 // Grid returns the grid of a group, nil when nothing is known of it. It is the
@@ -139,11 +136,11 @@ func (h *History) Grid(group string) *Grid {
 	}
 	columns := k.grid.Columns
 	for series, column := range columns {
-		if !(k.derived && series == api.SeriesDemand) && allMissing(column) {
+		if !(k.grid.Derived && series == api.SeriesDemand) && allMissing(column) {
 			delete(columns, series) // as if there had never been one
 		}
 	}
-	if len(columns) == 0 || len(columns) == 1 && k.derived {
+	if len(columns) == 0 || len(columns) == 1 && k.grid.Derived {
 		delete(h.known, group)
 		return nil
 	}
@@ -173,19 +170,19 @@ func allMissing(column api.Series) bool {
 // derive brings the column of demand up to date.
 func (k *kept) derive(slots int) {
 	columns := k.grid.Columns
-	if columns[api.SeriesDemand] != nil && !k.derived {
+	if columns[api.SeriesDemand] != nil && !k.grid.Derived {
 		k.lo, k.hi = 0, 0
 		return // measured
 	}
 	if columns[api.MetricCPU] == nil || columns[api.MetricInService] == nil {
-		if k.derived {
+		if k.grid.Derived {
 			k.underive()
 		}
 		k.lo, k.hi = 0, 0
 		return
 	}
-	if !k.derived {
-		k.derived, k.lo, k.hi = true, 0, slots
+	if !k.grid.Derived {
+		k.grid.Derived, k.lo, k.hi = true, 0, slots
 		columns[api.SeriesDemand], k.grid.Censored = missing(slots), make([]bool, slots)
 	}
 	deriveDemand(columns[api.SeriesDemand], k.grid.Censored, columns[api.MetricCPU], columns[api.MetricInService], k.lo, k.hi)

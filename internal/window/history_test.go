@@ -20,7 +20,7 @@ func equalGrids(a, b *Grid) error {
 	if a == nil {
 		return nil
 	}
-	if a.Group != b.Group || !a.Start.Equal(b.Start) || a.Step != b.Step || !slices.Equal(a.Censored, b.Censored) {
+	if a.Group != b.Group || !a.Start.Equal(b.Start) || a.Step != b.Step || a.Derived != b.Derived || !slices.Equal(a.Censored, b.Censored) {
 		return fmt.Errorf("%s from %s, censored %v, and %s from %s, censored %v", a.Group, a.Start, a.Censored, b.Group, b.Start, b.Censored)
 	}
 	if got, want := slices.Sorted(maps.Keys(a.Columns)), slices.Sorted(maps.Keys(b.Columns)); !slices.Equal(got, want) {
