@@ -9,11 +9,12 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/journal"
 	"github.com/forescale/forescale/scaler/plan"
 )
 
 const (
-	stateKey    = "scaler/state.json" // of the default shard
+	stateKey    = "scaler/state.json" // of the default shard; compressed as records are
 	stateFormat = 1
 )
 
@@ -68,8 +69,15 @@ func (l *ledger) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
+	if l.etag != "" && o.ETag == l.etag {
+		return nil // as it was at the first look
+	}
 	var st state
-	if err := json.Unmarshal(o.Data, &st); err != nil {
+	data, err := journal.Unpack(o.Data)
+	if err == nil {
+		err = json.Unmarshal(data, &st)
+	}
+	if err != nil {
 		return fmt.Errorf("state %s: %w; move the object away to start without cooldowns", l.key, err)
 	}
 	if st.Format != stateFormat {
@@ -94,7 +102,7 @@ func (l *ledger) swap(ctx context.Context) error {
 	if l.etag != "" {
 		cond = blob.IfMatch(l.etag)
 	}
-	etag, err := l.store.Put(ctx, l.key, data, cond)
+	etag, err := l.store.Put(ctx, l.key, journal.Pack(data), cond)
 	if errors.Is(err, blob.ErrConflict) {
 		return fmt.Errorf("state %s has changed: %w", l.key, ErrLeaseLost)
 	}
