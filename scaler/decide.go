@@ -22,6 +22,7 @@ type seen struct {
 	capErr     error
 	past       past
 	histErr    error
+	launches   launches
 }
 
 // decide reads everything and decides for every group (3). What cannot be read
@@ -35,10 +36,13 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 			t.ledger.state.confirm(g.Name, c)
 		}
 	}
+	t.learnLeads(w.launches)
 	answers := t.forecast(ctx, &w, specFaults)
 	var kept configs
 	for _, g := range t.groups {
-		d, err := t.decideOne(g, t.observe(g, &w), answers[g.Name], &kept)
+		a := answers[g.Name]
+		g = t.ledger.state.Groups[g.Name].Lead.lead(g, len(a.points()))
+		d, err := t.decideOne(g, t.observe(g, &w), a, &kept)
 		if err != nil {
 			t.faults = append(t.faults, fmt.Errorf("group %s: %w", g.Name, err))
 		}
@@ -48,7 +52,7 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 	t.brake(&rec)
 	rec.Errors = append(rec.Errors, t.ledger.state.Notes...)
 	t.ledger.state.Notes = nil
-	for _, err := range append([]error{w.capErr, w.histErr}, t.faults...) {
+	for _, err := range append([]error{w.capErr, w.histErr, w.launches.err}, t.faults...) {
 		if err != nil {
 			rec.Errors = append(rec.Errors, err.Error())
 			t.deps.Log.Error("tick without full knowledge", "tick", t.at, "err", err)
@@ -111,11 +115,11 @@ func (t *tick) undecided(g plan.Group, o plan.Observation, why error) api.Decisi
 	return d
 }
 
-// look reads the groups' sizes and their history at the same time.
+// look reads the groups' sizes, their history and their launches at the same time.
 func (t *tick) look(ctx context.Context) seen {
 	var w seen
-	var both sync.WaitGroup
-	both.Go(func() {
+	var all sync.WaitGroup
+	all.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Capacity)
 		defer cancel()
 		found, err := t.deps.Target.Capacities(ctx, t.names)
@@ -124,8 +128,9 @@ func (t *tick) look(ctx context.Context) seen {
 			w.capErr = fmt.Errorf("capacities: %w", err)
 		}
 	})
-	both.Go(func() { t.remember(ctx, &w) })
-	both.Wait()
+	all.Go(func() { t.remember(ctx, &w) })
+	all.Go(func() { w.launches = t.askLaunches(ctx) })
+	all.Wait()
 	return w
 }
 

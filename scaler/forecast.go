@@ -28,6 +28,14 @@ type answer struct {
 	version  int
 }
 
+// points returns the forecast's points, none when there is no forecast.
+func (a answer) points() []float64 {
+	if a.forecast == nil {
+		return nil
+	}
+	return a.forecast.Point
+}
+
 // forecast asks for the forecasts of all groups that want one. Every such group
 // has an answer, be it the reason why there is no forecast.
 //

@@ -37,6 +37,8 @@ type groupState struct {
 	// Unconfirmed is a change that was not accepted as far as the record knows. The
 	// next look at the group tells.
 	Unconfirmed *change `json:"unconfirmed,omitempty"`
+	// Lead is what was learned of the lead time; nil: nothing yet.
+	Lead *learned `json:"lead,omitempty"`
 }
 
 type change struct {
@@ -119,9 +121,10 @@ func (l *ledger) swap(ctx context.Context) error {
 func (st *state) settle(rec api.TickRecord) {
 	st.Tick, st.Pending = rec.Tick, nil
 	for _, d := range rec.Decisions {
-		g := groupState{State: st.Groups[d.Group].State.After(d)}
-		if !d.Capacity.Known() {
-			g.Unconfirmed = st.Groups[d.Group].Unconfirmed // the group has not been looked at yet
+		g := st.Groups[d.Group]
+		g.State = g.State.After(d)
+		if d.Capacity.Known() {
+			g.Unconfirmed = nil // otherwise the group has not been looked at yet
 		}
 		if d.Outcome.Status == api.OutcomeFailed || d.Outcome.Status == api.OutcomeSkipped {
 			g.Unconfirmed = &change{Tick: d.Tick, From: d.Capacity.Desired, To: d.Desired, Recorded: d.Outcome.Status}
