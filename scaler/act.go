@@ -84,9 +84,12 @@ func (t *tick) carryOut(ctx context.Context, d api.Decision, resumed bool) api.O
 	// The call must be over before the lease is, with a margin for the clocks.
 	ctx, cancel := context.WithTimeout(ctx, min(t.cfg.Deadlines.Act, left*3/4))
 	defer cancel()
-	switch err := t.deps.Target.Scale(ctx, d.Group, d.Desired); {
-	case err == nil:
+	err = t.deps.Target.Scale(ctx, d.Group, d.Desired)
+	if err == nil {
 		return api.Outcome{Status: api.OutcomeAccepted}
+	}
+	t.meters.providerError(errorKind(err))
+	switch {
 	case errors.Is(err, ErrRefused):
 		return outcome(api.OutcomeFailed, "%v", err)
 	default:
@@ -126,5 +129,6 @@ func (t *tick) capacity(ctx context.Context, group string) (api.Capacity, error)
 	if err == nil {
 		err = ErrUnknownGroup
 	}
+	t.meters.providerError(errorRead)
 	return api.Capacity{}, err
 }

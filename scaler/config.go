@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -31,7 +32,13 @@ type Config struct {
 	// in at one tick; when it is more, nothing is scaled in. 0: any share.
 	Brake     float64   `yaml:"brake"`
 	Deadlines Deadlines `yaml:"deadlines"`
-	Groups    []Group   `yaml:"groups"`
+	// MetricsListen is the address of a Prometheus endpoint, for example
+	// 127.0.0.1:9465; empty: none.
+	MetricsListen string `yaml:"metrics_listen"`
+	// MetricsByGroup gives each group series of its own in a fleet of more than a
+	// thousand groups too.
+	MetricsByGroup bool    `yaml:"metrics_by_group"`
+	Groups         []Group `yaml:"groups"`
 }
 
 // Deadlines bound the calls to others. None of them can hold up a tick for
@@ -172,6 +179,11 @@ func (c Config) Validate(step time.Duration) error {
 	}
 	if c.Parallel < 1 || c.Parallel > 256 {
 		bad("parallel: %d is not in 1..256", c.Parallel)
+	}
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			bad("metrics_listen: %v", err)
+		}
 	}
 	if !(c.Brake >= 0 && c.Brake <= 1) {
 		bad("brake: %g is not a share from 0 to 1", c.Brake)

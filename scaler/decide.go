@@ -125,6 +125,7 @@ func (t *tick) look(ctx context.Context) seen {
 		found, err := t.deps.Target.Capacities(ctx, t.names)
 		w.capacities = maps.Clone(found)
 		if err != nil {
+			t.meters.providerError(errorRead)
 			w.capErr = fmt.Errorf("capacities: %w", err)
 		}
 	})

@@ -62,6 +62,7 @@ func (t *tick) askLaunches(ctx context.Context) (l launches) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Capacity)
 	defer cancel()
 	if l.found, l.err = source.Launches(ctx, l.groups, t.at.Add(-leadSpan)); l.err != nil {
+		t.meters.providerError(errorRead)
 		l.err = fmt.Errorf("launches of %d groups: %w", len(l.groups), l.err)
 	}
 	return l

@@ -28,6 +28,7 @@ type Scaler struct {
 	names   []string       // of groups
 	byName  map[string]int // index into groups
 	journal *journal.Journal
+	meters  *meters
 
 	mu        sync.Mutex                  // held for a whole tick
 	manifests map[string]models.Manifest  // guarded by mu: by group, as last read
@@ -58,7 +59,7 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 	if deps.Shard == "" {
 		deps.Shard = journal.Default
 	}
-	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store).Shard(deps.Shard),
+	s := &Scaler{cfg: cfg, step: step, deps: deps, meters: newMeters(cfg.MetricsByGroup), journal: journal.New(deps.Store).Shard(deps.Shard),
 		byName: map[string]int{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{}}
 	for i, g := range cfg.Groups {
 		s.groups = append(s.groups, g.Plan(step, cfg.Settle))
@@ -103,6 +104,10 @@ func (s *Scaler) once(ctx context.Context, at, now time.Time) (api.TickRecord, e
 	t.clock = func() time.Time { return now.Add(s.deps.Now().Sub(began)) }
 	t.lease = s.newLease(t.clock)
 	rec, err := t.run(ctx)
+	s.meters.ran(s.deps.Now().Sub(began), err)
+	if err == nil {
+		s.meters.show(rec, s.groups, &t.ledger.state)
+	}
 	if err != nil {
 		err = fmt.Errorf("tick %s: %w", stamp(t.at), err)
 	}
@@ -216,7 +221,16 @@ func (t *tick) finish(ctx context.Context, mine api.TickRecord) (api.TickRecord,
 		return mine, err
 	}
 	t.ledger.state.settle(rec)
-	return rec, t.ledger.swap(ctx)
+	if err := t.ledger.swap(ctx); err != nil {
+		return rec, err
+	}
+	t.meters.wrote(rec)
+	for _, d := range rec.Decisions {
+		if m := d.Moved; m != nil {
+			t.deps.Log.Warn("safety state moved", "group", d.Group, "tick", d.Tick, "from", m.From, "to", m.To, "why", m.Why)
+		}
+	}
+	return rec, nil
 }
 
 // recover completes the tick that was under way when a scaler stopped (2).
