@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -85,9 +84,12 @@ func (t *tick) carryOut(ctx context.Context, d api.Decision, resumed bool) api.O
 	// The call must be over before the lease is, with a margin for the clocks.
 	ctx, cancel := context.WithTimeout(ctx, min(t.cfg.Deadlines.Act, left*3/4))
 	defer cancel()
-	switch err := t.deps.Target.Scale(ctx, d.Group, d.Desired); {
-	case err == nil:
+	err = t.deps.Target.Scale(ctx, d.Group, d.Desired)
+	if err == nil {
 		return api.Outcome{Status: api.OutcomeAccepted}
+	}
+	t.meters.providerError(errorKind(err))
+	switch {
 	case errors.Is(err, ErrRefused):
 		return outcome(api.OutcomeFailed, "%v", err)
 	default:
@@ -95,15 +97,19 @@ func (t *tick) carryOut(ctx context.Context, d api.Decision, resumed bool) api.O
 	}
 }
 
-// forbidden returns why today's configuration and the provider's bounds rule an
-// intent out, which they may have come to do since it was decided.
+// forbidden returns why today's configuration, the orders in force and the
+// provider's bounds rule an intent out, which they may have come to do since it
+// was decided.
 func (t *tick) forbidden(d api.Decision, c api.Capacity) string {
-	i := slices.IndexFunc(t.groups, func(g plan.Group) bool { return g.Name == d.Group })
+	i, known := t.byName[d.Group]
 	switch {
-	case i < 0:
+	case !known:
 		return "the group is no longer configured"
 	case t.groups[i].Mode != api.ModeLive:
 		return "the group is no longer in live mode"
+	}
+	if o := t.orders.inForce(d.Group, t.at); o != nil && (o.Kind == api.ControlPause || d.Desired < c.Desired) {
+		return fmt.Sprintf("%s of %s by %s until %s: %s", o.Kind, o.Group, o.By, stamp(o.Until), o.Reason)
 	}
 	low, high := plan.Bounds(t.groups[i], c)
 	if d.Desired > max(high, c.Desired) || d.Desired < min(low, c.Desired) {
@@ -123,5 +129,6 @@ func (t *tick) capacity(ctx context.Context, group string) (api.Capacity, error)
 	if err == nil {
 		err = ErrUnknownGroup
 	}
+	t.meters.providerError(errorRead)
 	return api.Capacity{}, err
 }

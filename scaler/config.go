@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -26,9 +27,18 @@ type Config struct {
 	// LeaseTTL is for how long the lease is held without being renewed.
 	LeaseTTL time.Duration `yaml:"lease_ttl"`
 	// Parallel bounds the groups acted upon, and the requests sent, at a time.
-	Parallel  int       `yaml:"parallel"`
+	Parallel int `yaml:"parallel"`
+	// Brake is the share of all groups, or of all instances, that may wish to scale
+	// in at one tick; when it is more, nothing is scaled in. 0: any share.
+	Brake     float64   `yaml:"brake"`
 	Deadlines Deadlines `yaml:"deadlines"`
-	Groups    []Group   `yaml:"groups"`
+	// MetricsListen is the address of a Prometheus endpoint, for example
+	// 127.0.0.1:9465; empty: none.
+	MetricsListen string `yaml:"metrics_listen"`
+	// MetricsByGroup gives each group series of its own in a fleet of more than a
+	// thousand groups too.
+	MetricsByGroup bool    `yaml:"metrics_by_group"`
+	Groups         []Group `yaml:"groups"`
 }
 
 // Deadlines bound the calls to others. None of them can hold up a tick for
@@ -89,7 +99,7 @@ type Cooldown struct {
 // DefaultConfig returns the defaults; ID is left to the caller.
 func DefaultConfig() Config {
 	return Config{
-		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Parallel: 8,
+		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Parallel: 8, Brake: plan.DefaultBrake,
 		Deadlines: Deadlines{
 			Store: 10 * time.Second, History: 30 * time.Second, Specs: 15 * time.Second,
 			Predict: 20 * time.Second, Capacity: 15 * time.Second, Act: 15 * time.Second,
@@ -173,6 +183,14 @@ func (c Config) Validate(step time.Duration) error {
 	}
 	if c.Parallel < 1 || c.Parallel > 256 {
 		bad("parallel: %d is not in 1..256", c.Parallel)
+	}
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			bad("metrics_listen: %v", err)
+		}
+	}
+	if !(c.Brake >= 0 && c.Brake <= 1) {
+		bad("brake: %g is not a share from 0 to 1", c.Brake)
 	}
 	d := c.Deadlines
 	for _, f := range []struct {

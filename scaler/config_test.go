@@ -92,6 +92,8 @@ scaler:
   settle: 6m
   lease_ttl: 1s
   parallel: 0
+  brake: 1.5
+  metrics_listen: nowhere
   deadlines: {store: 0s, act: 2m}
   groups:
     - {name: "", mode: on, min: 5, max: 2, lead_time: -1m, stale_after: 99, cooldown: {out: -1s}}
@@ -103,7 +105,7 @@ scaler:
     - {name: other, target_name: web, account: other}
     - {name: lyon, target_name: web, region: eu-west-3}
 `)
-	for _, want := range []string{"scaler.server", "scaler.settle", "scaler.lease_ttl", "scaler.parallel", "deadlines.store", "deadlines.act",
+	for _, want := range []string{"scaler.server", "scaler.settle", "scaler.lease_ttl", "scaler.parallel", "scaler.brake", "scaler.metrics_listen", "deadlines.store", "deadlines.act",
 		"groups[0] (): name", "mode:", "min, max:", "lead_time:", "stale_after:", "cooldown:", "policy.rule:", "policy.signal:", "policy.in, out:", "policy.step:",
 		"policy.utilisation:", "policy.fallback:", "policy.quantile:", "policy.instance_hour:", "policy.violation_minute:",
 		"policy.schedule[0].from and to", "policy.schedule[1].days", "policy.schedule[2].zone", "policy.schedule[3].min, max", "objective:",

@@ -2,39 +2,33 @@ package scaler
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/window"
-	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/plan"
 )
-
-// recentSlots is how many slots back the newest measured load is looked for.
-// What is older tells nothing of the present.
-const recentSlots = 12
 
 // seen is what a tick knows of the world.
 type seen struct {
 	capacities map[string]api.Capacity
 	capErr     error
-	grids      map[string]*window.Grid
-	slots      int // how far back the grids reach
+	past       past
 	histErr    error
+	launches   launches
 }
 
 // decide reads everything and decides for every group (3). What cannot be read
 // is missing and named in the record; nothing here stops the tick.
 func (t *tick) decide(ctx context.Context) api.TickRecord {
-	rec := api.TickRecord{Tick: t.at, Scaler: t.cfg.ID}
+	rec := api.TickRecord{Tick: t.at, Scaler: t.cfg.ID, Version: t.deps.Version}
 	specFaults := t.refresh(ctx, t.outdated())
 	w := t.look(ctx)
 	for _, g := range t.groups {
@@ -42,23 +36,23 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 			t.ledger.state.confirm(g.Name, c)
 		}
 	}
+	t.learnLeads(w.launches)
 	answers := t.forecast(ctx, &w, specFaults)
+	var kept configs
 	for _, g := range t.groups {
-		o := t.observe(g.Name, &w)
 		a := answers[g.Name]
-		st := t.ledger.state.Groups[g.Name]
-		var d api.Decision
-		d, st.State = plan.Decide(plan.Input{Group: g, State: st.State, Observation: o, Forecast: a.forecast, Tick: t.at})
-		t.ledger.state.Groups[g.Name] = st
-		d.Model, d.ModelVersion = a.model, a.version
-		if d.Outcome.Status != "" {
-			d.Outcome.At = t.clock()
+		g = t.ledger.state.Groups[g.Name].Lead.lead(g, len(a.points()))
+		d, err := t.decideOne(g, t.observe(g, &w), a, &kept)
+		if err != nil {
+			t.faults = append(t.faults, fmt.Errorf("group %s: %w", g.Name, err))
 		}
 		rec.Decisions = append(rec.Decisions, d)
 	}
+	rec.Configs = kept.all
+	t.brake(&rec)
 	rec.Errors = append(rec.Errors, t.ledger.state.Notes...)
 	t.ledger.state.Notes = nil
-	for _, err := range append([]error{w.capErr, w.histErr}, t.faults...) {
+	for _, err := range append([]error{w.capErr, w.histErr, w.launches.err}, t.faults...) {
 		if err != nil {
 			rec.Errors = append(rec.Errors, err.Error())
 			t.deps.Log.Error("tick without full knowledge", "tick", t.at, "err", err)
@@ -67,89 +61,84 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 	return rec
 }
 
-// predicted returns the names of the groups that want a forecast.
-func (t *tick) predicted() []string {
-	var names []string
-	for _, g := range t.groups {
-		if g.Signal != plan.SignalObserved {
-			names = append(names, g.Name)
+// decideOne decides for one group. The decision carries all that it rests on, in
+// the very form in which it was decided upon: plan.Again reaches it from there.
+func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *configs) (api.Decision, error) {
+	st := t.ledger.state.Groups[g.Name]
+	before, err := json.Marshal(st.State)
+	config, configErr := kept.add(g)
+	if err = errors.Join(err, configErr); err != nil {
+		return t.undecided(g, o, err), err
+	}
+	d, after := plan.Decide(plan.Input{
+		Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, g.Steps()),
+		Control: t.orders.inForce(g.Name, t.at), Tick: t.at,
+	})
+	if _, err := json.Marshal(after); err != nil {
+		return t.undecided(g, o, err), err // written, it would stop the whole fleet
+	}
+	st.State = after
+	t.ledger.state.Groups[g.Name] = st
+	d.Before, d.Config = before, config
+	d.Model, d.ModelVersion = a.model, a.version
+	return d, nil
+}
+
+// brake pulls the fleet-wide brake where it has to be, and completes the decisions
+// that nothing is to be done about.
+func (t *tick) brake(rec *api.TickRecord) {
+	if rec.Brake = plan.ApplyBrake(t.cfg.Brake, rec.Decisions); rec.Brake != nil {
+		t.deps.Log.Error("the fleet-wide brake holds every scale-in", "tick", t.at, "groups", rec.Brake.Groups,
+			"group_share", rec.Brake.GroupShare, "instances", rec.Brake.Instances, "instance_share", rec.Brake.InstanceShare)
+	}
+	for i := range rec.Decisions {
+		if d := &rec.Decisions[i]; d.Outcome.Status != "" {
+			d.Outcome.At = t.clock()
 		}
 	}
-	return names
 }
 
-// manifestTicks is for how many ticks a manifest is believed without reading it
-// again. A replaced model shows earlier: its server refuses the old windows.
-const manifestTicks = 12
+// ruleUnrecorded stands in the one reason of a decision that was not made.
+const ruleUnrecorded = "unrecorded"
 
-// outdated returns the groups whose manifest is to be read at this tick.
-func (t *tick) outdated() []string {
-	names := t.predicted()
-	if t.age++; t.age > manifestTicks || len(t.manifests) == 0 {
-		t.age = 0
-		return names
+// undecided leaves a group as it is, because the audit log could not keep what
+// its decision would rest on. That is a fault of this program, and no other group
+// shall suffer from it.
+func (t *tick) undecided(g plan.Group, o plan.Observation, why error) api.Decision {
+	d := api.Decision{Group: g.Name, Tick: t.at, Mode: g.Mode, Policy: g.Policies.Name(), Basis: api.BasisHold,
+		Outcome: api.Outcome{Status: api.OutcomeNone}}
+	if o.Capacity != nil {
+		d.Capacity = *o.Capacity
+		d.Wanted, d.Desired = d.Capacity.Desired, d.Capacity.Desired
 	}
-	return slices.DeleteFunc(names, func(name string) bool { _, known := t.manifests[name]; return known })
+	d.Reasons = []api.Reason{{Rule: ruleUnrecorded, From: d.Desired, To: d.Desired, Detail: fmt.Sprintf("not decided: %v", why)}}
+	return d
 }
 
-// look reads the groups' sizes and their history at the same time.
+// look reads the groups' sizes, their history and their launches at the same time.
 func (t *tick) look(ctx context.Context) seen {
 	var w seen
-	names := make([]string, len(t.groups))
-	for i, g := range t.groups {
-		names[i] = g.Name
-	}
-	var both sync.WaitGroup
-	both.Go(func() {
+	var all sync.WaitGroup
+	all.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Capacity)
 		defer cancel()
-		found, err := t.deps.Target.Capacities(ctx, names)
+		found, err := t.deps.Target.Capacities(ctx, t.names)
 		w.capacities = maps.Clone(found)
 		if err != nil {
+			t.meters.providerError(errorRead)
 			w.capErr = fmt.Errorf("capacities: %w", err)
 		}
 	})
-	both.Go(func() { t.remember(ctx, names, &w) })
-	both.Wait()
+	all.Go(func() { t.remember(ctx, &w) })
+	all.Go(func() { w.launches = t.askLaunches(ctx) })
+	all.Wait()
 	return w
 }
 
-// remember reads as much history of the groups as their models need. On a fault
-// what came beside it counts.
-func (t *tick) remember(ctx context.Context, groups []string, w *seen) {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.History)
-	defer cancel()
-	w.slots = t.depth()
-	from := t.at.Add(-time.Duration(w.slots) * t.step)
-	samples, err := t.deps.History.Scan(ctx, dataset.Query{Groups: groups, From: from, To: t.at})
-	if err != nil {
-		w.histErr = errors.Join(w.histErr, fmt.Errorf("history: %w", err)) // of both readings, if there are two
-	}
-	if w.grids == nil {
-		w.grids = map[string]*window.Grid{}
-	}
-	for name, g := range window.FromSamples(samples, t.step, from, t.at) {
-		g.AddDemand()
-		w.grids[name] = g
-	}
-}
-
-// depth returns how many slots of history the models of this tick read.
-func (t *tick) depth() int {
-	slots := recentSlots
-	for _, m := range t.manifests {
-		slots = max(slots, m.Spec.Lookback)
-		for _, lag := range m.Spec.Lags {
-			slots = max(slots, lag.Offsets[len(lag.Offsets)-1]+1)
-		}
-	}
-	return slots
-}
-
 // observe returns a group's size and the newest slot in which its load is known.
-func (t *tick) observe(group string, w *seen) plan.Observation {
-	var o plan.Observation
-	if c, ok := w.capacities[group]; ok {
+func (t *tick) observe(group plan.Group, w *seen) plan.Observation {
+	o := plan.Observation{Flags: t.flags(group, w)}
+	if c, ok := w.capacities[group.Name]; ok {
 		o.Capacity = &c
 		if c.ObservedAt.IsZero() {
 			o.Capacity.ObservedAt = t.clock()
@@ -160,7 +149,7 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 			o.CapacityError = w.capErr.Error()
 		}
 	}
-	g := w.grids[group]
+	g := w.past.recent(group.Name)
 	if g == nil {
 		return o
 	}
@@ -175,6 +164,7 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 			continue
 		}
 		o.Slot, o.Values = g.Time(i), map[string]float64{}
+		o.Offered = !g.Derived && !math.IsNaN(at(api.SeriesDemand, i))
 		for name := range g.Columns {
 			if v := at(name, i); !math.IsNaN(v) {
 				o.Values[name] = v
@@ -185,56 +175,29 @@ func (t *tick) observe(group string, w *seen) plan.Observation {
 	return o
 }
 
-// refresh learns which model serves each of the groups. Where that fails, what
-// was known before is kept, and used as long as the server accepts it; where
-// nothing was known, the fault is returned by group.
-func (t *tick) refresh(ctx context.Context, groups []string) map[string]error {
-	faults := map[string]error{}
-	if len(groups) == 0 {
-		return faults
+// flags returns what the calendar says of the slots that a group's schedule looks
+// at: the slot that begins at the tick, and the steps that a decision answers for.
+func (t *tick) flags(g plan.Group, w *seen) map[string][]float64 {
+	if g.Policies.Schedule == nil {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Specs)
-	defer cancel()
-	byModel := map[string]models.Manifest{} // named in the configuration: read each once
-	for _, name := range groups {
-		i := slices.IndexFunc(t.cfg.Groups, func(g Group) bool { return g.Name == name })
-		model := t.cfg.Groups[i].Model
-		m, known := byModel[model]
-		var err error
-		switch {
-		case t.deps.Specs == nil:
-			err = errors.New("no model registry is configured")
-		case model == "":
-			m, err = t.deps.Specs.ForGroup(ctx, name)
-		case !known:
-			m, err = t.deps.Specs.Champion(ctx, model)
+	source := t.deps.Flags
+	if grid := w.past.recent(g.Name); source == nil && grid != nil {
+		source = window.ColumnFlags(grid)
+	}
+	if source == nil {
+		return nil
+	}
+	flags := map[string][]float64{}
+	for _, e := range g.Policies.Schedule.Entries {
+		if e.Flag == "" || flags[e.Flag] != nil {
+			continue
 		}
-		if err == nil {
-			err = m.Spec.Validate()
-		}
-		if err == nil && model != "" {
-			byModel[model] = m
-		}
-		if err == nil {
-			t.manifests[name] = m
-		} else if _, known := t.manifests[name]; !known {
-			faults[name] = err
-		} else {
-			t.deps.Log.Warn("model registry unreadable, the last known model is used", "group", name, "err", err)
+		for k := range g.Steps() {
+			flags[e.Flag] = append(flags[e.Flag], source.Flag(e.Flag, t.at.Add(time.Duration(k)*t.step)))
 		}
 	}
-	return faults
-}
-
-// usable returns why a model's forecasts cannot be acted upon, nil when they can.
-func (t *tick) usable(m models.Manifest) error {
-	switch {
-	case m.Spec.Target != api.SeriesDemand:
-		return fmt.Errorf("model %s version %d forecasts %s, not %s", m.Name, m.Version, m.Spec.Target, api.SeriesDemand)
-	case m.Spec.Step() != t.step:
-		return fmt.Errorf("model %s version %d has a step of %s, not %s", m.Name, m.Version, m.Spec.Step(), t.step)
-	}
-	return nil
+	return flags
 }
 
 // ProblemGap is the Type of the api.Problem that stands in place of a forecast

@@ -28,6 +28,14 @@ type answer struct {
 	version  int
 }
 
+// points returns the forecast's points, none when there is no forecast.
+func (a answer) points() []float64 {
+	if a.forecast == nil {
+		return nil
+	}
+	return a.forecast.Point
+}
+
 // forecast asks for the forecasts of all groups that want one. Every such group
 // has an answer, be it the reason why there is no forecast.
 //
@@ -51,8 +59,8 @@ func (t *tick) forecast(ctx context.Context, w *seen, specFaults map[string]erro
 		t.deps.Log.Info("windows do not fit, reading the manifests again", "groups", len(misfits))
 		specFaults = t.refresh(ctx, misfits)
 		groups = misfits
-		if t.depth() > w.slots {
-			t.remember(ctx, groups, w)
+		if slots, _ := t.reach(); slots > w.past.slots {
+			t.remember(ctx, w)
 		}
 	}
 	t.verify(ctx, answers)
@@ -64,24 +72,20 @@ func (t *tick) forecast(ctx context.Context, w *seen, specFaults map[string]erro
 // it, or stay behind with the version that it could load. Numbers say nothing of
 // what they count, and a CPU percentage taken for instances would be acted upon.
 func (t *tick) verify(ctx context.Context, answers map[string]answer) {
-	type served struct {
-		model   string
-		version int
-	}
 	type found struct {
 		manifest models.Manifest
 		err      error
 	}
-	read := map[served]found{} // each once
+	read := map[version]found{} // each once
 	for _, group := range slices.Sorted(maps.Keys(answers)) {
 		a, known := answers[group], t.manifests[group]
 		if a.forecast.Error != nil || a.model == known.Name && a.version == known.Version {
 			continue
 		}
-		by := served{a.model, a.version}
+		by := version{a.model, a.version}
 		f, done := read[by]
 		if !done {
-			if f.manifest, f.err = t.deps.Specs.Manifest(ctx, by.model, by.version); f.err == nil {
+			if f.manifest, f.err = t.deps.Specs.Manifest(ctx, by.model, by.number); f.err == nil {
 				f.err = t.usable(f.manifest)
 			}
 			read[by] = f
@@ -149,10 +153,11 @@ func (t *tick) cut(group string, w *seen, specFault error) (win api.Window, titl
 	if err := t.usable(m); err != nil {
 		return win, "unsuitable model", err
 	}
-	if w.grids[group] == nil && w.histErr != nil {
+	g := w.past.deep(group)
+	if g == nil && w.histErr != nil {
 		return win, "no history", w.histErr
 	}
-	win, err = window.Latest(m.Spec, w.grids[group], t.deps.Flags, t.at)
+	win, err = window.Latest(m.Spec, g, t.deps.Flags, t.at)
 	if errors.Is(err, window.ErrGap) {
 		return win, "gap in the metrics", err
 	}

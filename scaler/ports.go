@@ -65,6 +65,12 @@ type Specs interface {
 	Manifest(ctx context.Context, name string, version int) (models.Manifest, error)
 }
 
+// Controls are the orders that people gave; scaler/control keeps them.
+type Controls interface {
+	// List returns all orders, expired ones too.
+	List(ctx context.Context) ([]api.Control, error)
+}
+
 // Deps are what a Scaler works with.
 type Deps struct {
 	Store   blob.Store // lease, state and audit log
@@ -73,6 +79,7 @@ type Deps struct {
 	// Forecaster and Specs may be nil when every group is scaled on observed load.
 	Forecaster Forecaster
 	Target     Target
+	Controls   Controls     // nil: there are no orders
 	Flags      window.Flags // the business calendar; nil: the lake's own flag columns
 	Log        *slog.Logger // nil: none
 	// Now is the clock, nil: time.Now. Once takes its starting time as an argument
@@ -85,6 +92,8 @@ type Deps struct {
 	// Instance tells this process from its predecessor of the same Config.ID.
 	// Empty: random.
 	Instance string
+	// Version names the program in the audit log.
+	Version string
 	// OnTick, when set, is called by Run with each record, in order.
 	OnTick func(api.TickRecord)
 }

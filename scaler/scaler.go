@@ -24,12 +24,18 @@ type Scaler struct {
 	cfg     Config
 	step    time.Duration
 	deps    Deps
-	groups  []plan.Group // as cfg.Groups
+	groups  []plan.Group   // as cfg.Groups
+	names   []string       // of groups
+	byName  map[string]int // index into groups
 	journal *journal.Journal
+	meters  *meters
 
-	mu        sync.Mutex                 // held for a whole tick
-	manifests map[string]models.Manifest // guarded by mu: by group, as last read
-	age       int                        // guarded by mu: ticks since all of them were read
+	mu        sync.Mutex                  // held for a whole tick
+	manifests map[string]models.Manifest  // guarded by mu: by group, as last read
+	read      map[version]models.Manifest // guarded by mu: those in manifests, each once
+	age       int                         // guarded by mu: ticks since all of them were read
+	memory    *memory                     // guarded by mu: nil: none yet
+	orders    orders                      // guarded by mu: as last read
 }
 
 // New returns a scaler that has started nothing. The configuration must be valid
@@ -53,9 +59,12 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 	if deps.Shard == "" {
 		deps.Shard = journal.Default
 	}
-	s := &Scaler{cfg: cfg, step: step, deps: deps, journal: journal.New(deps.Store).Shard(deps.Shard), manifests: map[string]models.Manifest{}}
-	for _, g := range cfg.Groups {
+	s := &Scaler{cfg: cfg, step: step, deps: deps, meters: newMeters(cfg.MetricsByGroup), journal: journal.New(deps.Store).Shard(deps.Shard),
+		byName: map[string]int{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{}}
+	for i, g := range cfg.Groups {
 		s.groups = append(s.groups, g.Plan(step, cfg.Settle))
+		s.names = append(s.names, g.Name)
+		s.byName[g.Name] = i
 	}
 	return s, nil
 }
@@ -89,11 +98,16 @@ func (s *Scaler) Newest(ctx context.Context) (api.TickRecord, error) {
 func (s *Scaler) once(ctx context.Context, at, now time.Time) (api.TickRecord, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now = now.Round(0) // a record keeps no monotonic clock
 	began := s.deps.Now()
 	t := &tick{Scaler: s, at: at, ledger: &ledger{store: s.deps.Store, key: s.key(stateKey), deadline: s.cfg.Deadlines.Store}}
 	t.clock = func() time.Time { return now.Add(s.deps.Now().Sub(began)) }
 	t.lease = s.newLease(t.clock)
 	rec, err := t.run(ctx)
+	s.meters.ran(s.deps.Now().Sub(began), err)
+	if err == nil {
+		s.meters.show(rec, s.groups, &t.ledger.state)
+	}
 	if err != nil {
 		err = fmt.Errorf("tick %s: %w", stamp(t.at), err)
 	}
@@ -145,6 +159,7 @@ func (t *tick) run(ctx context.Context) (api.TickRecord, error) {
 	if err := t.ledger.load(ctx); err != nil { // (2)
 		return api.TickRecord{}, err
 	}
+	t.readOrders(ctx)
 	if t.ledger.state.Pending != nil {
 		if rec, err := t.recover(ctx); err != nil || rec.Tick.Equal(t.at) {
 			return rec, err
@@ -206,7 +221,16 @@ func (t *tick) finish(ctx context.Context, mine api.TickRecord) (api.TickRecord,
 		return mine, err
 	}
 	t.ledger.state.settle(rec)
-	return rec, t.ledger.swap(ctx)
+	if err := t.ledger.swap(ctx); err != nil {
+		return rec, err
+	}
+	t.meters.wrote(rec)
+	for _, d := range rec.Decisions {
+		if m := d.Moved; m != nil {
+			t.deps.Log.Warn("safety state moved", "group", d.Group, "tick", d.Tick, "from", m.From, "to", m.To, "why", m.Why)
+		}
+	}
+	return rec, nil
 }
 
 // recover completes the tick that was under way when a scaler stopped (2).

@@ -9,11 +9,12 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/journal"
 	"github.com/forescale/forescale/scaler/plan"
 )
 
 const (
-	stateKey    = "scaler/state.json" // of the default shard
+	stateKey    = "scaler/state.json" // of the default shard; compressed as records are
 	stateFormat = 1
 )
 
@@ -36,6 +37,8 @@ type groupState struct {
 	// Unconfirmed is a change that was not accepted as far as the record knows. The
 	// next look at the group tells.
 	Unconfirmed *change `json:"unconfirmed,omitempty"`
+	// Lead is what was learned of the lead time; nil: nothing yet.
+	Lead *learned `json:"lead,omitempty"`
 }
 
 type change struct {
@@ -68,8 +71,15 @@ func (l *ledger) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
+	if l.etag != "" && o.ETag == l.etag {
+		return nil // as it was at the first look
+	}
 	var st state
-	if err := json.Unmarshal(o.Data, &st); err != nil {
+	data, err := journal.Unpack(o.Data)
+	if err == nil {
+		err = json.Unmarshal(data, &st)
+	}
+	if err != nil {
 		return fmt.Errorf("state %s: %w; move the object away to start without cooldowns", l.key, err)
 	}
 	if st.Format != stateFormat {
@@ -94,7 +104,7 @@ func (l *ledger) swap(ctx context.Context) error {
 	if l.etag != "" {
 		cond = blob.IfMatch(l.etag)
 	}
-	etag, err := l.store.Put(ctx, l.key, data, cond)
+	etag, err := l.store.Put(ctx, l.key, journal.Pack(data), cond)
 	if errors.Is(err, blob.ErrConflict) {
 		return fmt.Errorf("state %s has changed: %w", l.key, ErrLeaseLost)
 	}
@@ -111,9 +121,10 @@ func (l *ledger) swap(ctx context.Context) error {
 func (st *state) settle(rec api.TickRecord) {
 	st.Tick, st.Pending = rec.Tick, nil
 	for _, d := range rec.Decisions {
-		g := groupState{State: st.Groups[d.Group].State.After(d)}
-		if !d.Capacity.Known() {
-			g.Unconfirmed = st.Groups[d.Group].Unconfirmed // the group has not been looked at yet
+		g := st.Groups[d.Group]
+		g.State = g.State.After(d)
+		if d.Capacity.Known() {
+			g.Unconfirmed = nil // otherwise the group has not been looked at yet
 		}
 		if d.Outcome.Status == api.OutcomeFailed || d.Outcome.Status == api.OutcomeSkipped {
 			g.Unconfirmed = &change{Tick: d.Tick, From: d.Capacity.Desired, To: d.Desired, Recorded: d.Outcome.Status}

@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
@@ -19,6 +15,7 @@ import (
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/obs"
 	"github.com/forescale/forescale/internal/tidy"
 )
 
@@ -84,27 +81,10 @@ func (p *program) serve(ctx context.Context, c *collector.Collector) error {
 			return fmt.Errorf("collector.metrics_listen: %w", err)
 		}
 		p.log.Info("serving metrics", "addr", l.Addr().String())
-		g.Go(func() error { return serveMetrics(ctx, l, c.Metrics()) })
+		g.Go(func() error { return obs.ServeMetrics(ctx, l, c.Metrics()) })
 	}
 	g.Go(func() error { return c.Run(ctx) })
 	return g.Wait()
-}
-
-func serveMetrics(ctx context.Context, l net.Listener, metrics prometheus.Collector) error {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics)
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	srv := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 16,
-	}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("metrics endpoint: %w", err)
-	}
-	return nil
 }
 
 // progress returns what shows a back-fill's progress: a bar on a terminal, and a

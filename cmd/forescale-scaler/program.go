@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/api/client"
@@ -44,8 +47,8 @@ const dryRunShard = "dry-run"
 type program struct {
 	out, errOut io.Writer
 
-	config, at   string
-	once, dryRun bool
+	config, at, listen string
+	once, dryRun       bool
 
 	common   conf.Common
 	section  scaler.Config
@@ -62,6 +65,7 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.StringVar(&p.config, "config", "", "configuration `FILE`")
 	fs.BoolVar(&p.once, "once", false, "run one tick and exit")
 	fs.BoolVar(&p.dryRun, "dry-run", false, "put every group into dry-run mode, whatever the configuration says")
+	fs.StringVar(&p.listen, "listen", "", "`ADDRESS` of a Prometheus endpoint, host:port (overrides scaler.metrics_listen)")
 	fs.StringVar(&p.at, "at", "", "with -once: act as of this `TIME` (RFC 3339)")
 }
 
@@ -78,6 +82,9 @@ func (p *program) check() error {
 	var err error
 	p.common, err = conf.Load(p.config, "scaler", &p.section)
 	faults = append(faults, err)
+	if p.listen != "" {
+		p.section.MetricsListen = p.listen
+	}
 	if p.section.ID == "" {
 		if p.section.ID, err = os.Hostname(); err != nil || p.section.ID == "" {
 			bad("scaler.id: is not set and the host has no name: %v", err)
@@ -136,7 +143,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 	}
 	switch {
 	case !p.once:
-		err = s.Run(ctx)
+		err = p.serve(ctx, s)
 	case p.moment.IsZero():
 		err = p.print(s.Newest(ctx))
 	default:
@@ -149,6 +156,22 @@ func (p *program) run(ctx context.Context, args []string) error {
 		p.log.Warn("lease not released, it will expire", "err", releaseErr)
 	}
 	return err
+}
+
+// serve runs the ticks, and the metrics endpoint where one is configured, until
+// ctx ends or one of them cannot go on.
+func (p *program) serve(ctx context.Context, s *scaler.Scaler) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if addr := p.section.MetricsListen; addr != "" {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("scaler.metrics_listen: %w", err)
+		}
+		p.log.Info("serving metrics", "addr", l.Addr().String())
+		g.Go(func() error { return obs.ServeMetrics(ctx, l, s.Metrics()) })
+	}
+	g.Go(func() error { return s.Run(ctx) })
+	return g.Wait()
 }
 
 // now is the wall clock, or the moment that -at names, where time stands still:
@@ -175,7 +198,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now, Shard: shard,
+	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now, Shard: shard, Version: cli.Version,
 		OnTick: func(rec api.TickRecord) { _ = p.print(rec, nil) }}
 	if p.calendar != nil { // a nil *Calendar in the interface would hide the lake's own flags
 		deps.Flags = p.calendar

@@ -59,6 +59,9 @@ func (s *system) checkCooldowns(first, tick time.Time) {
 	var got struct{ Groups map[string]plan.State }
 	raw, err := os.ReadFile(filepath.Join(s.places.dataDir(), "scaler", "state.json"))
 	if err == nil {
+		raw, err = journal.Unpack(raw)
+	}
+	if err == nil {
 		err = json.Unmarshal(raw, &got)
 	}
 	if g := got.Groups["web"]; err != nil || !g.LastOut.Equal(want.LastOut) || !g.LastIn.Equal(want.LastIn) {

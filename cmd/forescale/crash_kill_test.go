@@ -144,6 +144,9 @@ func (s *system) scalerState() (settled, pending time.Time) {
 		Pending struct{ Tick time.Time }
 	}
 	raw, err := os.ReadFile(filepath.Join(s.places.dataDir(), "scaler", "state.json"))
+	if err == nil {
+		raw, err = journal.Unpack(raw)
+	}
 	if err != nil || json.Unmarshal(raw, &state) != nil {
 		return time.Time{}, time.Time{}
 	}

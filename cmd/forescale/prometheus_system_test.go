@@ -30,13 +30,13 @@ const (
 
 // A whole installation on the wall clock, each part a process of its own, under
 // the eyes of the real Prometheus with our alert rules.
-func TestSystemPrometheusScrapesServerAndCollector(t *testing.T) {
+func TestSystemPrometheusScrapesServerCollectorAndScaler(t *testing.T) {
 	w := startWallClock(t)
 	// A metric by outcome is there once it has happened: one window of a group without a model.
 	post(t, w.server+"/predict", `{"windows": [{"group": "of no model", "end": "2026-03-02T12:00:00Z", "step_seconds": 300, "series": {}}]}`)
-	prometheus := startPrometheus(t, w.server, w.collector)
+	prometheus := startPrometheus(t, w.server, w.collector, w.scaler)
 	for _, query := range []string{
-		`count(up{job="forescale"} == 1) == 2`,
+		`count(up{job="forescale"} == 1) == 3`,
 		`forescale_model_info{model="web",version="1"} == 1`,
 		`forescale_predict_rows_total{model="web"} > 0`,
 		`sum(forescale_http_requests_total{route="/predict",code="200"}) > 0`,
@@ -45,11 +45,14 @@ func TestSystemPrometheusScrapesServerAndCollector(t *testing.T) {
 		`forescale_collector_ticks_total{result="ok"} > 0`,
 		`forescale_collector_samples_total > 0`,
 		`time() - forescale_collector_last_tick_timestamp_seconds < 900`,
+		`time() - forescale_scaler_last_tick_timestamp_seconds < 900`,
+		`forescale_scaler_group_instances{group="web",kind="desired"} > 0`,
+		`sum(forescale_scaler_groups) == 1`,
 	} {
 		prometheus.until(query)
 	}
 	prometheus.checkRules()
-	for name, base := range map[string]string{"server": w.server, "collector": w.collector} {
+	for name, base := range map[string]string{"server": w.server, "collector": w.collector, "scaler": w.scaler} {
 		cmd := exec.Command(fromEnv(t, "FORESCALE_PROMTOOL"), "check", "metrics")
 		cmd.Stdin = bytes.NewReader(get(t, base+"/metrics"))
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
@@ -67,9 +70,9 @@ func TestSystemPrometheusAlertsFireWhenTheyShould(t *testing.T) {
 	}
 }
 
-// wallClock is an installation whose cloud, collector and server run by the wall
-// clock, with base URLs.
-type wallClock struct{ server, collector string }
+// wallClock is an installation whose cloud, collector, server and scaler run by the
+// wall clock, with base URLs.
+type wallClock struct{ server, collector, scaler string }
 
 func startWallClock(t *testing.T) wallClock {
 	t.Helper()
@@ -84,7 +87,8 @@ func startWallClock(t *testing.T) wallClock {
 	s.metricsListen = "127.0.0.1:0"
 	s.configure()
 	collector := "http://" + daemon(t, s.command("collector"), `msg="serving metrics" addr=([0-9.:]+)`)
-	return wallClock{server: s.serverAt, collector: collector}
+	scaler := "http://" + daemon(t, s.command("scaler", "-listen", "127.0.0.1:0"), `msg="serving metrics" addr=([0-9.:]+)`)
+	return wallClock{server: s.serverAt, collector: collector, scaler: scaler}
 }
 
 func (s *system) mustRun(name string, args ...string) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -17,6 +18,8 @@ import (
 type Dataset struct {
 	store blob.Store
 	cache *cache
+	// newest is the series of the part that was read last: a hint for the next one.
+	newest atomic.Pointer[[]series]
 }
 
 // DefaultCacheBytes bounds the memory that a Dataset spends on decoded parts.

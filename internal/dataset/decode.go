@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"time"
 
 	"github.com/forescale/forescale/api"
 	"github.com/parquet-go/parquet-go"
@@ -54,8 +53,9 @@ type part struct {
 
 // decodePart returns the rows of a Parquet file that encodePart wrote, or an
 // error for any other bytes. It does not panic, and it allocates nothing that
-// the length of b and the bounds above do not justify.
-func decodePart(b []byte) (*part, error) {
+// the length of b and the bounds above do not justify. Names that are among those
+// of like, the series of another part, share their memory.
+func decodePart(b []byte, like []series) (*part, error) {
 	meta, err := decodeFooter(b)
 	if err != nil {
 		return nil, err
@@ -65,8 +65,8 @@ func decodePart(b []byte) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &part{rows: make([]row, n), min: math.MaxInt64, max: math.MinInt64}
-	names := nameReader{columns: [3][]byte(plain[:3]), known: map[string]int32{}, part: p}
+	p := &part{series: make([]series, 0, min(n, len(like))), rows: make([]row, n), min: math.MaxInt64, max: math.MinInt64}
+	names := nameReader{columns: [3][]byte(plain[:3]), part: p, like: like}
 	for i := range n {
 		index, err := names.next()
 		if err != nil {
@@ -249,45 +249,4 @@ func (c *chunkReader) page(dst []byte, head *format.PageHeader, data []byte) ([]
 		return append(dst, out...), nil
 	}
 	return nil, fmt.Errorf("compressed with %s; parts use snappy", c.chunk.Codec)
-}
-
-// nameReader turns the three name columns into indexes of part.series.
-type nameReader struct {
-	columns [3][]byte // what is left of group, metric, stat
-	known   map[string]int32
-	buf     []byte
-	part    *part
-}
-
-// next returns the index of the series that the next row belongs to.
-func (r *nameReader) next() (int32, error) {
-	var names [3][]byte
-	r.buf = r.buf[:0]
-	for i, left := range r.columns {
-		if len(left) < 4 {
-			return 0, fmt.Errorf("column %s ends early", columns[i].name)
-		}
-		n := binary.LittleEndian.Uint32(left)
-		if n > api.MaxNameLen || int(n) > len(left)-4 {
-			return 0, fmt.Errorf("column %s: a name of %d bytes", columns[i].name, n)
-		}
-		names[i] = left[4 : 4+n]
-		r.buf = append(r.buf, left[:4+n]...) // with the length, so that it is unambiguous
-		r.columns[i] = left[4+n:]
-	}
-	if index, ok := r.known[string(r.buf)]; ok {
-		return index, nil
-	}
-	s := series{string(names[0]), string(names[1]), api.Stat(names[2])}
-	if err := (api.Sample{Group: s.group, Metric: s.metric, Stat: s.stat, Time: time.Unix(0, 0)}).Validate(); err != nil {
-		return 0, err
-	}
-	index := int32(len(r.part.series))
-	r.part.series = append(r.part.series, s)
-	r.known[string(r.buf)] = index
-	return index, nil
-}
-
-func (r *nameReader) done() bool {
-	return len(r.columns[0])+len(r.columns[1])+len(r.columns[2]) == 0
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"runtime"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func goodPart(tb testing.TB, rows int) []byte {
 
 func TestAPartOfAnySizeSurvivesEncodingAndDecoding(t *testing.T) {
 	for _, n := range []int{1, 2, 4095, 4096, 4097, 200_000} {
-		p, err := decodePart(goodPart(t, n))
+		p, err := decodePart(goodPart(t, n), nil)
 		if err != nil {
 			t.Fatalf("%d rows: %v", n, err)
 		}
@@ -40,13 +41,13 @@ func TestAPartOfAnySizeSurvivesEncodingAndDecoding(t *testing.T) {
 
 func TestEveryCutAndEveryFlippedBitIsAnErrorOrHarmless(t *testing.T) {
 	good := goodPart(t, 20)
-	p, err := decodePart(good)
+	p, err := decodePart(good, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := p.hash()
 	for n := range good {
-		if _, err := decodePart(good[:n]); err == nil {
+		if _, err := decodePart(good[:n], nil); err == nil {
 			t.Errorf("the first %d of %d bytes decode", n, len(good))
 		}
 	}
@@ -54,7 +55,7 @@ func TestEveryCutAndEveryFlippedBitIsAnErrorOrHarmless(t *testing.T) {
 	for i := range 8 * len(good) {
 		b := bytes.Clone(good)
 		b[i/8] ^= 1 << (i % 8)
-		p, err := decodePart(b)
+		p, err := decodePart(b, nil)
 		if err != nil {
 			continue
 		}
@@ -77,7 +78,7 @@ func TestAClaimOfManyRowsTakesNoMemory(t *testing.T) {
 	b = append(b, "PAR1"...)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := decodePart(b); err == nil {
+	if _, err := decodePart(b, nil); err == nil {
 		t.Error("it decodes")
 	}
 	runtime.ReadMemStats(&after)
@@ -94,7 +95,7 @@ func FuzzDecodePart(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		p, err := decodePart(b)
+		p, err := decodePart(b, nil)
 		runtime.ReadMemStats(&after)
 		// The most that is justified: snappy's ratio for the pages, and a kilobyte
 		// of metadata for each byte of a footer.
@@ -110,7 +111,41 @@ func FuzzDecodePart(f *testing.F) {
 			}
 		}
 		p.hash()
+		for _, like := range [][]series{p.series, {{"group0", "cpu_utilization", api.StatAvg}, {"x", "y", "z"}, {"group3", "cpu_utilization", api.StatAvg}}} {
+			if again, err := decodePart(b, like); err != nil || !reflect.DeepEqual(again, p) {
+				t.Fatalf("beside %v it decodes differently: %v", like, err)
+			}
+		}
 	})
+}
+
+// Any Parquet writer may have put the rows in another order than ours does.
+func TestNamesInAnyOrderAreToldApart(t *testing.T) {
+	name := func(i int) string { return fmt.Sprint("group", i) }
+	for _, order := range [][]int{{0, 0, 1, 2, 2}, {2, 1, 0}, {0, 1, 0, 1, 2, 0}, {5, 5, 1, 9, 5, 1}} {
+		for _, like := range [][]series{nil, {{name(0), "m", "avg"}, {name(1), "m", "avg"}, {name(5), "m", "avg"}}, {{name(9), "m", "avg"}, {name(1), "m", "avg"}}} {
+			var columns [3][]byte
+			for _, i := range order {
+				for c, text := range []string{name(i), "m", "avg"} {
+					columns[c] = append(binary.LittleEndian.AppendUint32(columns[c], uint32(len(text))), text...)
+				}
+			}
+			r := nameReader{columns: columns, part: &part{}, like: like}
+			for row, i := range order {
+				at, err := r.next()
+				if err != nil || r.part.series[at] != (series{name(i), "m", api.StatAvg}) {
+					t.Fatalf("order %v, row %d: %v, %v", order, row, at, err)
+				}
+			}
+			seen := map[series]bool{}
+			for _, s := range r.part.series {
+				seen[s] = true
+			}
+			if !r.done() || len(seen) != len(r.part.series) {
+				t.Errorf("order %v: series %v", order, r.part.series)
+			}
+		}
+	}
 }
 
 func FuzzThriftLen(f *testing.F) {

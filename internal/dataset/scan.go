@@ -230,7 +230,7 @@ func (d *Dataset) read(ctx context.Context, info blob.Info) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := decodeSafely(o.Data)
+	p, err := decodeSafely(o.Data, d.names())
 	switch {
 	case err != nil:
 		return nil, &CorruptError{info.Key, err}
@@ -240,19 +240,28 @@ func (d *Dataset) read(ctx context.Context, info blob.Info) (*part, error) {
 		return nil, &CorruptError{info.Key, errors.New("it holds rows of another day")}
 	}
 	d.cache.put(info.Key, p)
+	d.newest.Store(&p.series)
 	return p, nil
+}
+
+// names returns the series of the part that was read last.
+func (d *Dataset) names() []series {
+	if names := d.newest.Load(); names != nil {
+		return *names
+	}
+	return nil
 }
 
 // decodeSafely turns a panic into an error. None is known, and the decoder is
 // fuzzed; but beneath it a library works by reflection on bytes from outside,
 // and one bad part must not stop a scaler again after every restart.
-func decodeSafely(b []byte) (p *part, err error) {
+func decodeSafely(b []byte, like []series) (p *part, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("decoder panicked: %v", r)
 		}
 	}()
-	return decodePart(b)
+	return decodePart(b, like)
 }
 
 // selection returns a function that cuts a part down to what the query selects,
@@ -261,12 +270,18 @@ func (q Query) selection() func(*part) *part {
 	lo, hi := micros(q.From, q.To)
 	groups, metrics := setOf(q.Groups), setOf(q.Metrics)
 	return func(p *part) *part {
-		if groups == nil && metrics == nil && lo <= p.min && p.max < hi {
+		var group string // the series of a group follow one another
+		var in, looked bool
+		wanted := func(s series) bool {
+			if !looked || s.group != group {
+				group, looked, in = s.group, true, groups == nil || groups[s.group]
+			}
+			return in && (metrics == nil || metrics[s.metric])
+		}
+		if lo <= p.min && p.max < hi && (groups == nil && metrics == nil || !slices.ContainsFunc(p.series, func(s series) bool { return !wanted(s) })) {
 			return p
 		}
-		return p.cut(lo, hi, func(s series) bool {
-			return (groups == nil || groups[s.group]) && (metrics == nil || metrics[s.metric])
-		})
+		return p.cut(lo, hi, wanted)
 	}
 }
 
@@ -293,22 +308,53 @@ func (p *part) cut(lo, hi int64, wanted func(series) bool) *part {
 	return cut
 }
 
+// spanOf returns the span of a part's rows, empty (min > max) for one that cannot
+// be read.
+func (d *Dataset) spanOf(ctx context.Context, info blob.Info) (span, *CorruptError, error) {
+	if p := d.cache.get(info.Key); p != nil {
+		return span{p.min, p.max}, nil, nil
+	}
+	p, err := d.read(ctx, info)
+	if c := (*CorruptError)(nil); errors.As(err, &c) {
+		return span{0, -1}, c, nil
+	}
+	if err != nil {
+		return span{}, nil, err
+	}
+	return span{p.min, p.max}, nil, nil
+}
+
 // merge returns the rows of parts, the winner of each (group, metric, stat, time)
 // only. Parts are in the order of their keys.
 func merge(parts []*part) []api.Sample {
+	total := 0
+	for _, p := range parts {
+		total += len(p.rows)
+	}
+	out := make([]api.Sample, 0, total)
+	eachGroup(parts, func(samples []api.Sample) { out = append(out, samples...) })
+	return out
+}
+
+// eachGroup calls use with the merged rows of each group that has some, in turn, in
+// a slice that is used again.
+func eachGroup(parts []*part, use func([]api.Sample)) {
 	index := map[series]int{}
 	var names []series
 	var found [][]row // by index of series; row.series holds the part's rank
-	total := 0
 	for rank, p := range parts {
 		local := make([]int, len(p.series)) // the part's series to ours
+		at := -1
 		for i, s := range p.series {
-			at, ok := index[s]
-			if !ok {
-				at = len(names)
-				index[s] = at
-				names = append(names, s)
-				found = append(found, nil)
+			// Parts name the same series in the same order, nearly always.
+			if at++; at >= len(names) || names[at] != s {
+				known := false
+				if at, known = index[s]; !known {
+					at = len(names)
+					index[s] = at
+					names = append(names, s)
+					found = append(found, nil)
+				}
 			}
 			local[i] = at
 		}
@@ -316,7 +362,6 @@ func merge(parts []*part) []api.Sample {
 			at := local[r.series]
 			r.series = int32(rank)
 			found[at] = append(found[at], r)
-			total++
 		}
 	}
 	order := make([]int, len(names))
@@ -324,11 +369,17 @@ func merge(parts []*part) []api.Sample {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return compareSeries(names[a], names[b]) })
-	out := make([]api.Sample, 0, total)
-	for _, at := range order {
+	var out []api.Sample
+	for i, at := range order {
 		out = appendWinners(out, names[at], found[at])
+		if i+1 < len(order) && names[order[i+1]].group == names[at].group {
+			continue
+		}
+		if len(out) > 0 { // a part may hold rows of other times only
+			use(out)
+		}
+		out = out[:0]
 	}
-	return out
 }
 
 // setOf returns the names as a set, or nil for none, which selects all.

@@ -9,6 +9,12 @@
 // The last part names the shard, the share of the groups that one scaler looks
 // after. It is not the name of the scaler: two scalers that race for a tick must
 // meet at one key, where the store lets one of them win.
+//
+// A record is JSON, compressed with zstd. Records of older versions are JSON as it
+// stands, and are read as well. The key is the same for both, for the same reason:
+// two scalers of different versions must meet there too. For people:
+//
+//	zstdcat -f 20260302T120500Z-all.json
 package journal
 
 import (
@@ -68,7 +74,7 @@ func (j *Journal) Append(ctx context.Context, rec api.TickRecord) error {
 		return fmt.Errorf("audit record of %s: %w", rec.Tick.UTC().Format(time.RFC3339), err)
 	}
 	key := j.Key(rec.Tick)
-	_, err = j.store.Put(ctx, key, data, blob.IfAbsent())
+	_, err = j.store.Put(ctx, key, Pack(data), blob.IfAbsent())
 	if errors.Is(err, blob.ErrConflict) {
 		return fmt.Errorf("audit %s: %w", key, ErrRecorded)
 	}
@@ -174,8 +180,12 @@ func (j *Journal) read(ctx context.Context, key string) (api.TickRecord, error) 
 	if err != nil {
 		return api.TickRecord{}, fmt.Errorf("audit %s: %w", key, err)
 	}
+	data, err := Unpack(o.Data)
+	if err != nil {
+		return api.TickRecord{}, fmt.Errorf("audit %s: %w", key, err)
+	}
 	var rec api.TickRecord
-	if err := json.Unmarshal(o.Data, &rec); err != nil {
+	if err := json.Unmarshal(data, &rec); err != nil {
 		return api.TickRecord{}, fmt.Errorf("audit %s: %w", key, err)
 	}
 	if j.Key(rec.Tick) != key {

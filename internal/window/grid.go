@@ -16,6 +16,9 @@ type Grid struct {
 	Start   time.Time     // start of slot 0, UTC
 	Step    time.Duration // length of a slot
 	Columns map[string]api.Series
+	// Derived says that the column of demand was derived by AddDemand, from what the
+	// instances did, and not measured as what was asked for.
+	Derived bool
 	// Censored marks the slots whose demand is known only from below, because the
 	// instances were saturated. Nil: none.
 	Censored []bool
@@ -50,7 +53,7 @@ func (g *Grid) FromFirst(name string) *Grid {
 	for column, values := range g.Columns {
 		part.Columns[column] = values[min(first, len(values)):]
 	}
-	part.Censored = g.Censored[min(first, len(g.Censored)):]
+	part.Derived, part.Censored = g.Derived, g.Censored[min(first, len(g.Censored)):]
 	return part
 }
 
@@ -219,13 +222,19 @@ func (g *Grid) AddDemand() bool {
 	}
 	demand := missing(g.Len())
 	censored := make([]bool, len(demand))
-	for i := range min(len(cpu), len(inService)) {
+	deriveDemand(demand, censored, cpu, inService, 0, min(len(cpu), len(inService)))
+	g.Columns[api.SeriesDemand], g.Censored, g.Derived = demand, censored, true
+	return true
+}
+
+// deriveDemand fills the slots [first, last) of demand and censored.
+func deriveDemand(demand api.Series, censored []bool, cpu, inService api.Series, first, last int) {
+	for i := first; i < last; i++ {
+		demand[i], censored[i] = math.NaN(), false
 		if !(inService[i] > 0) {
 			continue // nobody served, so nothing was measured
 		}
 		demand[i] = cpu[i] / 100 * inService[i]
 		censored[i] = cpu[i] >= SaturatedCPU
 	}
-	g.Columns[api.SeriesDemand], g.Censored = demand, censored
-	return true
 }

@@ -1,0 +1,82 @@
+package scaler
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/forescale/forescale/api"
+)
+
+// orders are what people have ordered, as known at one tick.
+type orders struct {
+	byGroup map[string][]api.Control // api.AllGroups is one of the keys
+	// unknown is why they have never been read; nil: they have been.
+	unknown error
+	by      string // who freezes then
+}
+
+func newOrders(cs []api.Control) orders {
+	o := orders{byGroup: map[string][]api.Control{}}
+	for _, c := range cs {
+		o.byGroup[c.Group] = append(o.byGroup[c.Group], c)
+	}
+	return o
+}
+
+// inForce returns the order that a group is under, nil for none. A pause comes
+// before a freeze, one for the group before one for all, the later end before the
+// earlier.
+//
+// As long as orders have never been read, every group is frozen: one of them may
+// say so, and staying too large for a while does no harm.
+func (o orders) inForce(group string, at time.Time) *api.Control {
+	if o.unknown != nil {
+		return &api.Control{Kind: api.ControlFreeze, Group: api.AllGroups, Until: at.Add(time.Nanosecond), By: o.by, At: at,
+			Reason: fmt.Sprintf("the orders in force are not known: %v", o.unknown)}
+	}
+	var best *api.Control
+	better := func(c api.Control) bool {
+		switch {
+		case !at.Before(c.Until):
+			return false // expired
+		case best == nil:
+			return true
+		case c.Kind != best.Kind:
+			return c.Kind == api.ControlPause
+		case c.Group != best.Group:
+			return c.Group != api.AllGroups
+		}
+		return c.Until.After(best.Until)
+	}
+	for _, of := range []string{group, api.AllGroups} {
+		for _, c := range o.byGroup[of] {
+			if better(c) {
+				best = &c
+			}
+		}
+	}
+	return best
+}
+
+// readOrders reads what people have ordered, once a tick. While that fails, what
+// was known before goes on to hold, to its end.
+func (t *tick) readOrders(ctx context.Context) {
+	if t.deps.Controls == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.Store)
+	defer cancel()
+	cs, err := t.deps.Controls.List(ctx)
+	if err == nil {
+		t.orders = newOrders(cs)
+		return
+	}
+	if t.orders.byGroup == nil {
+		t.orders = orders{unknown: err, by: t.cfg.ID}
+		err = fmt.Errorf("orders: %w; none have been read since the start, so every group is frozen", err)
+	} else {
+		err = fmt.Errorf("orders: %w; the last known are used", err)
+	}
+	t.faults = append(t.faults, err)
+}
