@@ -81,7 +81,7 @@ func TestNoDecisionKnowsWhatComesAfterIt(t *testing.T) {
 				for i, demand := range []*fleet.Demand{d, &other} {
 					c := configured(demand)
 					p.Knobs = []float64{knob}
-					c.Policies, c.Rehearsal = []backtest.Policy{p}, nil
+					c.Policies = []backtest.Policy{p}
 					plans[i] = run(t, c).Plans[p.Name]
 				}
 				known := func(plan fleet.Plan) fleet.Plan {

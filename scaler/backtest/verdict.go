@@ -46,7 +46,7 @@ const (
 // reactive are the policies that look at the present alone: the best of them is
 // what forecasts have to beat.
 func reactive(p Policy) bool {
-	return slices.Contains([]string{TargetTracking, "hpa", "rule"}, p.Name)
+	return slices.Contains([]string{TargetTracking, HPA, Rule}, p.Name)
 }
 
 // recommend chooses by the rehearsal alone and reports how its choice fared in the
