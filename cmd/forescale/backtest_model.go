@@ -18,6 +18,7 @@ import (
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/backtest"
+	"github.com/forescale/forescale/scaler/plan"
 	"github.com/forescale/forescale/trainer"
 	"github.com/forescale/forescale/trainer/onnx"
 )
@@ -52,10 +53,15 @@ func readModel(dir string) (*servedModel, error) {
 	return m, err
 }
 
+// trainedHorizon is how many slots ahead models forecast that are trained here,
+// unless the lead time asks for more: as many as those of the default preset.
+const trainedHorizon = 12
+
 // train fits a model to the slots before one, and to nothing after it.
 func (f *backtestFlags) train(ctx context.Context, h *history, preset string, until int, told func(float64)) (*servedModel, error) {
 	c := trainer.DefaultConfig()
 	c.Preset, c.Target, c.Seed, c.Now = preset, h.target, f.seed, time.Now
+	c.Horizon = max(trainedHorizon, plan.LaunchSteps(h.grid.Step, f.lead))
 	c.Progress = func(p trainer.Progress) { told(p.Done) }
 	data := trainer.Data{Grid: h.grid}
 	if until != h.demand.ScoreStart() { // where the trainer itself cuts a history
