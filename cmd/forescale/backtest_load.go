@@ -19,7 +19,7 @@ import (
 	"github.com/forescale/forescale/internal/tidy"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
-	"github.com/forescale/forescale/scaler/plan"
+	"github.com/forescale/forescale/scaler/backtest"
 	"github.com/forescale/forescale/trainer"
 )
 
@@ -200,7 +200,7 @@ func untilLast(g *window.Grid) *window.Grid {
 func (m *servedModel) fits(h *history, lead time.Duration) error {
 	first := h.demand.Time(h.demand.ScoreStart() * h.demand.SlotMinutes())
 	spec := m.manifest.Spec
-	steps := plan.LaunchSteps(h.grid.Step, lead)
+	steps := backtest.Steps(h.grid.Step, lead)
 	switch {
 	case spec.Target != h.target:
 		return fmt.Errorf("it forecasts %q, not %q", spec.Target, h.target)

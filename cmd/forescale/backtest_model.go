@@ -18,7 +18,6 @@ import (
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/backtest"
-	"github.com/forescale/forescale/scaler/plan"
 	"github.com/forescale/forescale/trainer"
 	"github.com/forescale/forescale/trainer/onnx"
 )
@@ -61,7 +60,7 @@ const trainedHorizon = 12
 func (f *backtestFlags) train(ctx context.Context, h *history, preset string, until int, told func(float64)) (*servedModel, error) {
 	c := trainer.DefaultConfig()
 	c.Preset, c.Target, c.Seed, c.Now = preset, h.target, f.seed, time.Now
-	c.Horizon = max(trainedHorizon, plan.LaunchSteps(h.grid.Step, f.lead))
+	c.Horizon = max(trainedHorizon, backtest.Steps(h.grid.Step, f.lead))
 	c.Progress = func(p trainer.Progress) { told(p.Done) }
 	data := trainer.Data{Grid: h.grid}
 	if until != h.demand.ScoreStart() { // where the trainer itself cuts a history

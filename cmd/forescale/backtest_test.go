@@ -286,7 +286,7 @@ func TestAWrongCommandLineIsSaidAtOnce(t *testing.T) {
 	}{
 		"no data":                       {nil, []string{"-data is missing"}, cli.ExitUsage},
 		"an argument":                   {[]string{"-data", several, "x"}, []string{`unexpected argument "x"`}, cli.ExitUsage},
-		"all faults together":           {[]string{"-data", several, "-lead", "90s", "-end", "today", "-policy", "magic", "-preset", "x", "-report", "/no/such/r.json"}, []string{"-lead 1m30s", `-end: "today"`, `"magic" is unknown; there are threshold`, "-preset", "-report: the folder /no/such"}, cli.ExitUsage},
+		"all faults together":           {[]string{"-data", several, "-lead", "90s", "-end", "today", "-policy", "magic", "-preset", "x", "-report", "/no/such/r.json"}, []string{"-lead 1m30s", `-end: "today"`, `"magic" is unknown; there are `, `-preset: "x" is unknown; there are advanced`, "-report: the folder /no/such"}, cli.ExitUsage},
 		"a target that is missing":      {[]string{"-data", several}, []string{"-target is missing", "has a, b"}, cli.ExitUsage},
 		"a target that is not there":    {[]string{"-data", several, "-target", "c"}, []string{`no column "c"`, "it has a, b"}, cli.ExitUsage},
 		"a file that is not there":      {[]string{"-data", "/no/such.csv"}, []string{"/no/such.csv"}, cli.ExitFailed},

@@ -136,6 +136,10 @@ func shipped(name, title, knobName string, knob float64, knobs []float64, set fu
 // becomes visible a minute later.
 const delay = time.Minute
 
+// Steps returns how many slots ahead a forecast must reach, for slots of step and
+// instances that take lead to start.
+func Steps(step, lead time.Duration) int { return plan.LaunchSteps(step, lead+delay) }
+
 // baseGroup returns the group as its defaults have it, within the bounds of the
 // evaluation.
 func baseGroup(s scene) plan.Group {
