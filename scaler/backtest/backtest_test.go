@@ -72,8 +72,13 @@ func TestNoDecisionKnowsWhatComesAfterIt(t *testing.T) {
 			other.Slots[i] = 30 - other.Slots[i]/2
 			other.Missing[i] = i%50 == 49
 		}
-		last := part.changed * d.SlotMinutes() // the last minute that begins before any of it is seen
 		for _, p := range backtest.Policies() {
+			// The last minute that begins before any of it is seen: the end of the slot, or
+			// its start for those that look at single minutes.
+			last := (part.changed + 1) * d.SlotMinutes()
+			if slices.Contains([]string{backtest.TargetTracking, backtest.HPA, "aws-predictive"}, p.Name) {
+				last = part.changed * d.SlotMinutes()
+			}
 			moved := false
 			for _, knob := range []float64{p.Knobs[0], p.Knobs[len(p.Knobs)/2], p.Default(d), p.Knobs[len(p.Knobs)-1]} {
 				p.Default = func(*fleet.Demand) float64 { return knob }
