@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,8 +119,8 @@ func (f *backtestFlags) check() (err error) {
 	if f.refit < 0 {
 		bad("-refit %s: must not be negative", f.refit)
 	}
-	if err := (trainer.Config{Preset: f.preset}).Validate(); err != nil {
-		bad("-preset: %w", err)
+	if !slices.Contains(trainer.Presets(), f.preset) {
+		bad("-preset: %q is unknown; there are %s", f.preset, strings.Join(trainer.Presets(), ", "))
 	}
 	if isURL(f.data) {
 		if err := blob.Check(context.Background(), f.data); err != nil {

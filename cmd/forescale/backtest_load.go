@@ -19,6 +19,7 @@ import (
 	"github.com/forescale/forescale/internal/tidy"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/scaler/backtest"
 	"github.com/forescale/forescale/trainer"
 )
 
@@ -66,7 +67,7 @@ func (f *backtestFlags) load(ctx context.Context, notes io.Writer) (h *history, 
 		return nil, fmt.Errorf("%s: the column %s cannot be replayed as a load: %w", f.data, h.target, err)
 	}
 	if h.model != nil {
-		if err := h.model.fits(h); err != nil {
+		if err := h.model.fits(h, f.lead); err != nil {
 			return nil, fmt.Errorf("-model %s: %w", f.model, err)
 		}
 	}
@@ -195,15 +196,18 @@ func untilLast(g *window.Grid) *window.Grid {
 	return &cut
 }
 
-// fits returns why a model cannot be tested on a history.
-func (m *servedModel) fits(h *history) error {
+// fits returns why a model cannot be tested on a history with a lead time.
+func (m *servedModel) fits(h *history, lead time.Duration) error {
 	first := h.demand.Time(h.demand.ScoreStart() * h.demand.SlotMinutes())
 	spec := m.manifest.Spec
+	steps := backtest.Steps(h.grid.Step, lead)
 	switch {
 	case spec.Target != h.target:
 		return fmt.Errorf("it forecasts %q, not %q", spec.Target, h.target)
 	case spec.Step() != h.grid.Step:
 		return fmt.Errorf("its step is %s, that of the history %s", spec.Step(), h.grid.Step)
+	case spec.Horizon < steps:
+		return fmt.Errorf("it forecasts %d slots ahead, and instances that take %s to start need %d; train it with -horizon %d or more", spec.Horizon, lead, steps, steps)
 	case m.manifest.TrainedUntil.IsZero():
 		return fmt.Errorf("its manifest does not say until when it was trained, so it may know the test")
 	case m.manifest.TrainedUntil.After(first):

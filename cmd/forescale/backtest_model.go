@@ -52,10 +52,15 @@ func readModel(dir string) (*servedModel, error) {
 	return m, err
 }
 
+// trainedHorizon is how many slots ahead models forecast that are trained here,
+// unless the lead time asks for more: as many as those of the default preset.
+const trainedHorizon = 12
+
 // train fits a model to the slots before one, and to nothing after it.
 func (f *backtestFlags) train(ctx context.Context, h *history, preset string, until int, told func(float64)) (*servedModel, error) {
 	c := trainer.DefaultConfig()
 	c.Preset, c.Target, c.Seed, c.Now = preset, h.target, f.seed, time.Now
+	c.Horizon = max(trainedHorizon, backtest.Steps(h.grid.Step, f.lead))
 	c.Progress = func(p trainer.Progress) { told(p.Done) }
 	data := trainer.Data{Grid: h.grid}
 	if until != h.demand.ScoreStart() { // where the trainer itself cuts a history
@@ -95,10 +100,11 @@ func (f *backtestFlags) foresee(ctx context.Context, h *history, c *backtest.Con
 		}
 	}
 	show.update("forecasting", 0)
-	if c.Forecasts, err = test.forecasts(ctx, h, origins(h, d.ScoreStart()), len(d.Slots)); err != nil {
+	if c.Forecasts, err = test.forecasts(ctx, h, d.ScoreStart()-1, len(d.Slots)); err != nil {
 		return nil, err
 	}
-	if c.Rehearsal, err = rehearsal.forecasts(ctx, h, origins(h, from), d.ScoreStart()); err != nil {
+	first := max(0, from-2-int(day/d.Step)) // of the warm-up's day
+	if c.Rehearsal, err = rehearsal.forecasts(ctx, h, first, d.ScoreStart()); err != nil {
 		return nil, err
 	}
 	if f.refit > 0 {
@@ -116,10 +122,6 @@ func (f *backtestFlags) foresee(ctx context.Context, h *history, c *backtest.Con
 	return &backtest.Model{Name: m.Name, Version: m.Version, Preset: m.Preset, SHA256: m.SHA256, TrainedUntil: m.TrainedUntil,
 		Rehearsal: fmt.Sprintf("preset %s, trained until %s", rehearsal.manifest.Preset, rehearsal.manifest.TrainedUntil.Format(time.RFC3339))}, nil
 }
-
-// origins returns the first slot that a replay which is scored from a slot on asks
-// a forecast of: its warm-up takes a day.
-func origins(h *history, scored int) int { return max(0, scored-1-int(day/h.grid.Step)-1) }
 
 // forecastBatch bounds the windows that go through a model at once.
 const forecastBatch = 256

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -172,14 +173,16 @@ func TestAModelThatHasSeenTheTestIsRefused(t *testing.T) {
 	for name, x := range map[string]struct {
 		until  time.Time
 		target string
+		lead   string
 		spoil  bool
 		want   string // part of the error; "": it will do
 	}{
-		"trained until the test begins":    {until: first},
-		"trained a slot into the test":     {until: first.Add(h.grid.Step), want: "it has learned from what it would be tested on"},
-		"trained until nobody knows when":  {want: "does not say until when"},
-		"of another target":                {until: first, target: "cpu_utilization", want: `forecasts "cpu_utilization"`},
-		"whose file is not the manifest's": {until: first, spoil: true, want: "SHA-256 differs"},
+		"trained until the test begins":                 {until: first},
+		"trained a slot into the test":                  {until: first.Add(h.grid.Step), want: "it has learned from what it would be tested on"},
+		"trained until nobody knows when":               {want: "does not say until when"},
+		"that looks less far ahead than instances take": {until: first, lead: "60m", want: "-horizon 14 or more"},
+		"of another target":                             {until: first, target: "cpu_utilization", want: `forecasts "cpu_utilization"`},
+		"whose file is not the manifest's":              {until: first, spoil: true, want: "SHA-256 differs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -201,7 +204,7 @@ func TestAModelThatHasSeenTheTestIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			var stdout, stderr bytes.Buffer
-			err = parsed(t, "-data", path, "-model", dir, "-policy", "threshold,target-tracking").run(t.Context(), &stdout, &stderr)
+			err = parsed(t, "-data", path, "-model", dir, "-policy", "threshold,target-tracking", "-lead", cmp.Or(x.lead, "5m")).run(t.Context(), &stdout, &stderr)
 			if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
 				t.Errorf("error %v, want %q", err, x.want)
 			}
@@ -283,7 +286,7 @@ func TestAWrongCommandLineIsSaidAtOnce(t *testing.T) {
 	}{
 		"no data":                       {nil, []string{"-data is missing"}, cli.ExitUsage},
 		"an argument":                   {[]string{"-data", several, "x"}, []string{`unexpected argument "x"`}, cli.ExitUsage},
-		"all faults together":           {[]string{"-data", several, "-lead", "90s", "-end", "today", "-policy", "magic", "-preset", "x", "-report", "/no/such/r.json"}, []string{"-lead 1m30s", `-end: "today"`, `"magic" is unknown; there are threshold`, "-preset", "-report: the folder /no/such"}, cli.ExitUsage},
+		"all faults together":           {[]string{"-data", several, "-lead", "90s", "-end", "today", "-policy", "magic", "-preset", "x", "-report", "/no/such/r.json"}, []string{"-lead 1m30s", `-end: "today"`, `"magic" is unknown; there are `, `-preset: "x" is unknown; there are advanced`, "-report: the folder /no/such"}, cli.ExitUsage},
 		"a target that is missing":      {[]string{"-data", several}, []string{"-target is missing", "has a, b"}, cli.ExitUsage},
 		"a target that is not there":    {[]string{"-data", several, "-target", "c"}, []string{`no column "c"`, "it has a, b"}, cli.ExitUsage},
 		"a file that is not there":      {[]string{"-data", "/no/such.csv"}, []string{"/no/such.csv"}, cli.ExitFailed},

@@ -46,9 +46,9 @@ type walk struct {
 }
 
 // walkForward fits a model anew every so many slots of the test part. Until the
-// first time, and for the warm-up, the model at hand answers.
-func walkForward(ctx context.Context, d *fleet.Demand, model Forecaster, refit Refit, every int) (*walk, error) {
-	w := &walk{from: []int{0}, models: []Forecaster{model}}
+// first time, those at hand answer.
+func walkForward(ctx context.Context, d *fleet.Demand, at *walk, refit Refit, every int) (*walk, error) {
+	w := &walk{from: slices.Clone(at.from), models: slices.Clone(at.models)}
 	for slot := d.ScoreStart() + every; slot < len(d.Slots); slot += every {
 		newer, err := refit(ctx, d.Time(slot*d.SlotMinutes()))
 		if err != nil {

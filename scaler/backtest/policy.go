@@ -18,6 +18,9 @@ import (
 const (
 	Oracle         = "oracle"
 	TargetTracking = "target-tracking"
+	HPA            = "hpa"
+	Rule           = "rule" // the reference rule on observed CPU
+	Static         = "static"
 
 	// DefaultPolicy is what a group gets whose owner says nothing else.
 	DefaultPolicy = "cost"
@@ -85,7 +88,7 @@ func Policies() []Policy {
 			fly: func(_ scene, knob float64) controller { return sure{fleet.NewTargetTracking(percent(knob))} },
 		},
 		{
-			Name: "hpa", Title: "Kubernetes HPA", KnobName: "target CPU, percent",
+			Name: HPA, Title: "Kubernetes HPA", KnobName: "target CPU, percent",
 			Knobs: append(upTo(20, 85, 5), 88, 90, 92, 95, 98, 100), Default: always(60),
 			fly: func(_ scene, knob float64) controller { return sure{fleet.NewHPA(percent(knob))} },
 		},
@@ -97,7 +100,7 @@ func Policies() []Policy {
 			},
 		},
 		{
-			Name: "rule", Title: "reference rule, observed CPU", KnobName: "CPU above which an instance is added, percent",
+			Name: Rule, Title: "reference rule, observed CPU", KnobName: "CPU above which an instance is added, percent",
 			Knobs: append(upTo(20, 90, 10), 95), Default: always(70),
 			fly: func(_ scene, knob float64) controller {
 				return sure{fleet.Rule{High: percent(knob), Low: percent(knob) / 2}}
@@ -109,7 +112,7 @@ func Policies() []Policy {
 			fly: func(s scene, knob float64) controller { return newSeer(s, percent(knob)) },
 		},
 		{
-			Name: "static", Title: "static capacity", KnobName: "instances",
+			Name: Static, Title: "static capacity", KnobName: "instances",
 			Knobs: upTo(fleet.MinInstances, fleet.MaxInstances, 1), Default: func(d *fleet.Demand) float64 { return float64(fleet.StaticPeak(d)) },
 			fly: func(_ scene, knob float64) controller { return sure{fleet.Static(knob)} },
 		},
@@ -132,6 +135,10 @@ func shipped(name, title, knobName string, knob float64, knobs []float64, set fu
 // delay is the time from the end of a slot until an order is carried out: the slot
 // becomes visible a minute later.
 const delay = time.Minute
+
+// Steps returns how many slots ahead a forecast must reach, for slots of step and
+// instances that take lead to start.
+func Steps(step, lead time.Duration) int { return plan.LaunchSteps(step, lead+delay) }
 
 // baseGroup returns the group as its defaults have it, within the bounds of the
 // evaluation.

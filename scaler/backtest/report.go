@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/internal/fleet"
-	"github.com/forescale/forescale/scaler/plan"
 )
 
 // Allowed is the percentage of violation minutes at which policies are compared.
@@ -185,7 +184,7 @@ func skill(ctx context.Context, c Config, s *stage) (*float64, error) {
 		return nil, nil
 	}
 	d := c.Demand
-	steps := plan.LaunchSteps(d.Step, time.Duration(c.Lead)*time.Minute)
+	steps := Steps(d.Step, time.Duration(c.Lead)*time.Minute)
 	model, last, known := 0.0, 0.0, 0.0
 	for origin := s.from/d.SlotMinutes() - 1; origin+steps < len(d.Slots); origin++ {
 		known = d.Slots[origin]

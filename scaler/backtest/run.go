@@ -21,12 +21,13 @@ type Config struct {
 	Lead   int // minutes from an order until it serves
 	// Policies are replayed in this order. Nil: all of them.
 	Policies []Policy
-	// Forecasts are of a model that was fitted on slots before n80 only. They cover
-	// the test part and its warm-up. Nil will do where no policy is predictive.
+	// Forecasts are of a model that was fitted on slots before n80 only. They are
+	// asked for from slot n80-1 on; without Rehearsal, for the warm-up too. Nil will
+	// do where no policy is predictive.
 	Forecasts Forecaster
-	// Rehearsal are forecasts of a model that was fitted on slots before n70 only.
-	// They cover the slots from there to n80 and a warm-up. Nil: nothing that is
-	// predictive can be recommended, and nothing is.
+	// Rehearsal are forecasts of a model that was fitted on slots before n70 only, for
+	// the slots from there to n80 and the warm-up before them. Nil: nothing is
+	// recommended, and what a policy learns online begins with the warm-up.
 	Rehearsal Forecaster
 	// Refit, when set, replays what ships once more with models that are fitted anew
 	// every RefitEvery, a whole number of slots.
@@ -85,14 +86,16 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	if test.best.ScoredMinutes == 0 {
 		return nil, fmt.Errorf("backtest: no slot of the last fifth, from %s on, was observed; end the history earlier", d.Time(test.from).Format(time.RFC3339))
 	}
-	sweeps := []*sweep{newSweep(c, test, c.Forecasts, c.Policies, true)}
+	forecasts := c.forecasters()
+	sweeps := []*sweep{newSweep(c, test, forecasts, c.Policies, true)}
 	if c.Rehearsal != nil {
+		test.learned = d.TrainEnd() * d.SlotMinutes()
 		rehearsal := newStage(d, d.TrainEnd(), d.ScoreStart(), c.Lead)
 		sweeps = append(sweeps, newSweep(c, rehearsal, c.Rehearsal, c.Policies, true))
 	}
 	var refitted *sweep
 	if c.Refit != nil {
-		w, err := walkForward(ctx, d, c.Forecasts, c.Refit, int(c.RefitEvery/d.Step))
+		w, err := walkForward(ctx, d, forecasts, c.Refit, int(c.RefitEvery/d.Step))
 		if err != nil {
 			return nil, err
 		}
@@ -124,19 +127,33 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	return r, nil
 }
 
+// forecasters returns who forecasts the test part and what leads up to it. A model
+// is asked for nothing that it was fitted on, as far as another can answer: what a
+// policy learns online of errors that are too small would mislead it.
+func (c Config) forecasters() *walk {
+	if c.Rehearsal == nil {
+		return &walk{from: []int{0}, models: []Forecaster{c.Forecasts}}
+	}
+	return &walk{from: []int{0, c.Demand.ScoreStart() - 1}, models: []Forecaster{c.Rehearsal, c.Forecasts}}
+}
+
 // stage is a part of the history that fleets are run over.
 type stage struct {
 	demand   *fleet.Demand
 	lead     int
 	from, to int // minutes
-	offered  []float64
-	scored   []bool
-	oracle   fleet.Run
-	best     fleet.Metrics // of the oracle
+	// learned is the minute from which on what ships has been learning online when
+	// the warm-up begins; not before the warm-up's first: not at all.
+	learned int
+	offered []float64
+	scored  []bool
+	oracle  fleet.Run
+	best    fleet.Metrics // of the oracle
 }
 
 func newStage(d *fleet.Demand, first, last, lead int) *stage {
 	s := &stage{demand: d, lead: lead, from: first * d.SlotMinutes(), to: last * d.SlotMinutes()}
+	s.learned = s.from
 	s.offered, s.scored = d.Window(s.from, s.to)
 	s.oracle = fleet.Oracle(s.offered, s.from, lead)
 	s.best = fleet.Measure(s.offered, s.scored, s.oracle)
@@ -259,6 +276,12 @@ func (w *sweep) fly(ctx context.Context, t *trial) error {
 	scene, s := w.scene, w.stage
 	scene.ctx = ctx
 	controller := t.policy.fly(scene, t.knob)
+	if begin := fleet.WarmUp(s.from); t.policy.Ships && s.learned < begin {
+		// Another fleet, of which nothing is kept but what its pilot has learned.
+		if _, err := fleet.Simulate(scene.demand, controller, s.learned, begin, s.lead); err != nil {
+			return err
+		}
+	}
 	run, plan, err := fleet.SimulatePlan(scene.demand, controller, s.from, s.to, s.lead)
 	if err = errors.Join(err, controller.Err()); err != nil {
 		return err

@@ -46,7 +46,7 @@ const (
 // reactive are the policies that look at the present alone: the best of them is
 // what forecasts have to beat.
 func reactive(p Policy) bool {
-	return slices.Contains([]string{TargetTracking, "hpa", "rule"}, p.Name)
+	return slices.Contains([]string{TargetTracking, HPA, Rule}, p.Name)
 }
 
 // recommend chooses by the rehearsal alone and reports how its choice fared in the
@@ -95,20 +95,24 @@ func best(w *sweep, wanted func(Policy) bool) (chosen *trial, hours float64) {
 }
 
 // settled returns the trial of the knob to run a policy with: its default, unless
-// that has far too many violations, or the policy is one that has no knob for all
-// loads; then the cheapest that is within what is allowed.
+// that has far too many violations or the policy has no knob that suits all loads.
+// Then it is the one before the cheapest that is within what is allowed, for the
+// same knob has more violations on other days: the higher, the closer to the edge.
 func (w *sweep) settled(standard *trial) *trial {
 	if standard.policy.Ships && standard.metrics.ViolationPct <= defaultBears {
 		return standard
 	}
-	chosen := standard
-	for _, t := range w.of(standard.policy.Name) {
-		within := t.metrics.ViolationPct <= Allowed
-		if within && (chosen.metrics.ViolationPct > Allowed || t.metrics.InstanceHours < chosen.metrics.InstanceHours) {
-			chosen = t
+	trials := w.of(standard.policy.Name) // by ascending knob
+	cheapest := -1
+	for i, t := range trials {
+		if t.metrics.ViolationPct <= Allowed && (cheapest < 0 || t.metrics.InstanceHours <= trials[cheapest].metrics.InstanceHours) {
+			cheapest = i
 		}
 	}
-	return chosen
+	if cheapest < 0 {
+		return standard
+	}
+	return trials[max(0, cheapest-1)]
 }
 
 // less says how much less a is than b, in percent of b.
@@ -129,8 +133,17 @@ func verdict(r Report, s *stage) string {
 	b.WriteString(atAllowed(r, s, own, tracking))
 	fmt.Fprintf(&b, "\nUntuned, %s had %s; %s had %s.",
 		called(own), figures(own), called(tracking), figures(tracking))
+	if s.best.ViolationPct > 0 {
+		fmt.Fprintf(&b, "\nFor %.2f %% of the minutes the load is more than the %d instances can serve that a fleet has at most.", s.best.ViolationPct, fleet.MaxInstances)
+	}
+	if days := s.days(); days < fewDays {
+		fmt.Fprintf(&b, "\nThe test is only %.1f days long: take all of this for a hint.", days)
+	}
 	return b.String()
 }
+
+// fewDays is the length of a test that is too short to rely on.
+const fewDays = 2.0
 
 func firstShipped(r Report) *PolicyReport {
 	if i := slices.IndexFunc(r.Policies, func(p PolicyReport) bool { return p.ships }); i >= 0 {
@@ -191,7 +204,7 @@ func why(r Report, s *stage, tracking *PolicyReport) string {
 	case idle:
 		return fmt.Sprintf(" The reason: the load never needs more than the %d instances that are always there.", fleet.MinInstances)
 	case tracking.RatioAtAllowed != nil && *tracking.RatioAtAllowed <= smooth:
-		return fmt.Sprintf(" The reason: the load is so smooth that well-set target tracking needs only %s more than somebody who knows the future.", over(*tracking.RatioAtAllowed))
+		return fmt.Sprintf(" The reason: the load is so smooth that well-set target tracking needs %s more than somebody who knows the future.", over(*tracking.RatioAtAllowed))
 	case r.ForecastSkill != nil && *r.ForecastSkill < 0.05:
 		return fmt.Sprintf(" The reason: the load cannot be foreseen; forecasts err as much as repeating the last value does (skill %.2f).", *r.ForecastSkill)
 	case r.ForecastSkill != nil:
@@ -200,4 +213,10 @@ func why(r Report, s *stage, tracking *PolicyReport) string {
 	return ""
 }
 
-func over(ratio float64) string { return fmt.Sprintf("%.0f %%", 100*(ratio-1)) }
+// over says how much more than 1 a ratio is.
+func over(ratio float64) string {
+	if ratio < 1.005 {
+		return "hardly"
+	}
+	return fmt.Sprintf("%.0f %%", 100*(ratio-1))
+}
