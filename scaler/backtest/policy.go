@@ -67,7 +67,7 @@ func (sure) Err() error { return nil }
 // oracle is none: it has no knob, and nobody can run it.
 func Policies() []Policy {
 	percent := func(p float64) float64 { return p / 100 }
-	utilisations := append(upTo(30, 85, 5), 88, 90, 92, 95, 98, 100)
+	utilisations := append(upTo(15, 85, 5), 88, 90, 92, 95, 98, 100)
 	return []Policy{
 		shipped("cost", "Forescale: cost", "what a violation minute costs, in minutes of the group at its usual peak", plan.DefaultViolationPeaks,
 			[]float64{0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 30, 45, 70, 100, 150, 250},
@@ -89,7 +89,7 @@ func Policies() []Policy {
 		},
 		{
 			Name: HPA, Title: "Kubernetes HPA", KnobName: "target CPU, percent",
-			Knobs: append(upTo(20, 85, 5), 88, 90, 92, 95, 98, 100), Default: always(60),
+			Knobs: utilisations, Default: always(60),
 			fly: func(_ scene, knob float64) controller { return sure{fleet.NewHPA(percent(knob))} },
 		},
 		{
