@@ -1,9 +1,11 @@
 package scaler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,11 +23,9 @@ func (t *tick) act(ctx context.Context, rec *api.TickRecord, resumed bool) {
 	defer cancel()
 	var calls errgroup.Group
 	calls.SetLimit(t.cfg.Parallel)
-	for i := range rec.Decisions {
+	intents := t.urgent(rec.Decisions)
+	for _, i := range intents {
 		d := &rec.Decisions[i]
-		if d.Outcome.Status != "" {
-			continue
-		}
 		calls.Go(func() error {
 			d.Outcome = t.carryOut(ctx, *d, resumed)
 			d.Outcome.At = t.clock()
@@ -34,6 +34,37 @@ func (t *tick) act(ctx context.Context, rec *api.TickRecord, resumed bool) {
 		})
 	}
 	_ = calls.Wait() // failures are outcomes
+	for _, i := range intents {
+		if d := rec.Decisions[i]; d.Outcome.Status == api.OutcomeFailed {
+			t.failed[d.Group] = true
+		} else {
+			delete(t.failed, d.Group)
+		}
+	}
+}
+
+// urgent returns the indexes of the intents in the order in which they are to be
+// carried out: what grows before what shrinks, and last those groups whose change
+// failed when it was tried before. They may hang again, and shall not keep the
+// others waiting.
+func (t *tick) urgent(ds []api.Decision) []int {
+	var intents []int
+	for i, d := range ds {
+		if d.Outcome.Status == "" {
+			intents = append(intents, i)
+		}
+	}
+	rank := func(i int) int {
+		switch d := ds[i]; {
+		case t.failed[d.Group]:
+			return 2
+		case d.Desired < d.Capacity.Desired:
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(intents, func(a, b int) int { return cmp.Compare(rank(a), rank(b)) })
+	return intents
 }
 
 // left returns how long it is until the tick is over, and the next one due.

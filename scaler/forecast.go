@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -114,15 +115,21 @@ func (t *tick) ask(ctx context.Context, w *seen, groups []string, specFaults map
 		}
 		answers[name] = a
 	}
-	var mu sync.Mutex // guards answers, misfits and t.faults below
+	var mu sync.Mutex // guards answers, misfits, t.late and t.faults below
 	var requests errgroup.Group
 	requests.SetLimit(t.cfg.Parallel)
-	for _, model := range slices.Sorted(maps.Keys(windows)) {
+	for _, model := range t.inOrder(windows) {
 		for batch := range slices.Chunk(windows[model], maxBatch) {
 			requests.Go(func() error {
-				got, err := t.request(ctx, model, batch)
+				// A model that hangs leaves the half of the time to those behind it.
+				half, cancel := halfOf(ctx)
+				defer cancel()
+				got, err := t.request(half, model, batch)
 				mu.Lock()
 				defer mu.Unlock()
+				if t.late[model] = errors.Is(err, context.DeadlineExceeded); !t.late[model] {
+					delete(t.late, model)
+				}
 				if err != nil && !misfit(got[0].forecast.Error) { // a misfit gets a second chance
 					t.faults = append(t.faults, fmt.Errorf("forecasts of model %s for %d groups: %w", model, len(batch), err))
 				}
@@ -142,6 +149,25 @@ func (t *tick) ask(ctx context.Context, w *seen, groups []string, specFaults map
 	_ = requests.Wait() // faults are answers
 	slices.Sort(misfits)
 	return misfits
+}
+
+// inOrder returns the models to ask, those last that were late when they were asked
+// before: of many that hang, each costs the others time only once.
+func (t *tick) inOrder(windows map[string][]api.Window) []string {
+	late := map[bool][]string{}
+	for _, model := range slices.Sorted(maps.Keys(windows)) {
+		late[t.late[model]] = append(late[t.late[model]], model)
+	}
+	return append(late[false], late[true]...)
+}
+
+// halfOf returns a context that ends when half of ctx's time is over.
+func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)/2)
 }
 
 // cut returns a group's window for its model, or what stands in the way.

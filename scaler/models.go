@@ -77,6 +77,7 @@ func (t *tick) refresh(ctx context.Context, groups []string) map[string]error {
 			first = fmt.Errorf("group %s: %w", name, err)
 		}
 	}
+	t.forget()
 	if kept > 0 {
 		t.deps.Log.Warn("model registry unreadable, the last known models are used", "groups", kept, "err", first)
 	}

@@ -86,7 +86,7 @@ func everyFault(t *testing.T) map[string]int {
 func TestWhateverGoesWrong(t *testing.T) {
 	want := undisturbed(t, 2*step)
 	faults := everyFault(t)
-	for _, must := range []string{"put scaler/state.json", "scale up", "put audit/date=2026-03-02/20260302T121000Z-all.json", "put scaler/lease.json", "predict"} {
+	for _, must := range []string{"put scaler/state.json", "scale up", "put audit/date=2026-03-02/20260302T121000Z-all.json", "put scaler/lease.json", "predict", "orders", "launches"} {
 		if faults[must] == 0 {
 			t.Fatalf("operation %q does not occur: %v", must, faults)
 		}

@@ -36,6 +36,8 @@ type Scaler struct {
 	age       int                         // guarded by mu: ticks since all of them were read
 	memory    *memory                     // guarded by mu: nil: none yet
 	orders    orders                      // guarded by mu: as last read
+	late      map[string]bool             // guarded by mu: models whose last request ran out of time
+	failed    map[string]bool             // guarded by mu: groups whose last change failed
 }
 
 // New returns a scaler that has started nothing. The configuration must be valid
@@ -60,7 +62,8 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 		deps.Shard = journal.Default
 	}
 	s := &Scaler{cfg: cfg, step: step, deps: deps, meters: newMeters(cfg.MetricsByGroup), journal: journal.New(deps.Store).Shard(deps.Shard),
-		byName: map[string]int{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{}}
+		byName: map[string]int{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{},
+		late: map[string]bool{}, failed: map[string]bool{}}
 	for i, g := range cfg.Groups {
 		s.groups = append(s.groups, g.Plan(step, cfg.Settle))
 		s.names = append(s.names, g.Name)

@@ -96,7 +96,7 @@ func (w *world) scaler(change ...func(*Config)) *Scaler {
 		c(&cfg)
 	}
 	s, err := New(cfg, step, Deps{
-		Store: &sabotaged{w.store, w.bad}, History: w, Specs: w, Forecaster: w, Target: w, Now: w.clock,
+		Store: &sabotaged{w.store, w.bad}, History: w, Specs: w, Forecaster: w, Target: w, Controls: w, Now: w.clock,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -196,6 +196,18 @@ func (w *world) Scale(ctx context.Context, name string, desired int) error {
 		return struct{}{}, nil
 	})
 	return err
+}
+
+// Launches knows of none, so that the lead time stays as it is configured.
+func (w *world) Launches(ctx context.Context, groups []string, _ time.Time) (map[string][]api.Launch, error) {
+	return sabotage(w.bad, ctx, "launches", func() (map[string][]api.Launch, error) { return nil, nil })
+}
+
+// List returns an order that concerns no group.
+func (w *world) List(ctx context.Context) ([]api.Control, error) {
+	return sabotage(w.bad, ctx, "orders", func() ([]api.Control, error) {
+		return []api.Control{{Kind: api.ControlPause, Group: "nobody", Until: w.clock().Add(time.Hour)}}, nil
+	})
 }
 
 // Scan is the lake: CPU and instances of the last hour, at what the group is now.
