@@ -189,6 +189,8 @@ type Decision struct {
 	// What follows serves to reach the same decision again: with Capacity,
 	// Observed and Forecast above it is all that the decision rests on.
 	CapacityError string `json:"capacity_error,omitempty"` // why Capacity is unknown
+	// Unit is how the group's load was turned into demand; nil: it was measured as such.
+	Unit *Unit `json:"unit,omitempty"`
 	// Offered says that the observed demand counts what was asked for.
 	Offered bool `json:"offered,omitempty"`
 	// Flags are what the calendar said of the slots from Tick on, by flag.
@@ -196,6 +198,15 @@ type Decision struct {
 	Control *Control             `json:"control,omitempty"` // the order in force
 	Config  int                  `json:"config"`            // index into TickRecord.Configs
 	Before  json.RawMessage      `json:"before,omitempty"`  // the group's state before the decision
+}
+
+// Unit is how much of a load, such as requests per step, one instance-equivalent is.
+type Unit struct {
+	Series      string  `json:"series"`
+	PerInstance float64 `json:"per_instance"` // what was divided by: the low end of what was learned
+	Error       float64 `json:"error"`        // relative standard error of what was learned
+	// Doubt says why the unit may no longer hold; empty: the newest slots agree.
+	Doubt string `json:"doubt,omitempty"`
 }
 
 // TickRecord is one object of the audit log: every decision of one tick.

@@ -86,6 +86,10 @@ type Group struct {
 	Safety   SafetyBand `yaml:"safety"`
 	// Rivals says what is done about others who scale the group, by kind.
 	Rivals plan.Rivals `yaml:"rivals"`
+	// Load names the series that the group's model forecasts, such as request_count,
+	// when it is not demand: how much of it an instance can do is learned. Empty:
+	// demand, which is CPU times instances in service.
+	Load string `yaml:"load"`
 	// Model names the model to ask; empty: the one that serves the group.
 	Model string `yaml:"model"`
 }
@@ -214,6 +218,9 @@ func (g Group) faults(step time.Duration) (faults []error) {
 	}
 	if g.Min < 0 || g.Min > maxCount || g.Max < 0 || g.Max > maxCount || g.Max > 0 && g.Max < g.Min {
 		bad("min, max: %d to %d is not a range of instances", g.Min, g.Max)
+	}
+	if len(g.Load) > api.MaxNameLen || g.Load == api.MetricCPU {
+		bad("load: %.40q is not a series that grows with the number of requests, such as %s", g.Load, api.MetricRequests)
 	}
 	if g.LeadTime < 0 || g.LeadTime > 24*time.Hour {
 		bad("lead_time: %s is not in 0..24h", g.LeadTime)

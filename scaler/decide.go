@@ -41,8 +41,14 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 	var kept configs
 	for _, g := range t.groups {
 		a := answers[g.Name]
+		u := t.learnUnit(g.Name, &w)
+		if u == nil && a.forecast != nil && a.forecast.Error == nil && t.load(g.Name) != api.SeriesDemand {
+			a.forecast = problem(g.Name, "no unit", errNoUnit(t.load(g.Name)))
+		}
+		a.forecast = inInstances(a.forecast, u)
+		t.recall(g.Name, u, &w)
 		g = t.ledger.state.Groups[g.Name].Lead.lead(g, len(a.points()))
-		d, err := t.decideOne(g, t.observe(g, &w), a, &kept)
+		d, err := t.decideOne(g, t.observe(g, u, &w), a, &kept)
 		if err != nil {
 			t.faults = append(t.faults, fmt.Errorf("group %s: %w", g.Name, err))
 		}
@@ -136,8 +142,8 @@ func (t *tick) look(ctx context.Context) seen {
 }
 
 // observe returns a group's size and the newest slot in which its load is known.
-func (t *tick) observe(group plan.Group, w *seen) plan.Observation {
-	o := plan.Observation{Flags: t.flags(group, w)}
+func (t *tick) observe(group plan.Group, u *api.Unit, w *seen) plan.Observation {
+	o := plan.Observation{Flags: t.flags(group, w), Unit: u}
 	if c, ok := w.capacities[group.Name]; ok {
 		o.Capacity = &c
 		if c.ObservedAt.IsZero() {
@@ -170,6 +176,7 @@ func (t *tick) observe(group plan.Group, w *seen) plan.Observation {
 				o.Values[name] = v
 			}
 		}
+		offeredLoad(&o)
 		break
 	}
 	return o

@@ -86,10 +86,11 @@ func (t *tick) verify(ctx context.Context, answers map[string]answer) {
 		by := version{a.model, a.version}
 		f, done := read[by]
 		if !done {
-			if f.manifest, f.err = t.deps.Specs.Manifest(ctx, by.model, by.number); f.err == nil {
-				f.err = t.usable(f.manifest)
-			}
+			f.manifest, f.err = t.deps.Specs.Manifest(ctx, by.model, by.number)
 			read[by] = f
+		}
+		if f.err == nil {
+			f.err = t.usable(group, f.manifest)
 		}
 		if f.err != nil {
 			a.forecast = problem(group, "unsuitable model", f.err)
@@ -176,7 +177,7 @@ func (t *tick) cut(group string, w *seen, specFault error) (win api.Window, titl
 		return win, "no model", specFault
 	}
 	m := t.manifests[group]
-	if err := t.usable(m); err != nil {
+	if err := t.usable(group, m); err != nil {
 		return win, "unsuitable model", err
 	}
 	g := w.past.deep(group)

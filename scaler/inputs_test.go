@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,8 @@ func TestARecordCarriesWhatItsDecisionsRestOn(t *testing.T) {
 		if f := d.Forecast; len(f.Point) != 3 || len(f.Values) != 3 || len(f.Peaks) != 3 || f.Error != nil {
 			t.Errorf("%s: forecast %+v", d.Group, f)
 		}
-		if want, _ := json.Marshal(before.Groups[d.Group].State); string(d.Before) != string(want) {
+		recalled := before.Groups[d.Group].State.Recall(t0.Add(-step*time.Duration(recentSlots)), step, slices.Repeat([]float64{w.groups[d.Group].demand}, recentSlots-1))
+		if want, _ := json.Marshal(recalled); string(d.Before) != string(want) {
 			t.Errorf("%s: state before %s, was %s", d.Group, d.Before, want)
 		}
 	}

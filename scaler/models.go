@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/plan"
 )
@@ -156,11 +155,12 @@ func (t *tick) forget() {
 	}
 }
 
-// usable returns why a model's forecasts cannot be acted upon, nil when they can.
-func (t *tick) usable(m models.Manifest) error {
-	switch {
-	case m.Spec.Target != api.SeriesDemand:
-		return fmt.Errorf("model %s version %d forecasts %s, not %s", m.Name, m.Version, m.Spec.Target, api.SeriesDemand)
+// usable returns why a model's forecasts cannot be acted upon for a group, nil when
+// they can.
+func (t *tick) usable(group string, m models.Manifest) error {
+	switch load := t.load(group); {
+	case m.Spec.Target != load:
+		return fmt.Errorf("model %s version %d forecasts %s, not %s", m.Name, m.Version, m.Spec.Target, load)
 	case m.Spec.Step() != t.step:
 		return fmt.Errorf("model %s version %d has a step of %s, not %s", m.Name, m.Version, m.Spec.Step(), t.step)
 	}

@@ -107,6 +107,12 @@ func (t *tick) readOn(ctx context.Context, lake tailed, depth int, series []stri
 func (t *tick) reach() (slots int, series []string) {
 	slots = recentSlots
 	all := map[string]bool{api.MetricCPU: true, api.MetricInService: true, api.SeriesDemand: true}
+	if units := t.unitSeries(); len(units) > 0 {
+		slots = max(slots, t.unitSlots())
+		for _, name := range units {
+			all[name] = true
+		}
+	}
 	seen := map[version]bool{}
 	for _, m := range t.manifests {
 		v := version{m.Name, m.Version}

@@ -39,6 +39,8 @@ type groupState struct {
 	Unconfirmed *change `json:"unconfirmed,omitempty"`
 	// Lead is what was learned of the lead time; nil: nothing yet.
 	Lead *learned `json:"lead,omitempty"`
+	// Unit is what was learned of the group's load; nil: nothing yet.
+	Unit *unit `json:"unit,omitempty"`
 }
 
 type change struct {

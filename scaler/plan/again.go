@@ -22,7 +22,7 @@ func Again(config json.RawMessage, d api.Decision) (api.Decision, error) {
 			return api.Decision{}, fmt.Errorf("group %s: state before: %w", d.Group, err)
 		}
 	}
-	in.Observation = Observation{CapacityError: d.CapacityError, Slot: d.ObservedAt, Values: d.Observed, Offered: d.Offered, Flags: d.Flags}
+	in.Observation = Observation{CapacityError: d.CapacityError, Slot: d.ObservedAt, Values: d.Observed, Offered: d.Offered, Unit: d.Unit, Flags: d.Flags}
 	if d.Capacity.Known() {
 		c := d.Capacity
 		in.Observation.Capacity = &c

@@ -138,6 +138,10 @@ func (s *stage) gather(p *path, d *api.Decision) {
 		Demand: value(o.Values, api.SeriesDemand), CPU: value(o.Values, api.MetricCPU),
 	}
 	e := &s.e
+	if u := o.Unit; u != nil && u.Doubt != "" {
+		p.note(RuleUnit, "%s: %s", u.Series, u.Doubt)
+		p.alert(AlertUnit)
+	}
 	if why := stuck(g, s.State, c, s.Tick); why != "" {
 		e.Stuck, e.Serving = true, c.InService
 		p.note(RuleStuck, "%s: they count neither as help nor as a reason to wait", why)

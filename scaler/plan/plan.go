@@ -95,6 +95,8 @@ type Observation struct {
 	// Offered says that demand counts what was asked for (requests), and not what
 	// the instances could do (CPU): then no CPU hides that it was more.
 	Offered bool
+	// Unit is how demand was made from another load; nil: it was not.
+	Unit *api.Unit
 	// Flags are what the calendar says, by flag, of the slot that begins at the tick
 	// and of those after it.
 	Flags map[string][]float64
@@ -114,7 +116,7 @@ func Decide(in Input) (api.Decision, State) {
 	d := api.Decision{
 		Group: g.Name, Tick: in.Tick.UTC(), Mode: g.Mode, Policy: g.Policies.Name(), Basis: api.BasisHold,
 		Observed: finiteOnly(o.Values), Outcome: api.Outcome{Status: api.OutcomeNone},
-		CapacityError: o.CapacityError, Control: in.Control, Offered: o.Offered, Flags: o.Flags,
+		CapacityError: o.CapacityError, Control: in.Control, Offered: o.Offered, Unit: o.Unit, Flags: o.Flags,
 	}
 	if !o.Slot.IsZero() {
 		d.ObservedAt = o.Slot.UTC()
@@ -227,6 +229,7 @@ const (
 	RuleCapacity  = "capacity"    // the capacity is unknown
 	RuleForecast  = "forecast"    // the forecast is missing or invalid
 	RuleSafety    = "safety"      // the safety state moved, or withholds trust
+	RuleUnit      = "unit"        // what an instance can do has changed
 	RuleStuck     = "stuck"       // instances should have come into service and have not
 	RuleStale     = "stale"       // no fresh metrics: no scale-in
 	RuleAnomaly   = "anomaly"     // a load too low to be believed: no scale-in
@@ -255,6 +258,7 @@ const (
 	AlertBudget   = "budget"      // the budget holds growth back
 	AlertRival    = "rival"       // somebody else scales the group
 	AlertDrift    = "drift"       // the forecasts are astray
+	AlertUnit     = "unit"        // what an instance can do has changed
 	AlertStuck    = "stuck"       // instances do not come into service
 )
 
