@@ -170,8 +170,11 @@ func (r Report) verdict() string {
 	case p.ViolationMinutes < q.ViolationMinutes && p.InstanceHours > q.InstanceHours:
 		fmt.Fprintf(&b, " Each violation minute avoided cost %.2f instance-hours.",
 			(p.InstanceHours-q.InstanceHours)/float64(q.ViolationMinutes-p.ViolationMinutes))
+	case p.ViolationMinutes > q.ViolationMinutes && p.InstanceHours < q.InstanceHours:
+		fmt.Fprintf(&b, " Each violation minute accepted saved %.2f instance-hours; its price is in the policy (violation_peaks, violation_minute).",
+			(q.InstanceHours-p.InstanceHours)/float64(p.ViolationMinutes-q.ViolationMinutes))
 	case p.ViolationMinutes > q.ViolationMinutes:
-		b.WriteString(" On this workload forecasts inside the ±1 rule did not help.")
+		b.WriteString(" On this workload forecasts did not help.")
 	}
 	return b.String()
 }

@@ -44,7 +44,9 @@ func TestTheVerdictIsTrueWhicheverWayItWent(t *testing.T) {
 		"fewer violations for more hours have a price": {Policy{ViolationMinutes: 5, InstanceHours: 110}, Policy{ViolationMinutes: 15, InstanceHours: 100},
 			[]string{"10 fewer violation minutes (5 instead of 15)", "10 more instance-hours", "cost 1.00 instance-hours"}},
 		"more violations are said to be so": {Policy{ViolationMinutes: 20, InstanceHours: 90}, Policy{ViolationMinutes: 10, InstanceHours: 100},
-			[]string{"10 more violation minutes", "10 fewer instance-hours", "did not help"}},
+			[]string{"10 more violation minutes", "10 fewer instance-hours", "accepted saved 1.00 instance-hours"}},
+		"worse in both is no help": {Policy{ViolationMinutes: 20, InstanceHours: 110}, Policy{ViolationMinutes: 10, InstanceHours: 100},
+			[]string{"10 more violation minutes", "10 more instance-hours", "did not help"}},
 		"nothing changed": {Policy{InstanceHours: 100}, Policy{InstanceHours: 100}, []string{"as many violation minutes (0)", "as many instance-hours (100)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
