@@ -77,7 +77,7 @@ func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *confi
 		return t.undecided(g, o, err), err
 	}
 	d, after := plan.Decide(plan.Input{
-		Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, g.Steps()),
+		Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, g.Steps(), t.shown(g)),
 		Control: t.orders.inForce(g.Name, t.at), Tick: t.at,
 	})
 	if _, err := json.Marshal(after); err != nil {

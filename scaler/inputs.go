@@ -40,23 +40,46 @@ func (c *configs) add(g plan.Group) (int, error) {
 // that the audit log cannot keep.
 const ProblemNotFinite = "urn:forescale:problem:forecast-not-finite"
 
-// keepable returns the part of a forecast that a decision reads and its record
-// keeps: its first steps. A forecast with a number in them that JSON cannot hold
-// becomes the reason why there is none.
-func keepable(f *api.Forecast, steps int) *api.Forecast {
+// wholeForecasts is how many groups a fleet may have whose records keep forecasts
+// as a whole, for people and pages to look at. A larger one keeps what decisions
+// read: a record of ten thousand groups must be written within a tick.
+const wholeForecasts = 500
+
+// shown returns how many steps of a group's forecast its record keeps.
+func (t *tick) shown(g plan.Group) int {
+	if len(t.groups) <= wholeForecasts {
+		return math.MaxInt
+	}
+	return g.Steps()
+}
+
+// keepable returns the part of a forecast that a record keeps: at least the steps
+// that its decision reads, and as many as are shown if they can be kept. A
+// forecast with a number in what is read that JSON cannot hold becomes the reason
+// why there is none.
+func keepable(f *api.Forecast, read, shown int) *api.Forecast {
 	if f == nil || f.Error != nil {
 		return f
 	}
-	cut := *f
-	cut.Point = f.Point[:min(steps, len(f.Point))]
-	cut.Values = f.Values[:min(steps, len(f.Values))]
-	cut.Peaks = f.Peaks[:min(steps, len(f.Peaks))]
-	if field := notFinite(&cut); field != "" {
+	if whole := first(f, shown); notFinite(whole) == "" {
+		return whole
+	}
+	cut := first(f, read)
+	if field := notFinite(cut); field != "" {
 		return &api.Forecast{Group: f.Group, Error: &api.Problem{
 			Type: ProblemNotFinite, Title: "the forecast is not finite", Field: field,
 			Detail: "the server answered with a number that is none",
 		}}
 	}
+	return cut
+}
+
+// first returns the first steps of a forecast.
+func first(f *api.Forecast, steps int) *api.Forecast {
+	cut := *f
+	cut.Point = f.Point[:min(steps, len(f.Point))]
+	cut.Values = f.Values[:min(steps, len(f.Values))]
+	cut.Peaks = f.Peaks[:min(steps, len(f.Peaks))]
 	return &cut
 }
 
