@@ -194,3 +194,23 @@ func (h offered) Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error
 	}
 	return samples, err
 }
+
+func TestASmallFleetsRecordKeepsTheWholeForecast(t *testing.T) {
+	w := newWorld(t)
+	w.predict = func(_ context.Context, req api.PredictRequest) (api.PredictResponse, error) {
+		resp := w.answer(req)
+		for i := range resp.Forecasts {
+			resp.Forecasts[i].Point = []float64{2, 2, 2, 2, 2, 2}
+		}
+		return resp, nil
+	}
+	s := w.scaler()
+	rec, err := w.once(s, t0)
+	if err != nil || len(rec.Decisions[0].Forecast.Point) != 6 {
+		t.Fatalf("%v: %+v", err, rec.Decisions[0].Forecast)
+	}
+	s.groups = slices.Repeat(s.groups[:1], wholeForecasts+1)
+	if got := (&tick{Scaler: s}).shown(s.groups[0]); got != s.groups[0].Steps() {
+		t.Errorf("a large fleet's record keeps %d steps", got)
+	}
+}
