@@ -24,7 +24,6 @@ import (
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/scaler/control"
-	"github.com/forescale/forescale/scaler/plan"
 	"github.com/forescale/forescale/scaler/targets"
 )
 
@@ -116,7 +115,7 @@ func (p *program) check() error {
 // predicts reports whether any group wants forecasts.
 func (p *program) predicts() bool {
 	for _, g := range p.section.Groups {
-		if g.Policy.Signal != plan.SignalObserved {
+		if g.Predicted() {
 			return true
 		}
 	}
