@@ -198,6 +198,36 @@ type Decision struct {
 	Control *Control             `json:"control,omitempty"` // the order in force
 	Config  int                  `json:"config"`            // index into TickRecord.Configs
 	Before  json.RawMessage      `json:"before,omitempty"`  // the group's state before the decision
+	// Shadow is what another policy would have done. Nothing of it is carried out,
+	// and the decision does not rest on it.
+	Shadow *Shadow `json:"shadow,omitempty"`
+}
+
+// Shadow is the decision of a policy that runs beside the one in charge, over the
+// capacity that the group would have had if its own decisions had been carried out
+// all along. What would have come of it is compared with what really came.
+type Shadow struct {
+	Policy    string      `json:"policy"`
+	InService int         `json:"in_service"` // imagined, before the decision
+	Desired   int         `json:"desired"`    // imagined, before the decision
+	Wanted    int         `json:"wanted"`     // by the policy
+	To        int         `json:"to"`         // what the decision makes of Desired
+	Safety    SafetyState `json:"safety,omitempty"`
+	Reasons   []Reason    `json:"reasons,omitempty"`
+	Sums      ShadowSums  `json:"sums"`
+}
+
+// ShadowSums compare both policies over the slots since Since of which everything
+// is known: the load, what really served it, and what would have.
+type ShadowSums struct {
+	Since time.Time `json:"since"`
+	Slots int       `json:"slots"`
+	// Hours are instance-hours by what was desired, Breaches the minutes of slots
+	// whose load was more than the objective allows on what was in service.
+	LiveHours      float64 `json:"live_hours"`
+	LiveBreaches   float64 `json:"live_breaches"`
+	ShadowHours    float64 `json:"shadow_hours"`
+	ShadowBreaches float64 `json:"shadow_breaches"`
 }
 
 // Unit is how much of a load, such as requests per step, one instance-equivalent is.

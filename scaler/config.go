@@ -80,10 +80,13 @@ type Group struct {
 	StaleAfter int `yaml:"stale_after"`
 	// Cooldown is 5m and 10m for the threshold rule, and none for the others, which
 	// weigh what a change costs themselves.
-	Cooldown Cooldown   `yaml:"cooldown"`
-	Policy   Policy     `yaml:"policy"`
-	Guard    Guard      `yaml:"guard"`
-	Safety   SafetyBand `yaml:"safety"`
+	Cooldown Cooldown `yaml:"cooldown"`
+	Policy   Policy   `yaml:"policy"`
+	// Shadow is a policy that decides beside the live one, over the capacity that
+	// the group would have had by it. Nothing of it is carried out.
+	Shadow *Shadow    `yaml:"shadow"`
+	Guard  Guard      `yaml:"guard"`
+	Safety SafetyBand `yaml:"safety"`
 	// Rivals says what is done about others who scale the group, by kind.
 	Rivals plan.Rivals `yaml:"rivals"`
 	// Load names the series that the group's model forecasts, such as request_count,
@@ -156,7 +159,7 @@ func (c Config) Validate(step time.Duration) error {
 	predicted := false
 	listed, scaled := map[string]bool{}, map[[4]string]string{}
 	for i, g := range c.Groups {
-		predicted = predicted || g.Policy.Signal != plan.SignalObserved
+		predicted = predicted || g.Predicted()
 		for _, err := range g.faults(step) {
 			bad("groups[%d] (%s): %w", i, g.Name, err)
 		}
@@ -235,6 +238,11 @@ func (g Group) faults(step time.Duration) (faults []error) {
 		bad("objective: %g is not in (0, 1]", g.Objective)
 	}
 	faults = append(faults, g.Policy.faults()...)
+	if g.Shadow != nil {
+		for _, err := range g.Shadow.faults() {
+			bad("shadow.%w", err)
+		}
+	}
 	faults = append(faults, g.Guard.faults()...)
 	faults = append(faults, g.Safety.faults()...)
 	for _, kind := range slices.Sorted(maps.Keys(g.Rivals)) {
@@ -262,6 +270,11 @@ func (g Group) provider() [4]string {
 
 // Route says which of a driver's groups a group of ours is.
 func (g Group) Route() (driver, name string) { return g.Target, g.targetName() }
+
+// Predicted reports whether the group, or its shadow, wants forecasts.
+func (g Group) Predicted() bool {
+	return g.Policy.Signal != plan.SignalObserved || g.Shadow != nil && g.Shadow.Signal != plan.SignalObserved
+}
 
 // Plan returns the group as the decision sees it: with the length of a slot, and
 // the time from the tick until an order is carried out.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -76,10 +77,9 @@ func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *confi
 	if err = errors.Join(err, configErr); err != nil {
 		return t.undecided(g, o, err), err
 	}
-	d, after := plan.Decide(plan.Input{
-		Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, g.Steps(), t.shown(g)),
-		Control: t.orders.inForce(g.Name, t.at), Tick: t.at,
-	})
+	in := plan.Input{Group: g, State: st.State, Observation: o, Forecast: keepable(a.forecast, g.Steps(), t.shown(g)),
+		Control: t.orders.inForce(g.Name, t.at), Tick: t.at}
+	d, after := plan.Decide(in)
 	if _, err := json.Marshal(after); err != nil {
 		return t.undecided(g, o, err), err // written, it would stop the whole fleet
 	}
@@ -87,7 +87,8 @@ func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *confi
 	t.ledger.state.Groups[g.Name] = st
 	d.Before, d.Config = before, config
 	d.Model, d.ModelVersion = a.model, a.version
-	return d, nil
+	d.Shadow, err = t.shadow(in)
+	return d, err
 }
 
 // brake pulls the fleet-wide brake where it has to be, and completes the decisions
@@ -185,7 +186,22 @@ func (t *tick) observe(group plan.Group, u *api.Unit, w *seen) plan.Observation 
 // flags returns what the calendar says of the slots that a group's schedule looks
 // at: the slot that begins at the tick, and the steps that a decision answers for.
 func (t *tick) flags(g plan.Group, w *seen) map[string][]float64 {
-	if g.Policies.Schedule == nil {
+	schedules := []*plan.Schedule{g.Policies.Schedule}
+	if shadow := t.shadows[g.Name]; shadow != nil {
+		schedules = append(schedules, shadow.Policies.Schedule)
+	}
+	var names []string
+	for _, s := range schedules {
+		if s == nil {
+			continue
+		}
+		for _, e := range s.Entries {
+			if e.Flag != "" && !slices.Contains(names, e.Flag) {
+				names = append(names, e.Flag)
+			}
+		}
+	}
+	if names == nil {
 		return nil
 	}
 	source := t.deps.Flags
@@ -196,12 +212,9 @@ func (t *tick) flags(g plan.Group, w *seen) map[string][]float64 {
 		return nil
 	}
 	flags := map[string][]float64{}
-	for _, e := range g.Policies.Schedule.Entries {
-		if e.Flag == "" || flags[e.Flag] != nil {
-			continue
-		}
+	for _, name := range names {
 		for k := range g.Steps() {
-			flags[e.Flag] = append(flags[e.Flag], source.Flag(e.Flag, t.at.Add(time.Duration(k)*t.step)))
+			flags[name] = append(flags[name], source.Flag(name, t.at.Add(time.Duration(k)*t.step)))
 		}
 	}
 	return flags

@@ -29,15 +29,16 @@
 //
 //	 1. The lease is acquired. One that expired, or that this scaler's own
 //	    predecessor held under the same id, is taken over.
-//	 2. The state is loaded. If a tick is under way in it, it is completed first:
-//	    its record stands when there is one. Otherwise each of its intents is judged
-//	    by what the provider says now: desired is as intended, it was accepted;
-//	    desired is as it was and the tick is still the present one, the call is made
-//	    again, harmlessly, because it names an absolute number; desired is as it was
-//	    and the tick is over, or desired is something else, it was not and will not
-//	    be carried out. Then its record is written.
-//	 3. History, capacities and forecasts are read, and plan.Decide is called for
-//	    every group.
+//	 2. The state is loaded, and what people have ordered. If a tick is under way in
+//	    it, it is completed first: its record stands when there is one. Otherwise each
+//	    of its intents is judged by what the provider says now: desired is as
+//	    intended, it was accepted; desired is as it was, the tick is still the present
+//	    one and no order forbids it, the call is made again, harmlessly, because it
+//	    names an absolute number; desired is as it was and the tick is over, or
+//	    desired is something else, it was not and will not be carried out. Then its
+//	    record is written.
+//	 3. History, capacities, launches and forecasts are read, plan.Decide is called
+//	    for every group and its shadow, and the fleet-wide brake is applied.
 //	 4. The decisions enter the state as intents. Until here nothing has happened.
 //	 5. For each group that shall change, the group and the lease are read again. If
 //	    either is not as it was, the intent is skipped. Otherwise the provider is
@@ -63,4 +64,31 @@
 //
 // Dry-run decisions pass through the same protocol, without (5). They start no
 // cooldown: each tick says what it would do with the group as it really is.
+//
+// # What a record holds
+//
+// Every decision carries all that it rests on: the group's configuration (by its
+// place in TickRecord.Configs) with the lead time that was learned, its state
+// before, the order in force, what was observed, and the forecast, cut to the steps
+// that were read. What a record cannot hold is not decided upon. So the same program
+// reaches the same decision from the record alone (plan.Again, scaler/audit).
+//
+// # What a process remembers
+//
+// Between two ticks a process remembers manifests, the orders last read, which
+// models and groups were late, and the history that the models look back (memory).
+// All of it is a matter of speed or of being better off in an outage: none of it is
+// state, and a new process decides the same from the store and the lake.
+//
+// What is slow or fails costs itself: models that were late are asked last, and
+// each request has half of the time that is left; what grows is carried out before
+// what shrinks, and groups whose change failed come last; whose launches cannot be
+// read loses its turn.
+//
+// # Shadows
+//
+// A group may have a shadow: another policy that decides at every tick from the
+// same inputs, over the capacity that the group would have if the shadow had been in
+// charge (imagined). Nothing of it is carried out. Instance-hours and minutes in
+// breach of both are kept in the state, recorded, and shown as metrics.
 package scaler

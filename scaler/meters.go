@@ -78,6 +78,7 @@ type groupMeter struct {
 	measured                   bool // age is known
 	lead                       time.Duration
 	spent                      float64 // instance-hours today
+	shadow                     *api.ShadowSums
 }
 
 // meters counts what this process did and shows the last tick.
@@ -166,6 +167,9 @@ func (m *meters) show(rec api.TickRecord, groups []plan.Group, st *state) {
 		}
 		if c := s.Calibration; c.Seen >= coverageSeen {
 			one.coverage = 1 - c.Above
+		}
+		if d.Shadow != nil {
+			one.shadow = &d.Shadow.Sums
 		}
 		shown = append(shown, one)
 	}

@@ -20,7 +20,7 @@ type version struct {
 func (t *tick) predicted() []string {
 	var names []string
 	for _, g := range t.groups {
-		if g.Signal != plan.SignalObserved {
+		if shadow := t.shadows[g.Name]; g.Signal != plan.SignalObserved || shadow != nil && shadow.Signal != plan.SignalObserved {
 			names = append(names, g.Name)
 		}
 	}

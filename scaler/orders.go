@@ -3,9 +3,11 @@ package scaler
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/scaler/control"
 )
 
 // orders are what people have ordered, as known at one tick.
@@ -24,9 +26,7 @@ func newOrders(cs []api.Control) orders {
 	return o
 }
 
-// inForce returns the order that a group is under, nil for none. A pause comes
-// before a freeze, one for the group before one for all, the later end before the
-// earlier.
+// inForce returns the order that a group is under (control.InForce), nil for none.
 //
 // As long as orders have never been read, every group is frozen: one of them may
 // say so, and staying too large for a while does no harm.
@@ -35,28 +35,11 @@ func (o orders) inForce(group string, at time.Time) *api.Control {
 		return &api.Control{Kind: api.ControlFreeze, Group: api.AllGroups, Until: at.Add(time.Nanosecond), By: o.by, At: at,
 			Reason: fmt.Sprintf("the orders in force are not known: %v", o.unknown)}
 	}
-	var best *api.Control
-	better := func(c api.Control) bool {
-		switch {
-		case !at.Before(c.Until):
-			return false // expired
-		case best == nil:
-			return true
-		case c.Kind != best.Kind:
-			return c.Kind == api.ControlPause
-		case c.Group != best.Group:
-			return c.Group != api.AllGroups
-		}
-		return c.Until.After(best.Until)
+	own, all := o.byGroup[group], o.byGroup[api.AllGroups]
+	if len(own)+len(all) == 0 {
+		return nil
 	}
-	for _, of := range []string{group, api.AllGroups} {
-		for _, c := range o.byGroup[of] {
-			if better(c) {
-				best = &c
-			}
-		}
-	}
-	return best
+	return control.InForce(slices.Concat(own, all), group, at)
 }
 
 // readOrders reads what people have ordered, once a tick. While that fails, what

@@ -19,6 +19,7 @@ import (
 type rush struct {
 	*world
 	sizes map[time.Time]int // by slot: instances in service
+	fresh bool              // every tick is run by a process of its own
 	away  string            // who is: server, store, provider, or nobody
 	since time.Time
 }
@@ -113,20 +114,30 @@ func (s *awayStore) Get(ctx context.Context, key string) (blob.Object, error) {
 
 // run lives through seven hours and returns the slots in breach: those whose load
 // is more than 0.9 of what serves.
-func (r *rush) run() (breached []time.Time) {
-	s := r.world.scaler(func(c *Config) {
-		g := DefaultGroup()
-		g.Name, g.Mode = "web", api.ModeLive
-		c.Groups = []Group{g}
-	})
-	store := &awayStore{r.store, r}
-	s.deps.Store, s.deps.History, s.deps.Target, s.deps.Forecaster = store, r, r, r
-	s.journal = journal.New(store)
+func (r *rush) run(change ...func(*Group)) (breached []time.Time) {
+	start := func() *Scaler {
+		s := r.world.scaler(func(c *Config) {
+			g := DefaultGroup()
+			g.Name, g.Mode = "web", api.ModeLive
+			for _, f := range change {
+				f(&g)
+			}
+			c.Groups = []Group{g}
+		})
+		store := &awayStore{r.store, r}
+		s.deps.Store, s.deps.History, s.deps.Target, s.deps.Forecaster = store, r, r, r
+		s.journal = journal.New(store)
+		return s
+	}
+	s := start()
 	for at := t0; at.Before(t0.Add(7 * time.Hour)); at = at.Add(step) {
 		if _, ok := r.sizes[at]; !ok {
 			r.sizes[at] = r.desired("web")
 		}
 		r.set(at)
+		if r.fresh {
+			s = start()
+		}
 		_, err := s.Once(context.Background(), at)
 		if (err != nil) != r.gone("store") {
 			r.t.Fatalf("%s is away, at %s: %v", r.away, stamp(at), err)

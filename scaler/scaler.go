@@ -24,9 +24,10 @@ type Scaler struct {
 	cfg     Config
 	step    time.Duration
 	deps    Deps
-	groups  []plan.Group   // as cfg.Groups
-	names   []string       // of groups
-	byName  map[string]int // index into groups
+	groups  []plan.Group           // as cfg.Groups
+	names   []string               // of groups
+	byName  map[string]int         // index into groups
+	shadows map[string]*plan.Group // those beside groups, by their name
 	journal *journal.Journal
 	meters  *meters
 
@@ -62,12 +63,16 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 		deps.Shard = journal.Default
 	}
 	s := &Scaler{cfg: cfg, step: step, deps: deps, meters: newMeters(cfg.MetricsByGroup), journal: journal.New(deps.Store).Shard(deps.Shard),
-		byName: map[string]int{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{},
+		byName: map[string]int{}, shadows: map[string]*plan.Group{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{},
 		late: map[string]bool{}, failed: map[string]bool{}}
 	for i, g := range cfg.Groups {
 		s.groups = append(s.groups, g.Plan(step, cfg.Settle))
 		s.names = append(s.names, g.Name)
 		s.byName[g.Name] = i
+		if g.Shadow != nil {
+			shadow := g.PlanShadow(step, cfg.Settle)
+			s.shadows[g.Name] = &shadow
+		}
 	}
 	return s, nil
 }

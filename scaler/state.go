@@ -41,6 +41,8 @@ type groupState struct {
 	Lead *learned `json:"lead,omitempty"`
 	// Unit is what was learned of the group's load; nil: nothing yet.
 	Unit *unit `json:"unit,omitempty"`
+	// Shadow is the group as it would be by its shadow; nil: it has none.
+	Shadow *imagined `json:"shadow,omitempty"`
 }
 
 type change struct {
@@ -127,6 +129,9 @@ func (st *state) settle(rec api.TickRecord) {
 		g.State = g.State.After(d)
 		if d.Capacity.Known() {
 			g.Unconfirmed = nil // otherwise the group has not been looked at yet
+		}
+		if g.Shadow != nil {
+			g.Shadow.settle(d)
 		}
 		if d.Outcome.Status == api.OutcomeFailed || d.Outcome.Status == api.OutcomeSkipped {
 			g.Unconfirmed = &change{Tick: d.Tick, From: d.Capacity.Desired, To: d.Desired, Recorded: d.Outcome.Status}

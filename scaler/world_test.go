@@ -2,7 +2,6 @@ package scaler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -415,34 +414,5 @@ func (w *world) check(what string) {
 	}
 	if st.Pending != nil {
 		bad("tick %s is still under way", stamp(st.Pending.Tick))
-	}
-}
-
-// replay reaches every decision of a record again from what the record says.
-func (w *world) replay(what string, rec api.TickRecord) {
-	w.t.Helper()
-	var again []api.Decision
-	for _, d := range rec.Decisions {
-		a, err := plan.Again(rec.Configs[d.Config], d)
-		if err != nil {
-			w.t.Errorf("%s: %s: %v", what, d.Group, err)
-		}
-		again = append(again, a)
-	}
-	var limit float64
-	if rec.Brake != nil {
-		limit = rec.Brake.Limit
-	}
-	brake := plan.ApplyBrake(limit, again)
-	for i, d := range rec.Decisions {
-		d.Outcome, again[i].Outcome = api.Outcome{}, api.Outcome{}
-		want, _ := json.Marshal(d)
-		if got, err := json.Marshal(again[i]); err != nil || string(got) != string(want) {
-			w.t.Errorf("%s: decided again, %s is %v\n%s\ninstead of\n%s", what, d.Group, err, got, want)
-		}
-	}
-	want, _ := json.Marshal(rec.Brake)
-	if got, _ := json.Marshal(brake); string(got) != string(want) {
-		w.t.Errorf("%s: the brake is %s, was %s", what, got, want)
 	}
 }

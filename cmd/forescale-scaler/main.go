@@ -22,6 +22,15 @@
 // end of the last slot that was complete then. Without it, -once takes the newest
 // slot that ended at least scaler.settle ago.
 //
+// Orders to freeze or pause groups (forescale freeze, pause, resume) are read at
+// every tick. While they cannot be read, the last known hold; a scaler that has never
+// read them freezes every group.
+//
+// With -listen, or scaler.metrics_listen, GET /metrics tells Prometheus of the last
+// tick: decisions, safety states, sizes, coverage, alerts, the brake, errors of the
+// provider. Groups have series of their own in a fleet of up to a thousand, in a
+// larger one with scaler.metrics_by_group: true. deploy/prometheus has alert rules.
+//
 // Credentials come from the AWS SDK's default chain, never from the file. A
 // configuration:
 //
@@ -31,6 +40,7 @@
 //	aws: {region: eu-central-1}
 //	scaler:
 //	  server: http://127.0.0.1:8650
+//	  brake: 0.2                          # of the fleet may wish to scale in at once
 //	  groups:
 //	    - name: web
 //	      target_name: web-production     # the Auto Scaling Group
@@ -40,6 +50,7 @@
 //	      lead_time: 5m
 //	      cooldown: {out: 5m, in: 10m}
 //	      policy: {rule: threshold, signal: predicted, out: 70, in: 35, step: 1}
+//	      shadow: {rule: cost}            # what it would do is recorded beside
 //
 // A group of Kubernetes names its object by namespace, resource and name. The
 // cluster is the one that the scaler runs in, as its service account

@@ -23,7 +23,7 @@ import (
 	"github.com/forescale/forescale/internal/obs"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler"
-	"github.com/forescale/forescale/scaler/plan"
+	"github.com/forescale/forescale/scaler/control"
 	"github.com/forescale/forescale/scaler/targets"
 )
 
@@ -115,7 +115,7 @@ func (p *program) check() error {
 // predicts reports whether any group wants forecasts.
 func (p *program) predicts() bool {
 	for _, g := range p.section.Groups {
-		if g.Policy.Signal != plan.SignalObserved {
+		if g.Predicted() {
 			return true
 		}
 	}
@@ -198,7 +198,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Log: p.log, Now: p.now, Shard: shard, Version: cli.Version,
+	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Controls: control.New(lake), Log: p.log, Now: p.now, Shard: shard, Version: cli.Version,
 		OnTick: func(rec api.TickRecord) { _ = p.print(rec, nil) }}
 	if p.calendar != nil { // a nil *Calendar in the interface would hide the lake's own flags
 		deps.Flags = p.calendar

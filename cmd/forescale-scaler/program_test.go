@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/forescale/forescale/internal/fleet"
 	"github.com/forescale/forescale/internal/journal"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/scaler/control"
 )
 
 var (
@@ -292,4 +294,77 @@ func TestDryRunTakesNoTickFromALiveScaler(t *testing.T) {
 	if err != nil || len(apart.Decisions) != 2 || apart.Decisions[0].Mode != api.ModeDryRun || apart.Version != cli.Version {
 		t.Errorf("the dry run's own record: %+v, %v", apart, err)
 	}
+}
+
+// An order that was given to the store holds at the next tick, and a store of
+// orders that cannot be read freezes everything.
+func TestOrdersAreObeyed(t *testing.T) {
+	s := arrange(t)
+	lake, err := blob.Open(t.Context(), s.dir+"/lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pause := api.Control{Kind: api.ControlPause, Group: "web", At: tick.Add(-time.Minute), Until: tick.Add(time.Hour), Reason: "a test of the brakes", By: "somebody"}
+	if err := control.New(lake).Put(t.Context(), pause); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := s.run("-once", "-at", tick.Format(time.RFC3339))
+	if code != cli.ExitOK || s.desired("asg-web") != 4 || s.desired("idle") != 3 || !strings.Contains(out, "a test of the brakes") {
+		t.Errorf("exit code %d, web %d, idle %d\n%s%s", code, s.desired("asg-web"), s.desired("idle"), out, errOut)
+	}
+
+	s = arrange(t)
+	if err := os.MkdirAll(s.dir+"/lake/scaler", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "lake", filepath.FromSlash(control.Key)), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut = s.run("-once", "-at", tick.Format(time.RFC3339))
+	if code != cli.ExitOK || s.desired("idle") != 4 || !strings.Contains(out, "every group is frozen") {
+		t.Errorf("exit code %d, idle %d\n%s%s", code, s.desired("idle"), out, errOut)
+	}
+}
+
+// A running scaler tells Prometheus of its ticks.
+func TestMetricsAreServed(t *testing.T) {
+	s := arrange(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var out bytes.Buffer
+	log := &lines{found: make(chan string, 1)}
+	p := &program{out: &out, errOut: log}
+	ended := make(chan int)
+	go func() {
+		ended <- cli.Execute(ctx, p.command(), []string{"-config", s.config, "-listen", "127.0.0.1:0"}, &out, log)
+	}()
+	base := "http://" + <-log.found
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get(base + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err == nil && strings.Contains(string(body), `forescale_scaler_ticks_total{result="ok"} 1`) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no tick in\n%s", body)
+		}
+	}
+	stop()
+	if code := <-ended; code != cli.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// lines looks for the address that is listened on in a log.
+type lines struct{ found chan string }
+
+func (l *lines) Write(b []byte) (int, error) {
+	if _, addr, ok := strings.Cut(string(b), `msg="serving metrics" addr=`); ok {
+		l.found <- strings.TrimSpace(addr)
+	}
+	return len(b), nil
 }

@@ -29,5 +29,6 @@ func Again(config json.RawMessage, d api.Decision) (api.Decision, error) {
 	}
 	again, _ := Decide(in)
 	again.Config, again.Before, again.Model, again.ModelVersion = d.Config, d.Before, d.Model, d.ModelVersion
+	again.Shadow = d.Shadow // which this decision does not rest on
 	return again, nil
 }
