@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/file"
 	"github.com/forescale/forescale/trainer"
 	"github.com/forescale/forescale/trainer/batch"
@@ -52,10 +51,10 @@ func (s *searchFlags) apply(p *program) error {
 		sc := trainer.DefaultSearch(*c)
 		c.Search = &sc
 	default:
-		sc := search.DefaultConfig()
+		var sc search.Config
 		raw, err := os.ReadFile(s.what)
 		if err == nil {
-			err = conf.Decode(raw, &sc)
+			sc, err = search.FromYAML(raw) // which the configuration's Validate judges
 		}
 		if err != nil {
 			// What could not be read is no reason to complain of what is missing.
