@@ -52,7 +52,7 @@ Many groups, each with a model of its own in DIR/GROUP:
   forescale-trainer -all-groups -data s3://lake/forescale -models s3://lake/models -out out -resume
 
   # A quarter of them in each pod of an indexed Kubernetes Job with 4 completions:
-  forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \\
+  forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \
       -models s3://lake/models -out /scratch/out -push-gateway http://pushgateway:9091
 
 One model for all of them, and for groups that are still to come:
