@@ -31,7 +31,8 @@
 // alone and says what the kind is worth on slots that it has not seen; the late
 // one takes its place in the model and has learned from the validation part too,
 // with what was chosen for the early one: the strength of regularisation, the
-// number of epochs, of trees. Nobody judges a late member before the test part.
+// number of epochs, of trees. The networks of the presets reference and advanced are
+// not fitted again; there the early one is the late one. Nobody judges a late member before the test part.
 //
 //	part         what rests on it
 //	training     scales and bounds of features, units of corrections, the reach of

@@ -20,7 +20,8 @@ import (
 // of quantiles) looks at forecasts of slots that fitted nothing. For that each
 // fitted member exists twice: an early one, fitted on the training part, that is
 // judged on the validation part; and a late one that takes its place in the model
-// and, where fitting is quick, has learned from the validation part too.
+// and has learned from the validation part too, unless it is a network that is not
+// refitted.
 type study struct {
 	config Config
 	recipe recipe

@@ -67,14 +67,15 @@
 //
 // One training is kept in DIR/.checkpoint while it is under way; -resume continues
 // it, to the same bytes as if it had not been stopped. It must be of the same data,
-// configuration and program version. The end of the history is kept with it, so that
-// a data lake may grow meanwhile.
+// configuration, program version and kernel set; so must a search. The end of the
+// history is kept with it, so that a data lake may grow meanwhile.
 //
 // A run over many groups is remembered in DIR/.ledger, a file for each group that is
 // delivered; -resume trains what is missing, what failed, and what has changed since:
-// the data, the configuration or the program. For a data lake, a run that did not
-// complete is continued on the time that it began with, for twelve hours after its
-// last group; later, or after a complete run, histories end at the present again.
+// the data, the configuration or the program. A model that another kernel set trained
+// is not missing. For a data lake, a run that did not complete is continued on the
+// time that it began with, for twelve hours after its last group; later, or after a
+// complete run, histories end at the present again.
 //
 // # Metrics
 //
@@ -86,7 +87,10 @@
 // # Repeating
 //
 // The same data, configuration and -seed give the same bytes of model.onnx, for
-// any number of -workers.
+// any number of -workers, on the same kernel set: avx512, avx2 or portable, of which
+// the best that the processor has is taken. The environment variable FORESCALE_KERNEL
+// names another one; where the processor does not have it, standard error says so
+// and the best is taken.
 package main
 
 import "github.com/forescale/forescale/internal/cli"

@@ -11,6 +11,7 @@ import (
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/trainer/batch"
 	"github.com/forescale/forescale/trainer/checkpoint"
+	"github.com/forescale/forescale/trainer/kernel"
 )
 
 // checkpointDir is where a training that is under way is kept, below -out.
@@ -55,10 +56,11 @@ func (p *program) one(ctx context.Context) (batch.Outcome, error) {
 			return batch.Outcome{}, err
 		}
 	}
-	id := checkpoint.Identity{Program: cli.Version, Data: batch.DataHash(data), Until: span.Until}
-	if id.Config, err = batch.ConfigHash(config); err != nil {
+	hash, err := batch.ConfigHash(config)
+	if err != nil {
 		return batch.Outcome{}, err
 	}
+	id := identity(hash, batch.DataHash(data), span)
 	kept, err := checkpoint.Open(dir, id, p.resume, func(note string) { fmt.Fprintln(p.stderr, note) })
 	if err != nil {
 		return batch.Outcome{}, err
@@ -81,6 +83,12 @@ func (p *program) one(ctx context.Context) (batch.Outcome, error) {
 		fmt.Fprintln(p.stderr, err)
 	}
 	return outcome, nil
+}
+
+// identity returns what a state that this program keeps on these terms belongs to:
+// all that the bytes of the model follow from.
+func identity(config, data string, span batch.Span) checkpoint.Identity {
+	return checkpoint.Identity{Program: cli.Version, Kernel: kernel.Set(), Config: config, Data: data, Until: span.Until}
 }
 
 // oneSpan returns the time to read a data lake for. A training that is to be

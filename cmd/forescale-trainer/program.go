@@ -19,6 +19,7 @@ import (
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/trainer"
 	"github.com/forescale/forescale/trainer/checkpoint"
+	"github.com/forescale/forescale/trainer/kernel"
 )
 
 const manual = `forescale-trainer fits a forecasting model to the history of a group, measures it
@@ -39,7 +40,7 @@ DIR receives model.onnx, manifest.json, report.json and predictions.csv. The fir
 version of a name in the registry serves at once, a later one is a challenger.
 Ctrl-C stops between two steps; then no model is written, and -resume continues
 where there is a checkpoint. The same data and -seed give the same bytes of
-model.onnx for any number of -workers.
+model.onnx for any number of -workers, on the same kernel set (below).
 
 Many groups, each with a model of its own in DIR/GROUP:
 
@@ -51,7 +52,7 @@ Many groups, each with a model of its own in DIR/GROUP:
   forescale-trainer -all-groups -data s3://lake/forescale -models s3://lake/models -out out -resume
 
   # A quarter of them in each pod of an indexed Kubernetes Job with 4 completions:
-  forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \\
+  forescale-trainer -all-groups -shard auto/4 -resume -data s3://lake/forescale \
       -models s3://lake/models -out /scratch/out -push-gateway http://pushgateway:9091
 
 One model for all of them, and for groups that are still to come:
@@ -107,7 +108,14 @@ Presets:
              one step ahead
   reference  three LSTM layers of 128 over 24 slots, one step ahead, min-max scaling
 
-The configuration file has more: members, quantiles, the networks' shapes and loss.`
+The configuration file has more: members, quantiles, the networks' shapes and loss.
+
+The environment variable FORESCALE_KERNEL chooses the kernel set, which the last
+bits of a model depend on: avx512, avx2 or portable, which is slower and runs on
+every machine. Without it, the best that the processor has is taken; so it is, with
+a notice, where the choice is none that the processor has. -resume continues a
+training or a search only with the kernel set that began it: where a pod may move
+to another kind of processor, choose one that all of them have.`
 
 // program is the command line, and what check makes of it.
 type program struct {
@@ -287,6 +295,9 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return cli.Usagef("-data is missing: a CSV file, or the URL of a data lake")
 	case p.out == "":
 		return cli.Usagef("-out is missing: the directory for the model and its report")
+	}
+	if notice := kernel.Notice(); notice != "" {
+		fmt.Fprintln(p.stderr, notice)
 	}
 	if err := makeOut(p.out); err != nil { // before the work, not after it
 		return err

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/forescale/forescale/internal/cli"
-	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/file"
 	"github.com/forescale/forescale/trainer"
 	"github.com/forescale/forescale/trainer/batch"
@@ -53,10 +51,10 @@ func (s *searchFlags) apply(p *program) error {
 		sc := trainer.DefaultSearch(*c)
 		c.Search = &sc
 	default:
-		sc := search.DefaultConfig()
+		var sc search.Config
 		raw, err := os.ReadFile(s.what)
 		if err == nil {
-			err = conf.Decode(raw, &sc)
+			sc, err = search.FromYAML(raw) // which the configuration's Validate judges
 		}
 		if err != nil {
 			// What could not be read is no reason to complain of what is missing.
@@ -83,12 +81,12 @@ func (p *program) search(ctx context.Context, config trainer.Config, data traine
 	if err != nil {
 		return config, err
 	}
-	id := checkpoint.Identity{Program: cli.Version, Config: hash, Data: batch.DataHash(data), Until: span.Until}
+	id := identity(hash, batch.DataHash(data), span)
 	journal, err := p.openJournal(id)
 	if err != nil {
 		return config, err
 	}
-	sc.DataHash = batch.Fingerprint(id.Program, id.Config, id.Data)
+	sc.DataHash = batch.Fingerprint(id.Program+" "+id.Kernel, id.Config, id.Data)
 	sc.Now = time.Now
 	rung, best := 0, math.Inf(1)
 	sc.Progress = func(u search.Progress) {

@@ -114,11 +114,11 @@ func (p *program) sharedCheckpoint(dir string, c trainer.Config, groups []traine
 	for _, d := range groups {
 		_, _ = io.WriteString(all, batch.DataHash(d)) // a hash does not fail
 	}
-	id := checkpoint.Identity{Program: cli.Version, Data: hex.EncodeToString(all.Sum(nil)), Until: span.Until}
-	var err error
-	if id.Config, err = batch.ConfigHash(c, "shared"); err != nil {
+	hash, err := batch.ConfigHash(c, "shared")
+	if err != nil {
 		return nil, err
 	}
+	id := identity(hash, hex.EncodeToString(all.Sum(nil)), span)
 	return checkpoint.Open(dir, id, p.resume, func(note string) { fmt.Fprintln(p.stderr, note) })
 }
 

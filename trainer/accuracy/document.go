@@ -29,8 +29,9 @@ func (r *Results) Markdown() []byte {
 // method has SEED where the seed belongs.
 const method = `- **Parts.** Each trace is cut in the order of time. The first 70 % fit, the next 10 % choose (how strongly to
   regularise, when to stop, which scale of the features, what share each member gets, how wide the intervals are),
-  and the last 20 % are only forecast: all figures are about these. What is quick to fit is then fitted again on the
-  first 80 %. A model is trained once and not updated while it forecasts.
+  and the last 20 % are only forecast: all figures are about these. On regularisation and scale, two stretches of the
+  first 70 % have a say, too. With what was chosen, members are fitted again on the first 80 %, but for the networks
+  of the presets reference and advanced. A model is trained once and not updated while it forecasts.
 - **No choice on the last 20 %.** Nothing was fitted, tuned or stopped on them, and no variant below was chosen by
   them. Recipes are compared on traces whose last fifth was cut off before (CONTRIBUTING.md says how). With the best
   baseline it is the other way round: it is chosen in hindsight, for each trace and horizon, on the very slots that

@@ -4,8 +4,8 @@
 // checksum over all of it.
 //
 // It keeps one invariant: what Load returns was saved, byte for byte, by a
-// training of the same program version, configuration and data. It knows nothing
-// of what a state means; that is the trainer's.
+// training of the same program version, kernel set, configuration and data. It
+// knows nothing of what a state means; that is the trainer's.
 //
 // # Format
 //
@@ -18,6 +18,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -41,8 +42,11 @@ const (
 // Identity says which training a checkpoint belongs to.
 type Identity struct {
 	Program string `json:"program"` // version of the program
-	Config  string `json:"config"`  // hash of the configuration
-	Data    string `json:"data"`    // hash of the history
+	// Kernel names the kernel set, which the last bits of a state follow from: one
+	// begun by a set and ended by another would give bytes that neither gives alone.
+	Kernel string `json:"kernel"`
+	Config string `json:"config"` // hash of the configuration
+	Data   string `json:"data"`   // hash of the history
 	// Until is the end of the history where it is cut out of a data lake that
 	// grows; zero otherwise. A training that is to be continued must be given the
 	// same history; it is not compared, since Data is.
@@ -66,8 +70,8 @@ var errDamaged = errors.New("damaged")
 //
 //   - without resume it is discarded;
 //   - a damaged one is discarded, and the training begins afresh;
-//   - that of another program version, configuration or history stays, and is an
-//     error that says what to do.
+//   - that of another program version, kernel set, configuration or history stays,
+//     and is an error that says what to do.
 func Open(path string, id Identity, resume bool, note func(string)) (*Dir, error) {
 	d := &Dir{path: path, id: id, note: note}
 	files, err := d.files()
@@ -105,6 +109,8 @@ func (id Identity) differs(of Identity) string {
 	switch {
 	case of.Program != id.Program:
 		return fmt.Sprintf("another program version (%s; this is %s)", of.Program, id.Program)
+	case of.Kernel != id.Kernel: // "" of a version that did not note it
+		return fmt.Sprintf("another kernel set (%s; this is %s)", cmp.Or(of.Kernel, "not noted"), id.Kernel)
 	case of.Config != id.Config:
 		return "another configuration"
 	case of.Data != id.Data:

@@ -17,7 +17,7 @@ type store interface {
 
 var _ store = (*Dir)(nil)
 
-var mine = Identity{Program: "v1", Config: "c1", Data: "d1", Until: time.Date(2026, 3, 2, 9, 5, 0, 0, time.UTC)}
+var mine = Identity{Program: "v1", Kernel: "k1", Config: "c1", Data: "d1", Until: time.Date(2026, 3, 2, 9, 5, 0, 0, time.UTC)}
 
 // open opens a checkpoint and returns what it noted.
 func open(t *testing.T, dir string, id Identity, resume bool) (d *Dir, notes string, err error) {
@@ -87,6 +87,7 @@ func TestTheCheckpointOfAnotherTrainingIsRefusedWithTheFix(t *testing.T) {
 		"another configuration": func(id *Identity) { id.Config = "c2" },
 		"other data":            func(id *Identity) { id.Data = "d2" },
 		"another program version (v1; this is v2)": func(id *Identity) { id.Program = "v2" },
+		"another kernel set (k1; this is k2)":      func(id *Identity) { id.Kernel = "k2" },
 	} {
 		id := mine
 		change(&id)

@@ -73,13 +73,11 @@ func (c *Config) UnmarshalYAML(decode func(any) error) error {
 }
 
 // FromYAML reads a document with the keys of Config. The error lists all unknown
-// keys, wrong types and faults at once.
+// keys and wrong types at once; that the values make sense, Validate says.
 func FromYAML(raw []byte) (Config, error) {
-	c := DefaultConfig()
-	if err := conf.Decode(raw, &c); err != nil {
-		return c, err
-	}
-	return c, c.Validate()
+	c := DefaultConfig() // of an empty document, too
+	err := conf.Decode(raw, &c)
+	return c, err
 }
 
 // Limits that keep a mistaken configuration from asking for absurd searches.

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -38,7 +39,7 @@ func fullSpace() Space {
 
 func TestFromYAMLReadsEveryForm(t *testing.T) {
 	c, err := FromYAML([]byte(document))
-	if err != nil {
+	if err := errors.Join(err, c.Validate()); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(c.Space, fullSpace()) {
@@ -48,12 +49,12 @@ func TestFromYAMLReadsEveryForm(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	short, err := FromYAML([]byte("space: {rate: {log: [1e-4, 1e-2]}}"))
-	if d := DefaultConfig(); err != nil || short.Trials != d.Trials || short.Eta != d.Eta || short.MaxBudget != d.MaxBudget || short.Workers != 1 {
+	if d := DefaultConfig(); err != nil || short.Validate() != nil || short.Trials != d.Trials || short.Eta != d.Eta || short.MaxBudget != d.MaxBudget || short.Workers != 1 {
 		t.Errorf("the defaults do not hold: %+v, %v", short, err)
 	}
 }
 
-func TestFromYAMLNamesEveryFaultAtOnce(t *testing.T) {
+func TestFromYAMLAndValidateNameEveryFaultAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		want       []string
@@ -75,7 +76,10 @@ func TestFromYAMLNamesEveryFaultAtOnce(t *testing.T) {
 		{"too many trials over all brackets", "space: {a: {log: [1, 9]}, b: {log: [1, 9]}}\ntrials: 9000\nbrackets: 3\nmax_budget: 1000", []string{"which is more than 10000"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := FromYAML([]byte(tt.text))
+			c, err := FromYAML([]byte(tt.text))
+			if err == nil {
+				err = c.Validate()
+			}
 			for _, want := range tt.want {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("the error does not say %q:\n%v", want, err)
@@ -224,7 +228,7 @@ func FuzzFromYAML(f *testing.F) {
 	f.Add([]byte("space: {a: &x [1], b: *x, c: {int: *x}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := FromYAML(data)
-		if err != nil {
+		if err != nil || c.Validate() != nil {
 			return
 		}
 		c.Trials = min(c.Trials, 20)
