@@ -31,6 +31,7 @@ type history struct {
 	grid   *window.Grid
 	demand *fleet.Demand
 	model  *servedModel // of -model; nil: none
+	flags  window.Flags // the calendar; nil: the grid's own columns
 }
 
 // isURL reports whether -data names a data lake and not a file.

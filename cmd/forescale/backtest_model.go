@@ -152,7 +152,7 @@ func (m *servedModel) forecastSome(h *history, first int, into []api.Forecast) e
 	var at []int
 	series, side := make([]float32, 0, len(into)*wide), make([]float32, 0, len(into)*extra)
 	for i := range into {
-		w, err := window.Slide(spec, h.grid, nil, first+i)
+		w, err := window.Slide(spec, h.grid, h.flags, first+i)
 		if errors.Is(err, window.ErrGap) {
 			into[i] = api.Forecast{Group: h.grid.Group, IssuedAt: h.grid.Time(first + i + 1), Error: &api.Problem{Title: "no forecast", Detail: err.Error()}}
 			continue

@@ -2,7 +2,8 @@
 // manual, -version, -check, signals and exit codes.
 //
 // Exit codes: 0 done, or stopped by SIGINT or SIGTERM after a clean drain;
-// 1 the work failed; 2 the command line or the configuration is wrong.
+// 1 the work failed; 2 the command line or the configuration is wrong. A command
+// whose manual says so has further ones ([StatusError]).
 package cli
 
 import (
@@ -43,6 +44,19 @@ func (e *UsageError) Unwrap() error { return e.Err }
 func Usagef(format string, args ...any) error {
 	return &UsageError{Err: fmt.Errorf(format, args...)}
 }
+
+// StatusError ends a command with an exit code of its own: the work is done, and
+// whoever started it has something to do.
+type StatusError struct {
+	Code int // above ExitUsage
+	Err  error
+}
+
+// Error implements error.
+func (e *StatusError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is to be told.
+func (e *StatusError) Unwrap() error { return e.Err }
 
 // Command is one program, or one subcommand of a program.
 type Command struct {
@@ -109,6 +123,7 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 	}
 	err = c.Run(ctx, rest)
 	var wrong *UsageError
+	var status *StatusError
 	switch {
 	case err == nil:
 		return ExitOK
@@ -116,6 +131,9 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 		return ExitOK // stopped by a signal, after Run has drained
 	case errors.As(err, &wrong):
 		return usage(c, err, stderr)
+	case errors.As(err, &status):
+		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
+		return status.Code
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
 		return ExitFailed

@@ -30,6 +30,7 @@ func TestExecute(t *testing.T) {
 		"work that is done":                            {code: ExitOK},
 		"work that failed":                             {run: errors.New("no disk"), code: ExitFailed, stderr: "tool: no disk"},
 		"work that found the command line wrong":       {run: fmt.Errorf("x: %w", Usagef("one %s", "too many")), code: ExitUsage, stderr: "one too many\nRun 'tool -help'"},
+		"work that is done and asks for more":          {run: fmt.Errorf("x: %w", &StatusError{Code: 3, Err: errors.New("drift")}), code: 3, stderr: "tool: x: drift"},
 		"work that a signal stopped":                   {ctx: stopped, run: fmt.Errorf("fetch: %w", context.Canceled), code: ExitOK},
 		"work that was cancelled for a reason its own": {run: context.Canceled, code: ExitFailed, stderr: "canceled"},
 		"work that failed while a signal stopped it": {ctx: stopped, run: errors.Join(fmt.Errorf("fetch: %w", context.Canceled), errors.New("store: no space left")),

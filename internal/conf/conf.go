@@ -123,6 +123,7 @@ type file struct {
 	Trainer   section `yaml:"trainer"`
 	Server    section `yaml:"server"`
 	Scaler    section `yaml:"scaler"`
+	Gate      section `yaml:"gate"` // of forescale retrain and forescale watch
 }
 
 // section decodes its part of the file over what into points to; nil: it is
@@ -186,6 +187,8 @@ func parse(raw []byte, name string, into any) (Common, error) {
 		f.Server = own
 	case "scaler":
 		f.Scaler = own
+	case "gate":
+		f.Gate = own
 	default:
 		panic("conf: no section is called " + name)
 	}
