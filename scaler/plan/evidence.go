@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -41,6 +42,9 @@ type Evidence struct {
 	// until the next one can. Hold is the time in which an instance that is let go
 	// now cannot be had back, a quarter of an hour at least.
 	Order, Hold span
+	// Young is how many instances of the group's own orders came into service in the
+	// newest slot or just before: their CPU is their start, and not load.
+	Young int
 	// UsualPeak is the median of the last days' greatest demands, 0 when unknown.
 	UsualPeak float64
 }
@@ -147,6 +151,9 @@ func (s *stage) gather(p *path, d *api.Decision) {
 		p.note(RuleStuck, "%s: they count neither as help nor as a reason to wait", why)
 		p.alert(AlertStuck)
 	}
+	if !o.Offered {
+		e.Young = s.State.young(g, s.Tick)
+	}
 	stale := staleness(g, o, s.Tick, *e)
 	e.Saturated = stale == "" && e.CPU >= SaturatedCPU && !o.Offered
 	before := s.State.Calibration
@@ -163,7 +170,18 @@ func (s *stage) gather(p *path, d *api.Decision) {
 		e.CPU = math.NaN()
 		p.note(RuleStale, "%s: no scale-in", stale)
 	}
-	s.judge(p, d, missing, stale)
+	s.failing = failing(g.Safety, o)
+	s.judge(p, d, missing, cmp.Or(stale, s.doubt, s.failing), stale != "")
+}
+
+// failing returns why the load says little, because the group answers with
+// errors; "" when it does not.
+func failing(s Safety, o Observation) string {
+	rate := value(o.Values, SeriesErrorRate)
+	if !(rate >= s.complete().ErrorRate) {
+		return ""
+	}
+	return fmt.Sprintf("%.0f %% of the requests fail: whatever the load looks like, it is not what was asked for", 100*rate)
 }
 
 // foresee checks the forecast and turns it into an outlook. It returns why there
@@ -191,8 +209,8 @@ func (s *stage) foresee(p *path) string {
 
 // judge moves the safety state and takes from the evidence what it does not
 // trust.
-func (s *stage) judge(p *path, d *api.Decision, missing, stale string) {
-	trust, why := s.State.Trust.judge(s.Group, s.e, s.State.Calibration, missing, stale)
+func (s *stage) judge(p *path, d *api.Decision, missing, distrusted string, stale bool) {
+	trust, why := s.State.Trust.judge(s.Group, s.State.Calibration, missing, distrusted)
 	shown := trust.show(s.Control)
 	if before := s.State.Trust.Shown; before != "" && before != shown {
 		d.Moved = &api.Move{From: before, To: shown, Why: why}
@@ -215,8 +233,8 @@ func (s *stage) judge(p *path, d *api.Decision, missing, stale string) {
 		s.e.Ahead, s.e.Forecast, s.e.Outlook = nil, nil, nil
 	case api.SafetyStale:
 		s.e.Basis = api.BasisHold
-		if stale == "" {
-			p.note(RuleSafety, "%s: no scale-in yet (%s)", trust.State, why)
+		if !stale {
+			p.note(RuleSafety, "%s: no scale-in (%s)", trust.State, why)
 		}
 	}
 	d.Basis = s.e.Basis

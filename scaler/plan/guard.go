@@ -38,6 +38,7 @@ type stage struct {
 	c       api.Capacity
 	live    int    // instances that a breach needs, 0: there is none
 	doubt   string // why a low load is not believed
+	failing string // why the load is not what was asked for
 	rivals  []api.Rival
 	yielded string
 }
@@ -68,12 +69,10 @@ func (s stage) scaleIn(p *path) {
 		}
 	}
 	g, c := s.Group, s.c
-	if s.e.Basis == api.BasisHold {
-		hold(RuleStale, "no fresh metrics: not scaled in")
-	}
 	hold(RuleAnomaly, s.doubt)
-	if rate := value(s.Observation.Values, SeriesErrorRate); rate >= g.Safety.complete().ErrorRate {
-		hold(RuleErrors, fmt.Sprintf("%.0f %% of the requests fail: not scaled in, whatever the load looks like", 100*rate))
+	hold(RuleErrors, s.failing)
+	if s.e.Basis == api.BasisHold {
+		hold(RuleStale, "no metrics that can be trusted: not scaled in")
 	}
 	if !s.e.Stuck && c.InService < c.Desired && !s.Observation.Offered {
 		// The load is still being spread over the newcomers, and CPU while they

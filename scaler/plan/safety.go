@@ -76,7 +76,7 @@ type Trust struct {
 }
 
 // judge moves the trust by what this tick knows.
-func (t Trust) judge(g Group, e Evidence, c Calibration, noForecast, stale string) (Trust, string) {
+func (t Trust) judge(g Group, c Calibration, noForecast, stale string) (Trust, string) {
 	s := g.Safety.complete()
 	drift := ""
 	if t.State == api.SafetyDrift && c.Astray >= s.DriftLeave || c.Astray >= s.DriftEnter {
@@ -158,7 +158,14 @@ func (e Evidence) live(objective float64) (int, string) {
 	}
 	demand := cpu / 100 * float64(e.Desired)
 	n := instances(demand, objective)
-	return n, fmt.Sprintf("the live load of %.2f instance-equivalents needs %d at %.0f %%", demand, n, 100*objective)
+	if e.Young == 0 || n <= e.Desired {
+		return n, fmt.Sprintf("the live load of %.2f instance-equivalents needs %d at %.0f %%", demand, n, 100*objective)
+	}
+	// A start may keep an instance busy. Counted as load it would order more
+	// instances, whose starts would order more.
+	n = max(e.Desired, instances(demand-float64(e.Young), objective))
+	return n, fmt.Sprintf("the live load of %.2f instance-equivalents, of which up to %d may be instances that have just started, needs %d at %.0f %%",
+		demand, e.Young, n, 100*objective)
 }
 
 // saturatedGrowth is by how much a group grows whose load nobody can measure,

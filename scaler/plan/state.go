@@ -23,6 +23,9 @@ type State struct {
 	// Turns are the times of the last day at which an accepted action went the other
 	// way than the one before.
 	Turns []time.Time `json:"turns,omitempty"`
+	// Outs are the accepted scale-outs of the last hours: how many instances each
+	// added.
+	Outs []Wish `json:"outs,omitempty"`
 	// Spent is what the group has cost today.
 	Spent Spent `json:"spent,omitzero"`
 	// Left is the group as the last decision left it behind.
@@ -31,7 +34,7 @@ type State struct {
 	YieldUntil time.Time `json:"yield_until,omitzero"`
 }
 
-// Wish is the capacity that a decision's policies asked for.
+// Wish is a number of instances at a tick.
 type Wish struct {
 	At time.Time `json:"at"`
 	N  int       `json:"n"`
@@ -82,6 +85,13 @@ func (s State) Accepted(tick time.Time, from, to int) State {
 	case to > from:
 		turned(s.LastIn, s.LastOut)
 		s.LastOut = tick
+		var kept []Wish
+		for _, o := range s.Outs {
+			if within(o.At, tick, youngWindow) {
+				kept = append(kept, o)
+			}
+		}
+		s.Outs = append(kept, Wish{tick, to - from})
 	case to < from:
 		turned(s.LastOut, s.LastIn)
 		s.LastIn = tick
@@ -92,6 +102,21 @@ func (s State) Accepted(tick time.Time, from, to int) State {
 		s.Left = &left
 	}
 	return s
+}
+
+// youngWindow is for how long a scale-out is remembered: longer than any start.
+const youngWindow = 2 * time.Hour
+
+// young returns how many instances of the group's own orders may have come into
+// service since the start of the slot before the newest one.
+func (s State) young(g Group, tick time.Time) (n int) {
+	for _, o := range s.Outs {
+		served := o.At.Add(g.Delay + g.Lead)
+		if served.After(tick.Add(-2*g.Step)) && o.At.Before(tick) {
+			n += o.N
+		}
+	}
+	return n
 }
 
 // recent returns the times within a window before tick, in a list of its own.
