@@ -530,7 +530,7 @@ func TestStateAfterADecision(t *testing.T) {
 		want   State
 	}{
 		{"an accepted scale-out starts its cooldown", func(d *api.Decision) { d.Outcome.Status = api.OutcomeAccepted },
-			State{LastOut: noon, LastIn: before.LastIn, ShortSince: before.ShortSince}},
+			State{LastOut: noon, LastIn: before.LastIn, ShortSince: before.ShortSince, Outs: []Wish{{noon, 1}}}},
 		{"an accepted scale-in starts its cooldown", func(d *api.Decision) { d.Outcome.Status, d.Desired = api.OutcomeAccepted, 2 },
 			State{LastOut: before.LastOut, LastIn: noon, ShortSince: before.ShortSince}},
 		{"a failed action starts none", func(d *api.Decision) { d.Outcome.Status = api.OutcomeFailed }, before},
