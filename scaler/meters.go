@@ -47,7 +47,7 @@ var (
 	// reactiveStates are those in which the evidence, and no order, keeps forecasts
 	// from deciding.
 	reactiveStates = []api.SafetyState{api.SafetyStale, api.SafetyDrift, api.SafetyNoModel}
-	alertNames     = []string{plan.AlertMaximum, plan.AlertFeasible, plan.AlertBudget, plan.AlertRival, plan.AlertDrift, plan.AlertStuck}
+	alertNames     = []string{plan.AlertMaximum, plan.AlertFeasible, plan.AlertBudget, plan.AlertRival, plan.AlertDrift, plan.AlertUnit, plan.AlertStuck}
 )
 
 // errorKind returns what kind of error a change of a group's size ended with.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -106,8 +107,8 @@ func (f *backtestFlags) check() (err error) {
 		bad("-lead %s: must be whole minutes, at most an hour", f.lead)
 	}
 	if f.endText != "" {
-		if f.end, err = time.Parse(time.RFC3339, f.endText); err != nil {
-			bad("-end: %.40q is not a time such as 2026-03-01T00:00:00Z", f.endText)
+		if f.end, err = parseTime(f.endText); err != nil {
+			bad("-end: %w", err)
 		}
 	}
 	if f.step < time.Minute || f.step%time.Minute != 0 || f.step > day {
@@ -127,12 +128,39 @@ func (f *backtestFlags) check() (err error) {
 			bad("-data: %w", err)
 		}
 	}
-	for name, path := range map[string]string{"-report": f.report, "-html": f.html} {
-		if path == "" {
+	return errors.Join(append(faults, f.checkOutputs())...)
+}
+
+// checkOutputs returns why nothing could be written where the flags say: found out
+// here, and not after minutes of work.
+func (f *backtestFlags) checkOutputs() error {
+	var faults []error
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for _, x := range []struct{ name, path string }{{"-report", f.report}, {"-html", f.html}} {
+		if x.path == "" {
 			continue
 		}
-		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-			bad("%s: the folder %s does not exist", name, filepath.Dir(path))
+		if info, err := os.Stat(filepath.Dir(x.path)); err != nil || !info.IsDir() {
+			bad("%s: the folder %s does not exist", x.name, filepath.Dir(x.path))
+		} else if info, err := os.Stat(x.path); err == nil && info.IsDir() {
+			bad("%s: %s is a folder; name a file", x.name, x.path)
+		}
+	}
+	if f.report != "" && filepath.Clean(f.report) == filepath.Clean(f.html) {
+		bad("-report and -html: both are %s", f.report)
+	}
+	if f.capacity != "" {
+		// What is not there yet is made; what it is made in must be a folder.
+		dir := filepath.Clean(f.capacity)
+		info, err := os.Stat(dir)
+		for errors.Is(err, os.ErrNotExist) && filepath.Dir(dir) != dir {
+			dir = filepath.Dir(dir)
+			info, err = os.Stat(dir)
+		}
+		if err != nil {
+			bad("-capacity: %w", err)
+		} else if !info.IsDir() {
+			bad("-capacity: %s is no folder", dir)
 		}
 	}
 	return errors.Join(faults...)
@@ -168,10 +196,8 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 		return err
 	}
 	result.Report.Model = model
-	if err := f.deliver(result); err != nil {
-		return err
-	}
-	return result.Report.Print(stdout)
+	// What was found is told before it is written: a full disk must not take it along.
+	return errors.Join(result.Report.Print(stdout), f.deliver(result))
 }
 
 // predicts reports whether any policy needs forecasts.
@@ -205,20 +231,15 @@ func (f *backtestFlags) deliver(r *backtest.Result) error {
 		if err := os.MkdirAll(f.capacity, 0o755); err != nil {
 			return fmt.Errorf("-capacity: %w", err)
 		}
-		for name, plan := range r.Plans {
-			content, err := capacityFile(plan)
+		for _, name := range slices.Sorted(maps.Keys(r.Plans)) {
+			content, err := capacityFile(r.Plans[name])
 			if err != nil {
 				return err
 			}
 			files = append(files, file.Content{Path: filepath.Join(f.capacity, name+".csv"), Data: content})
 		}
 	}
-	for _, c := range files {
-		if err := file.Replace(c.Path, c.Data); err != nil {
-			return file.Advise(err)
-		}
-	}
-	return nil
+	return file.Advise(file.ReplaceAll(files...))
 }
 
 func capacityFile(plan fleet.Plan) ([]byte, error) {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/fleet"
@@ -115,6 +114,9 @@ func (f *backtestFlags) loadFile(notes io.Writer) (*window.Grid, error) {
 	}
 	// The rows are cut and not the grid: the history ends with a row.
 	if n, _ := slices.BinarySearchFunc(table.Times, f.end, time.Time.Compare); !f.end.IsZero() {
+		if n < 2 && len(table.Times) > n {
+			return nil, fmt.Errorf("-end: %s has %d rows before %s; its first is of %s", f.data, n, f.end.Format(time.RFC3339), table.Times[0].UTC().Format(time.RFC3339))
+		}
 		table.Times = table.Times[:n]
 		for name, column := range table.Columns {
 			table.Columns[name] = column[:n]
@@ -140,9 +142,10 @@ func (f *backtestFlags) loadLake(ctx context.Context, notes io.Writer) (*window.
 	}
 	until = until.UTC().Truncate(f.step)
 	from := until.Add(-f.history).Truncate(f.step)
-	store, err := blob.Open(ctx, f.data)
+	// As for the operator's commands: a misspelt directory is an error, and not made.
+	store, err := (&place{url: f.data}).open(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-data: %w", err)
 	}
 	lake := dataset.New(store)
 	// What is left beside parts that cannot be read is good enough to be replayed.
@@ -162,9 +165,10 @@ func (f *backtestFlags) loadLake(ctx context.Context, notes io.Writer) (*window.
 		if len(groups) > 1 {
 			return nil, cli.Usagef("-group is missing: the data lake has %s", strings.Join(groups, ", "))
 		}
-		if len(groups) == 1 {
-			group = groups[0]
+		if len(groups) == 0 {
+			return nil, fmt.Errorf("%s has no samples between %s and %s; -history and -end say where to look", f.data, from.Format(time.RFC3339), until.Format(time.RFC3339))
 		}
+		group = groups[0]
 	}
 	samples, err := lake.Scan(ctx, dataset.Query{Groups: []string{group}, From: from, To: until})
 	if err := bear(err); err != nil {

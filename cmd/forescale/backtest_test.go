@@ -279,6 +279,7 @@ func TestAWrongCommandLineIsSaidAtOnce(t *testing.T) {
 	if err := os.WriteFile(negative, []byte("timestamp,a\n2026-01-01T00:00:00Z,1\n2026-01-01T00:05:00Z,-2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	absent := filepath.Join(t.TempDir(), "absent")
 	for name, x := range map[string]struct {
 		args []string
 		want []string
@@ -291,9 +292,14 @@ func TestAWrongCommandLineIsSaidAtOnce(t *testing.T) {
 		"a target that is not there":    {[]string{"-data", several, "-target", "c"}, []string{`no column "c"`, "it has a, b"}, cli.ExitUsage},
 		"a file that is not there":      {[]string{"-data", "/no/such.csv"}, []string{"/no/such.csv"}, cli.ExitFailed},
 		"a directory":                   {[]string{"-data", filepath.Dir(several)}, []string{"is a directory"}, cli.ExitUsage},
-		"a load below zero":             {[]string{"-data", negative}, []string{"column a", "slot 1 is -2"}, cli.ExitFailed},
+		"a load below zero":             {[]string{"-data", negative}, []string{"column a", "slot 1 is -2 (at 2026-01-01T00:05:00Z)"}, cli.ExitFailed},
 		"a model that is not there":     {[]string{"-data", several, "-target", "a", "-model", "/no/such"}, []string{"-model", "forescale-trainer -out"}, cli.ExitFailed},
 		"a history too short to train":  {[]string{"-data", several, "-target", "a"}, []string{several}, cli.ExitFailed},
+		"a lake that is not there":      {[]string{"-data", "file://" + absent}, []string{"-data: ", absent, "no such file"}, cli.ExitFailed},
+		"an empty lake":                 {[]string{"-data", "file://" + t.TempDir()}, []string{"-data: ", "is empty"}, cli.ExitFailed},
+		"an end before the beginning":   {[]string{"-data", several, "-target", "a", "-end", "2025-12-31"}, []string{"0 rows before 2025-12-31T00:00:00Z", "first is of 2026-01-01T00:00:00Z"}, cli.ExitFailed},
+		"folders in place of files":     {[]string{"-data", several, "-report", filepath.Dir(several), "-html", filepath.Dir(several)}, []string{"-report: ", "-html: ", "is a folder; name a file", "both are"}, cli.ExitUsage},
+		"a file in place of a folder":   {[]string{"-data", several, "-capacity", filepath.Join(several, "x")}, []string{"-capacity: "}, cli.ExitUsage},
 		"a store of an unknown kind":    {[]string{"-data", "ftp://x/y"}, []string{"-data: "}, cli.ExitUsage},
 		"a history too short to replay": {[]string{"-data", several, "-target", "a", "-policy", "static"}, []string{"too short"}, cli.ExitFailed},
 	} {
@@ -308,6 +314,26 @@ func TestAWrongCommandLineIsSaidAtOnce(t *testing.T) {
 					t.Errorf("%q does not contain %q", stderr.String(), want)
 				}
 			}
+			if _, err := os.Stat(absent); err == nil {
+				t.Error("a lake that was not there was made")
+			}
 		})
+	}
+}
+
+// What was found after minutes of work is printed, whether or not it can be written.
+func TestWhatCannotBeWrittenIsToldAllTheSame(t *testing.T) {
+	dir := t.TempDir()
+	f := parsed(t, "-data", writeTrace(t, 12), "-policy", "static", "-report", filepath.Join(dir, "r.json"), "-capacity", filepath.Join(dir, "fleets"))
+	// As if somebody had put it there since.
+	if err := os.MkdirAll(filepath.Join(dir, "fleets", "static.csv"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if err := f.run(t.Context(), &stdout, &stderr); err == nil || !strings.Contains(err.Error(), "static.csv") {
+		t.Errorf("error %v", err)
+	}
+	if !strings.Contains(stdout.String(), "static") {
+		t.Errorf("printed %q", stdout.String())
 	}
 }

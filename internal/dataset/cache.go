@@ -71,6 +71,14 @@ func (c *cache) put(key string, p *part) {
 	}
 }
 
+// span returns the span of a part, if it is known.
+func (c *cache) span(key string) (s span, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, known = c.spans[key]
+	return s, known
+}
+
 // outside reports whether the part is known to have no rows in [lo, hi).
 func (c *cache) outside(key string, lo, hi int64) bool {
 	c.mu.Lock()

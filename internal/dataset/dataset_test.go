@@ -293,12 +293,18 @@ type counting struct {
 	mu   sync.Mutex
 	gets []string // guarded by mu
 	fail error    // returned by Get when set
+	// limit, when set, is the number of reads after which cut is called.
+	limit int
+	cut   context.CancelFunc
 }
 
 func (c *counting) Get(ctx context.Context, key string) (blob.Object, error) {
 	c.mu.Lock()
 	c.gets = append(c.gets, key)
 	fail := c.fail
+	if c.limit > 0 && len(c.gets) == c.limit {
+		c.cut()
+	}
 	c.mu.Unlock()
 	if fail != nil {
 		return blob.Object{}, fail

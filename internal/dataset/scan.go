@@ -310,8 +310,8 @@ func (p *part) cut(lo, hi int64, wanted func(series) bool) *part {
 // spanOf returns the span of a part's rows, empty (min > max) for one that cannot
 // be read.
 func (d *Dataset) spanOf(ctx context.Context, info blob.Info) (span, *CorruptError, error) {
-	if p := d.cache.get(info.Key); p != nil {
-		return span{p.min, p.max}, nil, nil
+	if s, known := d.cache.span(info.Key); known {
+		return s, nil, nil
 	}
 	p, err := d.read(ctx, info)
 	if c := (*CorruptError)(nil); errors.As(err, &c) {

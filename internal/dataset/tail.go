@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/blob"
 )
 
 // Tail reads a dataset again and again, each time only where something is new.
@@ -43,54 +47,85 @@ func (d *Dataset) Tail(grain time.Duration) *Tail {
 //
 // Parts that cannot be read are left out and named at every call, beside which
 // the rest has been handed out (OnlyCorrupt). After any other error the next call
-// begins with what this one has missed. A to before that of the last call, as
-// after a clock that was wrong, starts from scratch. from and to are multiples of
-// the grain.
+// begins with what this one has missed; what lies furthest back comes last, so
+// that a reader whose time is short has the newest first, and the rest by and by.
+// A to before that of the last call, as after a clock that was wrong, starts from
+// scratch. from and to are multiples of the grain.
 func (t *Tail) Next(ctx context.Context, from, to time.Time, groups []string, put func(lo, hi time.Time, samples []api.Sample)) error {
 	lo, hi := micros(from, to)
 	if lo >= hi {
 		return nil
 	}
-	if hi < t.hi {
-		t.lo, t.hi = 0, 0
-		clear(t.seen)
+	if hi < t.hi || t.hi <= t.lo || lo >= t.hi { // nothing of what has been handed out is of use
+		t.lo, t.hi, t.seen = hi, hi, map[string]*CorruptError{}
 	}
-	infos, err := t.d.list(ctx, Query{From: from, To: to}, lo, hi)
-	if err != nil {
+	if err := t.next(ctx, lo, hi, groups, put); err != nil {
 		return fmt.Errorf("read on: %w", err)
 	}
-	seen := make(map[string]*CorruptError, len(infos))
-	var stretches []span
-	first := t.hi <= t.lo
-	for _, info := range infos {
-		broken, known := t.seen[info.Key]
-		if !known && !first {
-			var s span
-			if s, broken, err = t.d.spanOf(ctx, info); err != nil {
-				return fmt.Errorf("read on: %w", err)
-			}
-			stretches = append(stretches, t.widen(s))
-		}
-		seen[info.Key] = broken
-	}
-	if first {
-		stretches = append(stretches, span{lo, hi - 1})
-	} else {
-		stretches = append(stretches, span{lo, t.lo - 1}, span{t.hi, hi - 1})
-	}
-	for _, s := range coalesce(stretches, span{lo, hi - 1}) {
-		if err := t.hand(ctx, s, groups, seen, put); err != nil {
-			return fmt.Errorf("read on: %w", err)
-		}
-	}
-	t.lo, t.hi, t.seen = lo, hi, seen
 	var corrupt []error
-	for _, key := range sortedKeys(seen) {
-		if broken := seen[key]; broken != nil {
+	for _, key := range slices.Sorted(maps.Keys(t.seen)) {
+		if broken := t.seen[key]; broken != nil {
 			corrupt = append(corrupt, broken)
 		}
 	}
 	return errors.Join(corrupt...)
+}
+
+func (t *Tail) next(ctx context.Context, lo, hi int64, groups []string, put func(lo, hi time.Time, samples []api.Sample)) error {
+	infos, err := t.d.list(ctx, Query{From: time.UnixMicro(lo), To: time.UnixMicro(hi)}, lo, hi)
+	if err != nil {
+		return err
+	}
+	seen, stretches, err := t.news(ctx, infos)
+	if err != nil {
+		return err
+	}
+	// What is new within what has been read, and what has come after it.
+	for _, s := range coalesce(append(stretches, span{t.hi, hi - 1}), span{max(lo, t.lo), hi - 1}) {
+		if err := t.hand(ctx, s, groups, seen, put); err != nil {
+			return err
+		}
+	}
+	t.lo, t.hi, t.seen = max(lo, t.lo), hi, seen
+	// Then what lies before it, day by day.
+	for t.lo > lo {
+		day := time.UnixMicro(t.lo - 1).UTC().Truncate(24 * time.Hour).UnixMicro()
+		s := span{max(lo, day), t.lo - 1}
+		if err := t.hand(ctx, s, groups, seen, put); err != nil {
+			return err
+		}
+		t.lo = s.min
+	}
+	return nil
+}
+
+// news returns all parts that are there, and the spans of those that are new. The
+// first reading goes through all of them anyway.
+func (t *Tail) news(ctx context.Context, infos []blob.Info) (seen map[string]*CorruptError, stretches []span, err error) {
+	seen = make(map[string]*CorruptError, len(infos))
+	spans := make([]span, len(infos))
+	broken := make([]*CorruptError, len(infos))
+	var reads errgroup.Group
+	reads.SetLimit(readers)
+	for i, info := range infos {
+		known := false
+		if broken[i], known = t.seen[info.Key]; known || t.hi <= t.lo {
+			spans[i] = span{0, -1}
+			continue
+		}
+		reads.Go(func() (err error) {
+			spans[i], broken[i], err = t.d.spanOf(ctx, info)
+			spans[i] = t.widen(spans[i])
+			return err
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		return nil, nil, err
+	}
+	for i, info := range infos {
+		seen[info.Key] = broken[i]
+	}
+	return seen, spans, nil
 }
 
 // widen returns the least span of whole grains that holds s, which may be empty.
@@ -147,13 +182,4 @@ func coalesce(stretches []span, within span) []span {
 		}
 	}
 	return out
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -156,3 +156,37 @@ func TestATailNamesWhatCannotBeReadAtEveryCall(t *testing.T) {
 		t.Error("the bad part is gone")
 	}
 }
+
+// A first reading that is cut short again and again comes to its end: the newest
+// days are there after the first attempt.
+func TestATailThatIsCutShortGoesOn(t *testing.T) {
+	store := &counting{Store: blob.NewMemory()}
+	writer := dataset.New(store.Store)
+	const slots = 5 * 288
+	for n := 0; n < slots; n += 12 {
+		appendTo(t, writer, "w", at(n), at(n+1), sample("a", n, 1), sample("a", n+6, 2))
+	}
+	d := dataset.NewWithCache(store, 0)
+	f := follower{tail: d.Tail(5 * time.Minute), rows: map[place]float64{}}
+	for attempt := 0; ; attempt++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		store.gets, store.limit, store.cut = nil, 40, cancel // more than the parts of a day, fewer than those of two
+		err := f.next(ctx, at(0), at(slots), nil)
+		cancel()
+		if err == nil {
+			if attempt < 3 {
+				t.Errorf("it took %d attempts: they were not cut short", attempt)
+			}
+			break
+		}
+		if want := (attempt + 1) * 48; !errors.Is(err, context.Canceled) || len(f.rows) != want {
+			t.Fatalf("after attempt %d there are %d rows, want %d: %v", attempt, len(f.rows), want, err)
+		}
+		if _, newest := f.rows[place{"a", "cpu_utilization", at(slots - 6)}]; !newest {
+			t.Error("the newest rows are not the first")
+		}
+	}
+	if len(f.rows) != 2*slots/12 {
+		t.Errorf("%d rows", len(f.rows))
+	}
+}

@@ -46,7 +46,7 @@ type Demand struct {
 // negative or infinite, and when P is not positive.
 func NewDemand(start time.Time, step time.Duration, values []float64) (*Demand, error) {
 	if step < time.Minute || step%time.Minute != 0 {
-		return nil, fmt.Errorf("demand: step %v is not a whole number of minutes", step)
+		return nil, fmt.Errorf("demand: step %v is not a whole number of minutes; give a row per minute or per several, with the sum or the mean of what is in between", step)
 	}
 	first := slices.IndexFunc(values, func(v float64) bool { return !math.IsNaN(v) })
 	if first < 0 {
@@ -54,7 +54,7 @@ func NewDemand(start time.Time, step time.Duration, values []float64) (*Demand, 
 	}
 	for i, v := range values {
 		if v < 0 || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("demand: slot %d is %v, must be a finite number that is not negative", i, v)
+			return nil, fmt.Errorf("demand: slot %d is %v (at %s), must be a finite number that is not negative", i, v, start.Add(time.Duration(i)*step).UTC().Format(time.RFC3339))
 		}
 	}
 	values = values[first:]
@@ -66,7 +66,7 @@ func NewDemand(start time.Time, step time.Duration, values []float64) (*Demand, 
 	}
 	peak := percentile(values[:d.TrainEnd()], peakQuantile)
 	if !(peak > 0) {
-		return nil, fmt.Errorf("demand: the 99.5th percentile of the first 70 %% of %d slots is %v, must be positive", len(values), peak)
+		return nil, fmt.Errorf("demand: there is no load to speak of: the 99.5th percentile of the first 70 %% of %d slots is %v, must be positive; begin the history where the load does", len(values), peak)
 	}
 	const peakDemand = peakInstances * peakUtilisation
 	d.Unit = peak / peakDemand

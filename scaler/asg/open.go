@@ -65,6 +65,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Target, error) {
 	if c.HTTP != nil {
 		cfg.HTTPClient = c.HTTP // not by an option, which a CA bundle of the environment could not be joined to
 	}
+	cfg.HTTPClient = wholeBodies{cfg.HTTPClient}
 	if c.Role != "" {
 		desk := sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = optional(c.STSEndpoint) })
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(desk, c.Role, func(o *stscreds.AssumeRoleOptions) {
