@@ -158,11 +158,10 @@ func (o *Outlook) Quantile(k int, q float64) float64 {
 }
 
 // Believable returns the demand of step k that is believed at most: what lies in
-// reach, and what the forecast itself puts between its quantiles. It may know of
-// a day that is like no other; the tail beyond is only statistics.
+// reach, and a tenth more than the forecast's own median. It may know of a day
+// that is like no other; the tail beyond is only statistics.
 func (o *Outlook) Believable(k int) float64 {
-	s := o.Steps[k-1]
-	return max(o.Reach, float64(s.Median+s.Up))
+	return max(o.Reach, reachDays*float64(o.Steps[k-1].Median))
 }
 
 // Share is how much of a span of time falls into one step.
