@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) int {
 		"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand,
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
 		"explain": explainCommand, "replay": replayCommand,
-		"retrain": retrainCommand,
+		"retrain": retrainCommand, "watch": watchCommand,
 	}
 	name := ""
 	if len(args) > 0 {

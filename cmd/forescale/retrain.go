@@ -267,18 +267,25 @@ func (r *retrain) attempt(ctx context.Context, read reading, group string) (retr
 	return res, err
 }
 
-// everyGroup retrains all models that serve one group. A group that fails stops no
-// other.
+// everyGroup retrains all models that serve one group.
 func (r *retrain) everyGroup(ctx context.Context) ([]retrained, error) {
 	groups, err := r.candidates(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return r.each(ctx, groups)
+}
+
+// each retrains groups of the data lake in turn, and tells them in a table. A group
+// that fails stops no other.
+func (r *retrain) each(ctx context.Context, groups []string) (results []retrained, err error) {
+	if len(groups) == 0 {
+		return nil, nil
+	}
 	read, err := r.fromLake(ctx, groups)
 	if err != nil {
 		return nil, err
 	}
-	var results []retrained
 	faults := 0
 	for i, group := range groups {
 		res, err := r.attempt(ctx, read, group)
