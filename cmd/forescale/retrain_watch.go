@@ -177,12 +177,11 @@ func (w *watch) run(ctx context.Context) error {
 	if w.reg, err = w.registry(ctx); err != nil {
 		return err
 	}
-	all, err := w.atWork(ctx)
+	all, found, err := w.atWork(ctx)
 	if err != nil {
 		return err
 	}
 	notes := w.readAudit(ctx, all)
-	var found []finding
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		found = append(found, w.judge(ctx, name, all[name]))
 	}
@@ -212,43 +211,55 @@ func (w *watch) run(ctx context.Context) error {
 	return w.asked(found)
 }
 
-// atWork returns the champions of the registry, by name.
-func (w *watch) atWork(ctx context.Context) (map[string]*watched, error) {
+// atWork returns the champions of the registry, by name, and what of it cannot be
+// read, which hides nothing else.
+func (w *watch) atWork(ctx context.Context) (all map[string]*watched, unreadable []finding, err error) {
 	entries, err := w.reg.List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all := map[string]*watched{}
+	all = map[string]*watched{}
 	for _, e := range entries {
 		if e.Foreign {
 			continue // nothing is known of what it forecasts
 		}
-		if e.Err != nil {
-			return nil, fmt.Errorf("model %s: %w", e.Name, e.Err)
-		}
-		it := &watched{counts: map[float64]*gate.Counts{}, groups: map[string]*watchedGroup{}}
-		if it.manifest, err = w.reg.Champion(ctx, e.Name); err != nil {
-			return nil, err
-		}
-		changes, err := w.reg.History(ctx, e.Name)
-		if err != nil && !errors.Is(err, models.ErrNoModel) {
-			return nil, err
-		}
-		it.change = models.Change{Version: it.manifest.Version}
-		if len(changes) > 0 && changes[0].Version == it.manifest.Version {
-			it.change = changes[0]
-		}
-		for _, group := range it.manifest.Groups {
-			if group != models.AnyGroup {
-				it.group(group)
-			}
+		it, err := w.champion(ctx, e)
+		if err != nil {
+			unreadable = append(unreadable, finding{Model: e.Name, Version: e.Champion, Error: err.Error()})
+			continue
 		}
 		all[e.Name] = it
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%s has no model", w.common.Models)
+	if len(all)+len(unreadable) == 0 {
+		return nil, nil, fmt.Errorf("%s has no model that Forescale trained", w.common.Models)
 	}
-	return all, nil
+	return all, unreadable, nil
+}
+
+// champion returns the version of a name that serves, and since when.
+func (w *watch) champion(ctx context.Context, e models.Entry) (*watched, error) {
+	if e.Err != nil {
+		return nil, e.Err
+	}
+	it := &watched{counts: map[float64]*gate.Counts{}, groups: map[string]*watchedGroup{}}
+	var err error
+	if it.manifest, err = w.reg.Champion(ctx, e.Name); err != nil {
+		return nil, err
+	}
+	changes, err := w.reg.History(ctx, e.Name)
+	if err != nil && !errors.Is(err, models.ErrNoModel) {
+		return nil, err
+	}
+	it.change = models.Change{Version: it.manifest.Version}
+	if len(changes) > 0 && changes[0].Version == it.manifest.Version {
+		it.change = changes[0]
+	}
+	for _, group := range it.manifest.Groups {
+		if group != models.AnyGroup {
+			it.group(group)
+		}
+	}
+	return it, nil
 }
 
 // readAudit pairs the forecasts of the champions with what came true.
@@ -313,8 +324,10 @@ func (w *watch) drift(ctx context.Context, all map[string]*watched, found []find
 	}
 	of := map[string][]int{} // indices into found
 	for i, f := range found {
-		for group := range all[f.Model].groups {
-			of[group] = append(of[group], i)
+		if it := all[f.Model]; it != nil {
+			for group := range it.groups {
+				of[group] = append(of[group], i)
+			}
 		}
 	}
 	for _, group := range groups {
@@ -368,6 +381,9 @@ func since(t time.Time) string {
 
 // coverage tells how often each upper quantile held.
 func coverage(f finding) string {
+	if f.Error != "" && len(f.Live.Counts) == 0 {
+		return "not read"
+	}
 	var parts []string
 	for _, n := range f.Live.Counts {
 		parts = append(parts, fmt.Sprintf("%g: %.1f %%", n.Level, 100*float64(n.Covered)/float64(max(1, n.Slots))))
