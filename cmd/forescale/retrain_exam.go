@@ -159,8 +159,10 @@ func (e *exam) grade(ctx context.Context, f backtest.Forecasts, told func(float6
 	return r, nil
 }
 
-// errors fills in what the forecasts err in the test, over all the steps that a
-// decision reads:
+// errors fills in what the forecasts err in the test: the error over all the steps
+// that a decision reads, the coverage one step ahead, as it is measured of the model
+// once it serves (pairing). Were they measured otherwise, a model could be promoted by
+// the one and rolled back by the other.
 //
 //	WAPE = Σ |forecast - actual| / Σ |actual|
 //	coverage(q) = share of actual values at or below the quantile q
@@ -186,7 +188,7 @@ func (e *exam) errors(f backtest.Forecasts, r *gate.Result) {
 			}
 			wrong += math.Abs(point - actual)
 			size += math.Abs(actual)
-			if forecast.Error != nil || len(forecast.Values) < k {
+			if k > 1 || forecast.Error != nil || len(forecast.Values) == 0 {
 				continue
 			}
 			for j, q := range forecast.Quantiles {
@@ -195,7 +197,7 @@ func (e *exam) errors(f backtest.Forecasts, r *gate.Result) {
 					levels = append(levels, q)
 				}
 				counts[q].Slots++
-				if actual <= forecast.Values[k-1][j] {
+				if actual <= forecast.Values[0][j] {
 					counts[q].Covered++
 				}
 			}
