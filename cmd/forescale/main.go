@@ -4,6 +4,7 @@
 //	forescale demo     replay a workload through the whole pipeline on this machine
 //	forescale cloud    run the simulated cloud on its own
 //	forescale freeze, pause, resume, controls    orders to the scaler, and which are in force
+//	forescale retrain, watch                     a better model, if it is one; and how the one at work does
 //	forescale explain, replay                    why a decision was made; whether it would be made again
 //
 // Each has its own -help.
@@ -25,6 +26,10 @@ Usage:
   forescale backtest [flags] replay decisions over your own history: what would they have saved?
   forescale demo [flags]     replay a workload through the whole pipeline on this machine
   forescale cloud [flags]    run the simulated cloud on its own, for tries with your own configuration
+
+Models:
+  forescale retrain -group NAME | -all-groups              train a challenger; let it serve if it serves better
+  forescale watch                                          roll back a model that disappoints; has the world drifted?
 
 Orders to a scaler at work:
   forescale freeze (-all | GROUP…) -for 2h -reason TEXT    never smaller; a live breach still adds
@@ -52,6 +57,7 @@ func run(ctx context.Context, args []string) int {
 		"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand,
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
 		"explain": explainCommand, "replay": replayCommand,
+		"retrain": retrainCommand, "watch": watchCommand,
 	}
 	name := ""
 	if len(args) > 0 {
