@@ -3,13 +3,19 @@
 // argument of [Decide], so that the same arguments give the same decision in
 // production, in a backtest and in a bug report (testdata holds scenarios).
 //
-// A decision is made in three stages, each of which leaves its [api.Reason]:
+// A decision is made in stages, each of which leaves its [api.Reason]:
 //
 //	evidence    what is known, and how far it may be trusted: the forecast is
 //	            checked, the metrics' age is measured, starting instances and
 //	            instances that will never start are told apart
-//	policy      what the evidence asks for ([Policy], for example [Threshold])
-//	guardrails  what is left of it: stale, pending, cooldown, min and max
+//	learning    the newest slot enters what the group's past says of its forecasts
+//	            ([Calibration]), and the forecast becomes a distribution ([Outlook])
+//	safety      whether that is trusted ([Safety], [Trust])
+//	policy      what the evidence asks for ([Policy]: [Cost], [Target],
+//	            [Threshold]), within the [Schedule], and what a breach needs
+//	guardrails  what is left of it ([Guard], [Cooldown], [Bounds], rivals, orders)
+//
+// After the decisions of all groups, [ApplyBrake] may hold every scale-in.
 //
 // Invariants, held by property tests whatever the arguments are:
 //

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,13 +33,29 @@ type Entry struct {
 	Max int `json:"max,omitempty"`
 }
 
-const minutesPerDay = 24 * 60
+// zones caches time zones by name, nil for those that do not exist. The time zone
+// database is the one thing that decisions rest on without its being an argument:
+// it is taken for a constant of the machine, and read once for each zone, not for
+// each of ten thousand groups. It holds at most the names that are configured.
+var zones sync.Map
+
+func zoneOf(name string) *time.Location {
+	if z, ok := zones.Load(name); ok {
+		return z.(*time.Location)
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil || name == "Local" { // which is another zone on every machine
+		z = nil
+	}
+	zones.Store(name, z)
+	return z
+}
 
 // on reports whether the entry applies at a time. An unknown zone applies never:
 // configurations are checked for it.
 func (n Entry) on(at time.Time) bool {
-	zone, err := time.LoadLocation(n.Zone)
-	if err != nil {
+	zone := zoneOf(n.Zone)
+	if zone == nil {
 		return false
 	}
 	local := at.In(zone)
