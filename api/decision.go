@@ -81,7 +81,7 @@ type Basis string
 const (
 	BasisPredictive Basis = "predictive" // a valid forecast and fresh metrics
 	BasisReactive   Basis = "reactive"   // fresh metrics only; scale-in at half rate
-	BasisHold       Basis = "hold"       // no fresh metrics: never a scale-in
+	BasisHold       Basis = "hold"       // no metrics that can be trusted: never a scale-in
 )
 
 // SafetyState says how far the forecast is trusted with a group. It moves with
@@ -91,7 +91,7 @@ type SafetyState string
 // The safety states, from full trust to none.
 const (
 	SafetyPredictive SafetyState = "PREDICTIVE"        // forecasts decide, the live load can only add to them
-	SafetyStale      SafetyState = "REACTIVE_STALE"    // no fresh metrics: hold or grow, never shrink
+	SafetyStale      SafetyState = "REACTIVE_STALE"    // no metrics that can be trusted: hold or grow, never shrink
 	SafetyDrift      SafetyState = "REACTIVE_DRIFT"    // what came true falls out of the forecasts' band: the live load decides
 	SafetyNoModel    SafetyState = "REACTIVE_NO_MODEL" // no usable forecast: the live load decides
 	SafetyFrozen     SafetyState = "FROZEN"            // by order: never smaller; a live breach still adds

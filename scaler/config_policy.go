@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -96,7 +97,7 @@ type SafetyBand struct {
 	DriftEnter   float64 `yaml:"drift_enter"`   // share of the newest slots outside of the forecasts' band
 	DriftLeave   float64 `yaml:"drift_leave"`   // the same, to be trusted again
 	Anomaly      float64 `yaml:"anomaly"`       // part of the expected load below which a load is not believed
-	AnomalyTicks int     `yaml:"anomaly_ticks"` // for so many ticks
+	AnomalySlots int     `yaml:"anomaly_slots"` // for so many slots
 	ErrorRate    float64 `yaml:"error_rate"`    // share of failed requests from which on nothing is scaled in
 }
 
@@ -184,6 +185,9 @@ func (e Entry) plan() (plan.Entry, error) {
 	if _, err := time.LoadLocation(e.Zone); err != nil {
 		return out, fmt.Errorf("zone: %w", err)
 	}
+	if e.Zone == "Local" {
+		return out, errors.New("zone: Local is another one on every machine")
+	}
 	if e.Min < 0 || e.Max < 0 || e.Min > maxCount || e.Max > maxCount || e.Max > 0 && e.Max < e.Min || e.Min == 0 && e.Max == 0 {
 		return out, fmt.Errorf("min, max: %d to %d is not a range of instances (0: no bound)", e.Min, e.Max)
 	}
@@ -268,8 +272,12 @@ func (s SafetyBand) faults() (faults []error) {
 			bad("%s: %g is not in 0..1", f.name, f.value)
 		}
 	}
-	if s.Recover < 0 || s.Recover > 1000 || s.AnomalyTicks < 0 || s.AnomalyTicks > 1000 {
-		bad("recover, anomaly_ticks: %d and %d must be in 0..1000", s.Recover, s.AnomalyTicks)
+	if d := plan.DefaultSafety(); !(cmp.Or(s.DriftLeave, d.DriftLeave) < cmp.Or(s.DriftEnter, d.DriftEnter)) {
+		bad("drift_leave, drift_enter: %g must be below %g, or the state flaps (0: the defaults, %g and %g)",
+			s.DriftLeave, s.DriftEnter, d.DriftLeave, d.DriftEnter)
+	}
+	if s.Recover < 0 || s.Recover > 1000 || s.AnomalySlots < 0 || s.AnomalySlots > 1000 {
+		bad("recover, anomaly_slots: %d and %d must be in 0..1000", s.Recover, s.AnomalySlots)
 	}
 	return faults
 }

@@ -97,8 +97,8 @@ scaler:
   deadlines: {store: 0s, act: 2m}
   groups:
     - {name: "", mode: on, min: 5, max: 2, lead_time: -1m, stale_after: 99, cooldown: {out: -1s}}
-    - {name: web, policy: {rule: magic, signal: guessed, out: 30, in: 40, step: 0, utilisation: 2, fallback: 0, quantile: 1, instance_hour: 0, violation_minute: -1, schedule: [{from: "8", to: ""}, {days: [noday]}, {zone: Nowhere}, {min: 3, max: 2}]}, objective: 90,
-       guard: {max_out: -1, max_in_share: 2, stabilise: 25h, daily_hours: -1}, safety: {anomaly: 2, recover: -1}, rivals: {ghost: warn, target-tracking: fight}}
+    - {name: web, policy: {rule: magic, signal: guessed, out: 30, in: 40, step: 0, utilisation: 2, fallback: 0, quantile: 1, instance_hour: 0, violation_minute: -1, schedule: [{from: "8", to: ""}, {days: [noday]}, {zone: Nowhere}, {min: 3, max: 2}, {zone: Local, min: 1}]}, objective: 90,
+       guard: {max_out: -1, max_in_share: 2, stabilise: 25h, daily_hours: -1}, safety: {anomaly: 2, recover: -1, drift_enter: 0.4}, rivals: {ghost: warn, target-tracking: fight}}
     - {name: web}
     - {name: shop, target_name: web}
     - {name: paris, target_name: web, region: eu-west-3}
@@ -108,8 +108,8 @@ scaler:
 	for _, want := range []string{"scaler.server", "scaler.settle", "scaler.lease_ttl", "scaler.parallel", "scaler.brake", "scaler.metrics_listen", "deadlines.store", "deadlines.act",
 		"groups[0] (): name", "mode:", "min, max:", "lead_time:", "stale_after:", "cooldown:", "policy.rule:", "policy.signal:", "policy.in, out:", "policy.step:",
 		"policy.utilisation:", "policy.fallback:", "policy.quantile:", "policy.instance_hour:", "policy.violation_minute:",
-		"policy.schedule[0].from and to", "policy.schedule[1].days", "policy.schedule[2].zone", "policy.schedule[3].min, max", "objective:",
-		"guard.max_out:", "guard.max_in_share:", "guard.stabilise:", "guard.daily_hours:", "safety.anomaly:", "safety.recover, anomaly_ticks:",
+		"policy.schedule[0].from and to", "policy.schedule[1].days", "policy.schedule[2].zone", "policy.schedule[3].min, max", "policy.schedule[4].zone: Local", "objective:",
+		"guard.max_out:", "guard.max_in_share:", "guard.stabilise:", "guard.daily_hours:", "safety.anomaly:", "safety.drift_leave, drift_enter:", "safety.recover, anomaly_slots:",
 		`rivals: "ghost"`, `rivals.target-tracking: "fight"`,
 		`"web" is listed twice`, `groups[3] (shop): web is scaled as "web" already`,
 		`groups[6] (lyon): web is scaled as "paris" already`} {

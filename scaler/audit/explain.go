@@ -121,7 +121,7 @@ func (e *explanation) known() {
 	case api.BasisReactive:
 		e.entry("basis", "the live load alone")
 	case api.BasisHold:
-		e.entry("basis", "no fresh metrics: hold or grow, never shrink")
+		e.entry("basis", "no metrics that can be trusted: hold or grow, never shrink")
 	}
 }
 
@@ -237,7 +237,7 @@ func (e *explanation) state() {
 func safety(s api.SafetyState) string {
 	meaning := map[api.SafetyState]string{
 		api.SafetyPredictive: "forecasts decide, and the live load can only add to them",
-		api.SafetyStale:      "no fresh metrics: hold or grow, never shrink",
+		api.SafetyStale:      "no metrics that can be trusted: hold or grow, never shrink",
 		api.SafetyDrift:      "what came true falls out of the forecasts' band, so the live load decides",
 		api.SafetyNoModel:    "there is no usable forecast, so the live load decides",
 		api.SafetyFrozen:     "by order never smaller; a live breach still adds",

@@ -31,6 +31,7 @@ type span []Share
 // time from when it serves until the next one can; instances that are let go
 // cannot be had back before that, so staying answers for all of the time until
 // then, and at a fifth of the probability: who goes too soon comes back for more.
+// No demand beyond Outlook.Believable is provided for.
 type Target struct {
 	Quantile    float64  `json:"quantile"`    // in (0, 1)
 	Utilisation float64  `json:"utilisation"` // in (0, 1]; the group's Objective is usual
@@ -39,7 +40,7 @@ type Target struct {
 
 // Fallback is how capacity follows the live load where no forecast may be used.
 type Fallback struct {
-	// Utilisation is aimed at, in (0, 1): lower than with a forecast, since the load
+	// Utilisation is aimed at, in (0, 1]; it should be lower than with a forecast, since the load
 	// of the lead time must fit in as well.
 	Utilisation float64 `json:"utilisation"`
 }
@@ -81,7 +82,8 @@ func (t Target) Want(e Evidence) (int, string) {
 // quantile that is covered follows from it: a narrow forecast is covered almost
 // surely, because that costs little, and a wide one less so. It is never less
 // than leastCovered, below which a cheaper group would be bought with certain
-// violations.
+// violations. To decide what may go, a violation counts stay times as much. No
+// demand beyond Outlook.Believable is paid for at any price.
 type Cost struct {
 	InstanceHour float64 `json:"instance_hour"` // price, > 0
 	// ViolationMinute is the price of a minute with more load than the group's
@@ -191,15 +193,12 @@ func settle(e Evidence, order, hold func(over span) (int, string)) (int, string)
 
 // want follows the live load.
 func (f Fallback) want(e Evidence) (int, string) {
-	live := e.LiveCPU()
-	switch {
-	case math.IsNaN(live):
+	demand := e.LiveDemand()
+	if math.IsNaN(demand) {
 		return e.Desired, "the live load is unknown: hold"
-	case math.IsInf(live, 1):
-		return e.Desired + 1, "there is load and no instance: add 1"
 	}
-	n := instances(live/100*float64(e.Desired), f.Utilisation)
-	return n, fmt.Sprintf("%d for the live load of %.2f instance-equivalents at %.0f %%", n, live/100*float64(e.Desired), 100*f.Utilisation)
+	n := instances(demand, f.Utilisation)
+	return n, fmt.Sprintf("%d for the live load of %.2f instance-equivalents at %.0f %%", n, demand, 100*f.Utilisation)
 }
 
 // risk returns the mean probability, over a span, that the demand is greater than

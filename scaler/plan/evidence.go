@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -19,8 +18,13 @@ type Evidence struct {
 	// Serving is the number of instances that will carry the load if nothing is
 	// done: Desired, or only those in service when the others are stuck.
 	Serving int
-	// Stuck is true when instances are missing for longer than they take to start.
-	Stuck bool
+	// Stuck is true when instances are missing for longer than they take to start,
+	// and Failing when that is because launches fail: the provider then tries for
+	// Desired all the time, and to ask for more is of no use.
+	Stuck, Failing bool
+	// Missing is how many instances are stuck: all that are missing, or, where
+	// launches fail, those of them that have been launched.
+	Missing int
 	// Ahead is the forecast demand of the slots 1 .. LaunchSteps, never negative.
 	// Nil: there is no usable forecast.
 	Ahead []float64
@@ -69,33 +73,36 @@ func (e Evidence) PredictedCPU(n int) (cpu float64, step int) {
 	return utilisation(e.Ahead[peak], n), peak + 1
 }
 
-// LiveCPU returns the utilisation in percent that the newest measured load means
-// for the desired capacity, NaN when it is not known. Without a measured demand
-// the CPU itself is scaled by the share of instances that are in service by now.
-// When instances are stuck, what runs must carry the load alone.
-func (e Evidence) LiveCPU() float64 {
-	byDemand := math.NaN()
-	if finite(e.Demand) {
-		byDemand = utilisation(e.Demand, e.Desired)
-	}
+// LiveDemand returns the newest measured load in instance-equivalents, NaN when it
+// is not known. Without a measured demand it is the CPU of as many instances as
+// are in service by now; where instances are stuck, and have not come since, the
+// greater of both.
+func (e Evidence) LiveDemand() float64 {
+	byCPU := e.CPU / 100 * float64(e.InService)
 	switch {
-	case !finite(e.CPU):
-		return byDemand
-	case e.Stuck && finite(byDemand):
-		return max(e.CPU, byDemand)
-	case e.Stuck:
-		return e.CPU
-	case finite(e.Demand):
-		return byDemand
-	case e.InService < e.Desired:
-		return utilisation(e.CPU/100*float64(e.InService), e.Desired)
+	case !finite(e.Demand):
+		return byCPU
+	case e.Stuck && byCPU > e.Demand:
+		return byCPU
 	}
-	return e.CPU
+	return e.Demand
 }
 
-// utilisation is 100 · demand / n percent. No instance means no limit.
+// LiveCPU returns the utilisation in percent that the newest measured load means
+// for the desired capacity, NaN when it is not known. When instances are stuck,
+// what runs must carry the load alone.
+func (e Evidence) LiveCPU() float64 {
+	cpu := utilisation(e.LiveDemand(), e.Desired)
+	if e.Stuck && e.CPU > cpu {
+		return e.CPU
+	}
+	return cpu
+}
+
+// utilisation is 100 · demand / n percent, NaN of an unknown demand. No instance
+// means no limit.
 func utilisation(demand float64, n int) float64 {
-	if n <= 0 {
+	if n <= 0 && !math.IsNaN(demand) {
 		if demand > 0 {
 			return math.Inf(1)
 		}
@@ -136,7 +143,6 @@ func (g Group) spans(steps int) (order, hold span) {
 // may not be used leaves a note on the path.
 func (s *stage) gather(p *path, d *api.Decision) {
 	g, o, c := s.Group, s.Observation, s.c
-	s.State.Calibration.Issued = slices.Clone(s.State.Calibration.Issued)
 	s.e = Evidence{
 		Basis: api.BasisReactive, Desired: c.Desired, Serving: c.Desired, InService: c.InService,
 		Demand: value(o.Values, api.SeriesDemand), CPU: value(o.Values, api.MetricCPU),
@@ -147,7 +153,10 @@ func (s *stage) gather(p *path, d *api.Decision) {
 		p.alert(AlertUnit)
 	}
 	if why := stuck(g, s.State, c, s.Tick); why != "" {
-		e.Stuck, e.Serving = true, c.InService
+		e.Stuck, e.Failing, e.Serving, e.Missing = true, c.LaunchError != "", c.InService, c.Desired-c.InService
+		if e.Failing {
+			e.Missing = min(e.Missing, c.Pending)
+		}
 		p.note(RuleStuck, "%s: they count neither as help nor as a reason to wait", why)
 		p.alert(AlertStuck)
 	}
@@ -157,8 +166,11 @@ func (s *stage) gather(p *path, d *api.Decision) {
 	stale := staleness(g, o, s.Tick, *e)
 	e.Saturated = stale == "" && e.CPU >= SaturatedCPU && !o.Offered
 	before := s.State.Calibration
+	if before.Slot.After(s.Tick) {
+		before.Slot = time.Time{} // a clock was wrong: it must not keep the group from learning
+	}
 	if stale == "" && !e.Saturated {
-		s.State.Trust, s.doubt = s.State.Trust.doubtful(g.Safety, *e, before, o.Slot, g.Step)
+		s.State.Trust, s.doubt = s.State.Trust.doubtful(g.Safety, e.Demand, before.expect(o.Slot, g.Step), o.Slot)
 		if s.doubt == "" {
 			s.State.Calibration = before.learn(o.Slot, e.Demand, g.Step)
 		}
@@ -166,7 +178,6 @@ func (s *stage) gather(p *path, d *api.Decision) {
 	e.UsualPeak = s.State.Calibration.usual()
 	missing := s.foresee(p)
 	if stale != "" {
-		e.Basis = api.BasisHold
 		e.CPU = math.NaN()
 		p.note(RuleStale, "%s: no scale-in", stale)
 	}
@@ -243,7 +254,7 @@ func (s *stage) judge(p *path, d *api.Decision, missing, distrusted string, stal
 // stuck returns why the missing instances are not waited for, "" when they are:
 // a launch failed, or they are missing for longer than a start takes, counted from
 // the later of the first tick that saw them missing and the last accepted
-// scale-out.
+// scale-out. A scale-out after this tick was one by a clock that was wrong.
 func stuck(g Group, s State, c api.Capacity, tick time.Time) string {
 	if c.InService >= c.Desired {
 		return ""
@@ -256,7 +267,7 @@ func stuck(g Group, s State, c api.Capacity, tick time.Time) string {
 		return ""
 	}
 	since := s.ShortSince
-	if s.LastOut.After(since) {
+	if s.LastOut.After(since) && !s.LastOut.After(tick) {
 		since = s.LastOut
 	}
 	if tick.Sub(since) <= g.Lead+g.Step {
@@ -298,7 +309,7 @@ func check(g Group, f *api.Forecast, tick time.Time) error {
 		return fmt.Errorf("it reaches %d steps ahead, the launch window needs %d", len(f.Point), need)
 	}
 	for i, v := range f.Point {
-		if !finite(v) || v > maxInstances {
+		if !(math.Abs(v) <= maxInstances) {
 			return fmt.Errorf("point[%d] is %v", i, v)
 		}
 	}
@@ -322,7 +333,7 @@ func checkQuantiles(f *api.Forecast) error {
 			return fmt.Errorf("values[%d] has %d of %d quantiles", i, len(row), len(f.Quantiles))
 		}
 		for j, v := range row {
-			if !finite(v) || v > maxInstances {
+			if !(math.Abs(v) <= maxInstances) {
 				return fmt.Errorf("values[%d][%d] is %v", i, j, v)
 			}
 			if j > 0 && v < row[j-1] {

@@ -74,6 +74,9 @@ func (s stage) scaleIn(p *path) {
 	if s.e.Basis == api.BasisHold {
 		hold(RuleStale, "no metrics that can be trusted: not scaled in")
 	}
+	if c.InService == 0 {
+		hold(RulePending, "no instance is in service: whatever the load looks like, it says nothing")
+	}
 	if !s.e.Stuck && c.InService < c.Desired && !s.Observation.Offered {
 		// The load is still being spread over the newcomers, and CPU while they
 		// start says little. Stuck ones are no reason to wait, and a load that is

@@ -142,6 +142,26 @@ func TestASlotTeachesOnce(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasWrongDoesNotKeepAGroupFromLearning(t *testing.T) {
+	s := calm()
+	s.state.Calibration.Slot = noon.AddDate(1, 0, 0)
+	if _, after := Decide(s.input()); !after.Calibration.Slot.Equal(noon.Add(-step)) || len(after.Calibration.Recent) != 1 {
+		t.Errorf("a slot a year ahead stays the newest: %+v", after.Calibration)
+	}
+	s.state.Calibration.Slot = noon.Add(-step)
+	if _, after := Decide(s.input()); len(after.Calibration.Recent) != 0 {
+		t.Error("a slot was entered twice")
+	}
+}
+
+func TestASpreadOfNothingIsNoFault(t *testing.T) {
+	s := calm()
+	s.state.Calibration.Issued = []Issued{{At: noon.Add(-step), Steps: []Spread{{Median: 2}, {Median: 2}}}}
+	if _, after := Decide(s.input()); after.Calibration.Residuals.Empty() {
+		t.Error("nothing was learned")
+	}
+}
+
 func TestTheBrake(t *testing.T) {
 	fleet := func(groups, shrinking, by int) []api.Decision {
 		ds := make([]api.Decision, groups)
@@ -235,6 +255,7 @@ func TestScheduleEntriesApply(t *testing.T) {
 		"after midnight, of another day":  {Entry{Days: []string{"tue"}, From: 22 * 60, To: 2 * 60}, "2026-03-03T01:30:00Z", false},
 		"in summer time":                  {Entry{From: 8 * 60, To: 9 * 60, Zone: berlin}, "2026-07-01T06:30:00Z", true},
 		"in a zone that does not exist":   {Entry{Zone: "Nowhere"}, "2026-03-02T12:00:00Z", false},
+		"in the zone of the machine":      {Entry{Zone: "Local"}, "2026-03-02T12:00:00Z", false},
 	} {
 		at, err := time.Parse(time.RFC3339, c.at)
 		if err != nil {

@@ -26,13 +26,14 @@ const (
 	leastSpread = 1e-3
 )
 
-// residual returns z of a demand that came true.
+// residual returns z of a demand that came true. Distances of less than
+// leastSpread, which only a state has that was not written here, count as that.
 func (s Spread) residual(demand float64) float64 {
-	if d := demand - float64(s.Median); d >= 0 {
-		return d / float64(s.Up)
-	} else {
-		return d / float64(s.Down)
+	d := demand - float64(s.Median)
+	if d >= 0 {
+		return d / max(leastSpread, float64(s.Up))
 	}
+	return d / max(leastSpread, float64(s.Down))
 }
 
 // spreads returns what a checked forecast says of its first n steps. A point

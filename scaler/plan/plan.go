@@ -146,27 +146,27 @@ func Decide(in Input) (api.Decision, State) {
 // breach needs, whatever they ask for.
 func wish(s *stage, p *path) {
 	response := s.respond(p)
+	ps := s.Group.Policies
+	byRule := false
 	switch {
 	case s.Control != nil && s.Control.Kind == api.ControlFreeze:
 		p.note(RuleFreeze, "frozen until %s by %s (%s): only a breach changes it", clock(s.Control.Until), s.Control.By, s.Control.Reason)
 	case response == ResponseYield:
 		p.note(RuleRival, "%s: only a breach changes it", s.yielded)
 	default:
-		s.Group.Policies.decide(s.e, p)
-		if schedule := s.Group.Policies.Schedule; schedule != nil {
-			schedule.bound(s.Group, s.Observation.Flags, s.Tick, p)
+		ps.decide(s.e, p)
+		if ps.Schedule != nil {
+			ps.Schedule.bound(s.Group, s.Observation.Flags, s.Tick, p)
 		}
+		byRule = ps.Threshold != nil && ps.Target == nil && ps.Cost == nil && ps.Schedule == nil
 	}
-	// Threshold has a rule of its own for the live load.
-	if s.Group.Policies.Threshold != nil {
-		return
+	live := s.e.live(s.Group.objective())
+	if live.serve > s.e.Serving {
+		s.live = live.size
 	}
-	n, why := s.e.live(s.Group.objective())
-	if n > p.at {
-		p.to(n, RuleLive, why)
-	}
-	if n > s.e.Serving {
-		s.live = n
+	// The reference rule alone answers the live load by itself, in its own steps.
+	if !byRule && live.size > p.at {
+		p.to(live.size, RuleLive, live.why)
 	}
 }
 

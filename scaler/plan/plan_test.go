@@ -285,7 +285,10 @@ func world(r *rand.Rand) scenario {
 	if pick(0.8) {
 		s.Observed[api.SeriesDemand] = r.Float64() * 10
 	}
-	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, math.MaxFloat64}
+	if pick(0.1) {
+		s.Capacity.Pending, s.Capacity.LaunchError = r.IntN(3), "no capacity"
+	}
+	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, math.MaxFloat64, -math.MaxFloat64}
 	if pick(0.1) {
 		s.Observed[api.MetricCPU] = odd[r.IntN(len(odd))]
 	}
@@ -318,6 +321,9 @@ func world(r *rand.Rand) scenario {
 			for _, v := range s.Forecast.Point {
 				w := r.Float64() * 3
 				s.Forecast.Values = append(s.Forecast.Values, []float64{v - w, v, v + w*r.Float64()})
+				if pick(0.05) {
+					s.Forecast.Values[len(s.Forecast.Values)-1][0] = odd[r.IntN(len(odd))]
+				}
 			}
 		}
 	}
@@ -503,10 +509,13 @@ func TestEveryReasonContinuesWhereTheLastOneEnded(t *testing.T) {
 	}
 }
 
-func TestEveryDecisionCanBeRecorded(t *testing.T) {
+func TestEveryDecisionAndItsStateCanBeRecorded(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	for i := range 5_000 {
-		d := world(r).decide()
+		d, after := Decide(world(r).input())
+		if _, err := json.Marshal(after); err != nil {
+			t.Fatalf("world %d: a state that cannot be stored: %v", i, err)
+		}
 		b, err := json.Marshal(d)
 		if err != nil {
 			t.Fatalf("world %d: a decision that cannot be recorded: %v", i, err)
@@ -538,6 +547,8 @@ func TestStateAfterADecision(t *testing.T) {
 		{"a dry run starts none", func(d *api.Decision) { d.Outcome.Status = api.OutcomeDryRun }, before},
 		{"a complete group is no longer short", func(d *api.Decision) { d.Capacity.InService = 4 },
 			State{LastOut: before.LastOut, LastIn: before.LastIn}},
+		{"a clock that was wrong does not count", func(d *api.Decision) { d.Tick = noon.Add(-time.Hour) },
+			State{LastOut: before.LastOut, LastIn: before.LastIn, ShortSince: noon.Add(-time.Hour)}},
 		{"an unknown capacity changes nothing", func(d *api.Decision) { d.Capacity = api.Capacity{} }, before},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -573,8 +584,11 @@ func FuzzDecide(f *testing.F) {
 			s.Min > 1000 || s.Lead < 0 || s.Lead > duration(24*time.Hour) || s.CooldownIn < 0 || s.CooldownIn > duration(24*time.Hour) {
 			return
 		}
-		d := s.decide()
+		d, after := Decide(s.input())
 		if _, err := json.Marshal(d); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := json.Marshal(after); err != nil {
 			t.Fatal(err)
 		}
 		if s.Capacity == nil || len(d.Reasons) == 1 && d.Reasons[0].Rule == RuleCapacity {

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -11,16 +12,18 @@ import (
 // Safety says when a group's forecasts are trusted. Zero values stand for the
 // defaults of DefaultSafety.
 //
-//	          usable forecast, fresh metrics, in band: Recover ticks in a row
+//	        usable forecast, trustworthy metrics, in band: Recover ticks in a row
 //	      ┌────────────────────────────────────────────────────────────────┐
 //	      ▼                                                                │
 //	PREDICTIVE ──no usable forecast──────► REACTIVE_NO_MODEL ──────────────┤
-//	      ├──────metrics too old─────────► REACTIVE_STALE ─────────────────┤
+//	      ├──────metrics not to trust────► REACTIVE_STALE ─────────────────┤
 //	      └──────astray ≥ DriftEnter─────► REACTIVE_DRIFT ─astray < Leave──┘
 //
 // It falls at once and rises slowly. Of several faults the first in the order
-// stale, no model, drift names the state. FROZEN and PAUSED are orders and lie
-// over whatever the evidence says.
+// stale, no model, drift names the state. Metrics are not to be trusted when they
+// are too old, when the load is too low to be believed, and when so many requests
+// fail that the load says little of what is asked for. FROZEN and PAUSED are
+// orders and lie over whatever the evidence says.
 type Safety struct {
 	// Recover is how many ticks in a row must be good before forecasts decide again.
 	Recover int `json:"recover,omitempty"`
@@ -30,17 +33,18 @@ type Safety struct {
 	DriftEnter float64 `json:"drift_enter,omitempty"`
 	DriftLeave float64 `json:"drift_leave,omitempty"`
 	// Anomaly is the part of what was expected below which a measured load is not
-	// believed at first; AnomalyTicks is for how many ticks.
+	// believed at first; AnomalySlots is for how many slots.
 	Anomaly      float64 `json:"anomaly,omitempty"`
-	AnomalyTicks int     `json:"anomaly_ticks,omitempty"`
+	AnomalySlots int     `json:"anomaly_slots,omitempty"`
 	// ErrorRate is the share of failed requests from which on nothing is scaled in.
 	ErrorRate float64 `json:"error_rate,omitempty"`
 }
 
-// DefaultSafety returns the defaults. With a fifth of the slots outside, the
-// fading share over twelve exceeds DriftEnter about once in ten million.
+// DefaultSafety returns the defaults. With a fifth of the slots outside, each
+// independent of the others, the fading share over twelve is beyond DriftEnter in
+// less than one slot of 10^12.
 func DefaultSafety() Safety {
-	return Safety{Recover: 2, DriftEnter: 0.85, DriftLeave: 0.5, Anomaly: 0.1, AnomalyTicks: 3, ErrorRate: 0.2}
+	return Safety{Recover: 2, DriftEnter: 0.85, DriftLeave: 0.5, Anomaly: 0.1, AnomalySlots: 3, ErrorRate: 0.2}
 }
 
 func (s Safety) complete() Safety {
@@ -57,8 +61,8 @@ func (s Safety) complete() Safety {
 	if s.Recover == 0 {
 		s.Recover = d.Recover
 	}
-	if s.AnomalyTicks == 0 {
-		s.AnomalyTicks = d.AnomalyTicks
+	if s.AnomalySlots == 0 {
+		s.AnomalySlots = d.AnomalySlots
 	}
 	return s
 }
@@ -72,11 +76,14 @@ type Trust struct {
 	State api.SafetyState `json:"state,omitempty"` // by the evidence; empty: no tick yet
 	Good  int             `json:"good,omitempty"`  // good ticks in a row while State is not PREDICTIVE
 	Shown api.SafetyState `json:"shown,omitempty"` // with orders: what the last decision said
-	Low   int             `json:"low,omitempty"`   // ticks in a row with an unbelievably low load
+	Low   int             `json:"low,omitempty"`   // slots in a row with an unbelievably low load
+	// LowSlot is the newest of them.
+	LowSlot time.Time `json:"low_slot,omitzero"`
 }
 
-// judge moves the trust by what this tick knows.
-func (t Trust) judge(g Group, c Calibration, noForecast, stale string) (Trust, string) {
+// judge moves the trust by what this tick knows: why there is no forecast, why the
+// metrics are not to be trusted, and how the forecasts have fared.
+func (t Trust) judge(g Group, c Calibration, noForecast, distrust string) (Trust, string) {
 	s := g.Safety.complete()
 	drift := ""
 	if t.State == api.SafetyDrift && c.Astray >= s.DriftLeave || c.Astray >= s.DriftEnter {
@@ -84,8 +91,8 @@ func (t Trust) judge(g Group, c Calibration, noForecast, stale string) (Trust, s
 	}
 	to, why := api.SafetyPredictive, "the forecasts are usable"
 	switch {
-	case stale != "":
-		to, why = api.SafetyStale, stale
+	case distrust != "":
+		to, why = api.SafetyStale, distrust
 	case g.Signal == SignalObserved:
 		to, why = api.SafetyNoModel, "the group is scaled on observed load"
 	case noForecast != "":
@@ -122,52 +129,36 @@ func (t Trust) show(c *api.Control) api.SafetyState {
 	return t.State
 }
 
-// doubtful returns why the measured load is not low enough to be believed, "" when
-// it is: a fault of the metrics looks like an idle group at first. It returns the
-// trust with the ticks counted.
-func (t Trust) doubtful(s Safety, e Evidence, before Calibration, slot time.Time, step time.Duration) (Trust, string) {
-	s = s.complete()
-	expected := math.NaN()
-	for _, f := range before.Issued {
+// expect returns the demand that was expected of a slot: what the newest forecast
+// said of it, or, where there is none, the greatest of the newest demands. NaN:
+// nothing was.
+func (c Calibration) expect(slot time.Time, step time.Duration) float64 {
+	for _, f := range c.Issued {
 		if k := int(slot.Sub(f.At) / step); !slot.Before(f.At) && k < len(f.Steps) {
-			expected = float64(f.Steps[k].Median)
-			break
+			return float64(f.Steps[k].Median)
 		}
 	}
-	if !(e.Demand < s.Anomaly*expected) {
-		t.Low = 0
+	if len(c.Recent) == 0 {
+		return math.NaN()
+	}
+	return float64(slices.Max(c.Recent))
+}
+
+// doubtful returns why the measured load is not low enough to be believed, "" when
+// it is: a fault of the metrics looks like an idle group at first. It returns the
+// trust with the slots counted.
+func (t Trust) doubtful(s Safety, demand, expected float64, slot time.Time) (Trust, string) {
+	s = s.complete()
+	if !(demand < s.Anomaly*expected) {
+		t.Low, t.LowSlot = 0, time.Time{}
 		return t, ""
 	}
-	if t.Low++; t.Low > s.AnomalyTicks {
+	if !slot.Equal(t.LowSlot) { // one that is looked at again says nothing new
+		t.Low, t.LowSlot = t.Low+1, slot
+	}
+	if t.Low > s.AnomalySlots {
 		return t, "" // it lasts: it is true
 	}
-	return t, fmt.Sprintf("the measured load of %.2f is less than %.0f %% of the %.2f that were expected: not believed for %d ticks (this is number %d)",
-		e.Demand, 100*s.Anomaly, expected, s.AnomalyTicks, t.Low)
+	return t, fmt.Sprintf("the measured load of %.2f is less than %.0f %% of the %.2f that were expected: not believed for %d slots (this is number %d)",
+		demand, 100*s.Anomaly, expected, s.AnomalySlots, t.Low)
 }
-
-// live returns how many instances the live load needs to be within the objective,
-// and why; 0 when nobody knows.
-func (e Evidence) live(objective float64) (int, string) {
-	if e.Saturated {
-		n := int(math.Ceil(saturatedGrowth * float64(e.Serving)))
-		return n, fmt.Sprintf("CPU %s is saturated, and the demand may be anything: a quarter more than the %d that serve", percent(e.CPU), e.Serving)
-	}
-	cpu := e.LiveCPU()
-	if !(cpu > 0) || math.IsInf(cpu, 1) {
-		return 0, ""
-	}
-	demand := cpu / 100 * float64(e.Desired)
-	n := instances(demand, objective)
-	if e.Young == 0 || n <= e.Desired {
-		return n, fmt.Sprintf("the live load of %.2f instance-equivalents needs %d at %.0f %%", demand, n, 100*objective)
-	}
-	// A start may keep an instance busy. Counted as load it would order more
-	// instances, whose starts would order more.
-	n = max(e.Desired, instances(demand-float64(e.Young), objective))
-	return n, fmt.Sprintf("the live load of %.2f instance-equivalents, of which up to %d may be instances that have just started, needs %d at %.0f %%",
-		demand, e.Young, n, 100*objective)
-}
-
-// saturatedGrowth is by how much a group grows whose load nobody can measure,
-// because it fills the instances: as often as a tick comes.
-const saturatedGrowth = 1.25

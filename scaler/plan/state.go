@@ -63,7 +63,7 @@ func (s State) After(d api.Decision) State {
 	switch short := d.Capacity.InService < d.Capacity.Desired; {
 	case !short:
 		s.ShortSince = time.Time{}
-	case s.ShortSince.IsZero():
+	case s.ShortSince.IsZero(), s.ShortSince.After(d.Tick): // by a clock that was wrong
 		s.ShortSince = d.Tick
 	}
 	s.Left = &Left{Desired: d.Capacity.Desired, Min: d.Capacity.Min, Max: d.Capacity.Max}

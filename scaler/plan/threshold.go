@@ -32,7 +32,13 @@ func (t Threshold) Want(e Evidence) (int, string) {
 		what = fmt.Sprintf("predicted CPU peaks at %s in step %d, live %s", percent(predicted), step, percent(live))
 	}
 	what += fmt.Sprintf(", of %d instances", e.Desired)
-	switch {
+	switch enough := e.live(t.Out / 100); {
+	case e.Failing && enough.serve > 0 && enough.serve <= e.Desired && !(predicted > t.Out):
+		// No more is added to what the provider cannot launch anyway, and nothing is
+		// taken from what is asked for: it all comes at once when there is capacity.
+		if live >= t.In || e.Saturated {
+			return e.Desired, fmt.Sprintf("%s; launches fail, and %d would do: hold", what, enough.serve)
+		}
 	case e.Saturated:
 		return e.Desired + t.Step, fmt.Sprintf("CPU %s is saturated: add %d", percent(e.CPU), t.Step)
 	case predicted > t.Out || live > t.Out:
