@@ -12,6 +12,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/fleet"
+	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/scaler/backtest"
 )
 
@@ -294,6 +295,12 @@ func TestWhatCannotBeReplayedIsSaid(t *testing.T) {
 
 func noRefit(context.Context, time.Time) (backtest.Forecaster, error) {
 	return nil, errors.New("no model")
+}
+
+func TestTheDefaultPolicyIsTheScalers(t *testing.T) {
+	if rules := scaler.DefaultPolicy().Rule; len(rules) != 1 || rules[0] != backtest.DefaultPolicy {
+		t.Errorf("a group gets %v, and %q is replayed as the default", rules, backtest.DefaultPolicy)
+	}
 }
 
 func TestPoliciesAreSelectedByName(t *testing.T) {

@@ -18,6 +18,6 @@
 // recommendation rests on the same replay over the rehearsal, with forecasts of a
 // model that has not seen it. What a policy learns online, it has been learning
 // since n70 when the test begins, from the errors of that same model, as it would
-// in production from those of the model before. Invariant, held by a test: no decision changes when
-// what comes after it does.
+// in production from those of the model before. Invariant, held by a test: no
+// decision changes when what comes after it does.
 package backtest

@@ -28,8 +28,6 @@ type Evidence struct {
 	// Ahead is the forecast demand of the slots 1 .. LaunchSteps, never negative.
 	// Nil: there is no usable forecast.
 	Ahead []float64
-	// Forecast is the checked forecast in full, nil when Ahead is.
-	Forecast *api.Forecast
 	// Demand is the newest measured demand, from below when Saturated.
 	Demand float64
 	// CPU is the measured utilisation in percent as it stands, that is over the
@@ -207,7 +205,6 @@ func (s *stage) foresee(p *path) string {
 		return "the forecast is not used: " + err.Error()
 	}
 	s.e.Basis = api.BasisPredictive
-	s.e.Forecast = f
 	s.e.Ahead = make([]float64, g.launchSteps())
 	for i := range s.e.Ahead {
 		s.e.Ahead[i] = max(0, f.Point[i]) // a slightly negative demand is none
@@ -241,7 +238,7 @@ func (s *stage) judge(p *path, d *api.Decision, missing, distrusted string, stal
 			s.e.Basis = api.BasisReactive
 			p.note(RuleSafety, "%s: the live load decides (%s)", trust.State, why)
 		}
-		s.e.Ahead, s.e.Forecast, s.e.Outlook = nil, nil, nil
+		s.e.Ahead, s.e.Outlook = nil, nil
 	case api.SafetyStale:
 		s.e.Basis = api.BasisHold
 		if !stale {

@@ -6,7 +6,9 @@ import (
 )
 
 // saturatedGrowth is by how much a group grows whose load nobody can measure,
-// because it fills the instances: as often as a tick comes.
+// because it fills the instances: as often as a tick comes, up to overOrder times
+// those that are in service. Those that have not come have not shown yet whether
+// they are enough.
 const saturatedGrowth = 1.25
 
 // overOrder is how many times what the load needs is ordered at most to make up
@@ -30,8 +32,11 @@ type need struct {
 func (e Evidence) live(objective float64) need {
 	var n need
 	if e.Saturated {
-		n.serve = int(math.Ceil(saturatedGrowth * float64(e.Serving)))
+		n.serve = min(int(math.Ceil(saturatedGrowth*float64(e.Serving))), max(e.Serving, overOrder*e.InService))
 		n.why = fmt.Sprintf("CPU %s is saturated, and the demand may be anything: a quarter more than the %d that serve", percent(e.CPU), e.Serving)
+		if e.InService < e.Serving {
+			n.why += fmt.Sprintf(", to at most %d times the %d in service", overOrder, e.InService)
+		}
 	} else {
 		demand := e.LiveDemand()
 		if !(demand > 0) {

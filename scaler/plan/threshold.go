@@ -8,7 +8,8 @@ import (
 // Threshold is the reference rule: a predicted CPU above Out adds Step
 // instances, one below In removes Step.
 //
-//	out   max(predicted, live) > Out, or the live CPU is saturated
+//	out   max(predicted, live) > Out, or the live CPU is saturated; but where
+//	      instances do not come, no more than makes up for them (see Evidence.live)
 //	in    max(predicted, live) < In, with the live load known, and as many of Step
 //	      as can go without that being above Out for the rest
 //
@@ -32,17 +33,18 @@ func (t Threshold) Want(e Evidence) (int, string) {
 		what = fmt.Sprintf("predicted CPU peaks at %s in step %d, live %s", percent(predicted), step, percent(live))
 	}
 	what += fmt.Sprintf(", of %d instances", e.Desired)
-	switch enough := e.live(t.Out / 100); {
-	case e.Failing && enough.serve > 0 && enough.serve <= e.Desired && !(predicted > t.Out):
-		// No more is added to what the provider cannot launch anyway, and nothing is
-		// taken from what is asked for: it all comes at once when there is capacity.
-		if live >= t.In || e.Saturated {
-			return e.Desired, fmt.Sprintf("%s; launches fail, and %d would do: hold", what, enough.serve)
-		}
-	case e.Saturated:
+	if enough := e.live(t.Out / 100); e.Stuck && enough.size <= e.Desired && (live > t.Out || e.Saturated) && !(predicted > t.Out) {
+		// One more at each tick would all come at once when the provider can launch
+		// again, and an image that does not boot would fill the group to its maximum.
+		return e.Desired, fmt.Sprintf("%s; instances do not come, and enough are ordered for the %d that the load needs: hold", what, enough.serve)
+	}
+	switch {
+	case e.Saturated && e.Desired < overOrder*e.InService+t.Step:
 		return e.Desired + t.Step, fmt.Sprintf("CPU %s is saturated: add %d", percent(e.CPU), t.Step)
 	case predicted > t.Out || live > t.Out:
 		return e.Desired + t.Step, fmt.Sprintf("%s, above %g %%: add %d", what, t.Out, t.Step)
+	case e.Saturated:
+		return e.Desired, fmt.Sprintf("CPU %s is saturated, and %d are ordered for the %d that are in service: hold until they come", percent(e.CPU), e.Desired, e.InService)
 	case math.IsNaN(live):
 		return e.Desired, what + ": hold"
 	}
