@@ -59,14 +59,19 @@ func (t *tick) decide(ctx context.Context) api.TickRecord {
 	t.brake(&rec)
 	rec.Errors = append(rec.Errors, t.ledger.state.Notes...)
 	t.ledger.state.Notes = nil
-	for _, err := range append([]error{w.capErr, w.histErr, w.launches.err}, t.faults...) {
-		if err != nil {
-			rec.Errors = append(rec.Errors, err.Error())
-			t.deps.Log.Error("tick without full knowledge", "tick", t.at, "err", err)
-		}
+	faults := slices.DeleteFunc(append([]error{w.capErr, w.histErr, w.launches.err}, t.faults...), func(err error) bool { return err == nil })
+	if more := len(faults) - maxFaults; more > 0 { // one for each of a thousand models, say
+		faults = append(faults[:maxFaults], fmt.Errorf("and %d more faults; the decisions name them", more))
+	}
+	for _, err := range faults {
+		rec.Errors = append(rec.Errors, err.Error())
+		t.deps.Log.Error("tick without full knowledge", "tick", t.at, "err", err)
 	}
 	return rec
 }
+
+// maxFaults bounds what a tick tells of its faults beside its decisions.
+const maxFaults = 50
 
 // decideOne decides for one group. The decision carries all that it rests on, in
 // the very form in which it was decided upon: plan.Again reaches it from there.

@@ -161,3 +161,22 @@ func (p *partly) Capacities(ctx context.Context, groups []string) (map[string]ap
 	delete(found, "down")
 	return found, errors.Join(err, errors.New("throttled"))
 }
+
+// A server that is down for a thousand models is not told of a thousand times.
+func TestFaultsOfATickAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.predict = func(context.Context, api.PredictRequest) (api.PredictResponse, error) {
+		return api.PredictResponse{}, errors.New("connection refused")
+	}
+	rec := w.mustOnce(t0, w.fleetOf(200, 3), func(c *Config) {
+		for i := range c.Groups {
+			c.Groups[i].Model = "of-" + c.Groups[i].Name
+		}
+	})
+	if n := len(rec.Errors); n != maxFaults+1 || rec.Errors[n-1] != "and 154 more faults; the decisions name them" {
+		t.Errorf("%d errors, the last is %q", n, rec.Errors[n-1])
+	}
+	if d := decisionOf(rec, "g199"); !strings.Contains(reasons(d), "connection refused") {
+		t.Errorf("the decision does not name its fault:\n%s", reasons(d))
+	}
+}

@@ -15,7 +15,8 @@ type orders struct {
 	byGroup map[string][]api.Control // api.AllGroups is one of the keys
 	// unknown is why they have never been read; nil: they have been.
 	unknown error
-	by      string // who freezes then
+	by      string        // who freezes then
+	until   time.Duration // until the next tick
 }
 
 func newOrders(cs []api.Control) orders {
@@ -32,7 +33,7 @@ func newOrders(cs []api.Control) orders {
 // say so, and staying too large for a while does no harm.
 func (o orders) inForce(group string, at time.Time) *api.Control {
 	if o.unknown != nil {
-		return &api.Control{Kind: api.ControlFreeze, Group: api.AllGroups, Until: at.Add(time.Nanosecond), By: o.by, At: at,
+		return &api.Control{Kind: api.ControlFreeze, Group: api.AllGroups, Until: at.Add(o.until), By: o.by, At: at,
 			Reason: fmt.Sprintf("the orders in force are not known: %v", o.unknown)}
 	}
 	own, all := o.byGroup[group], o.byGroup[api.AllGroups]
@@ -56,7 +57,7 @@ func (t *tick) readOrders(ctx context.Context) {
 		return
 	}
 	if t.orders.byGroup == nil {
-		t.orders = orders{unknown: err, by: t.cfg.ID}
+		t.orders = orders{unknown: err, by: t.cfg.ID, until: t.step}
 		err = fmt.Errorf("orders: %w; none have been read since the start, so every group is frozen", err)
 	} else {
 		err = fmt.Errorf("orders: %w; the last known are used", err)

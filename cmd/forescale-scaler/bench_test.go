@@ -117,8 +117,9 @@ func newBenchWorld(b *testing.B, groups, many int) *benchWorld {
 	must(err)
 	lake, err := openLake(ctx, filepath.Join(dir, fmt.Sprintf("lake-%d", groups)), w.fleet, lakeSlots, 1)
 	must(err)
-	w.lake = &weighed{Store: lake, added: map[string]bool{}}
-	b.Cleanup(func() { w.lake.restore(b) })
+	w.lake = &weighed{Store: lake}
+	must(w.lake.restore(ctx, w.fleet.time(lakeSlots))) // a run that was killed has left it as it was then
+	b.Cleanup(func() { must(w.lake.restore(context.WithoutCancel(ctx), w.fleet.time(lakeSlots))) })
 	models := b.TempDir()
 	w.registry, err = blob.Open(ctx, "file://"+models)
 	must(err)
@@ -274,17 +275,14 @@ func (w *benchWorld) Capacities(_ context.Context, groups []string) (map[string]
 // Scale implements scaler.Target.
 func (w *benchWorld) Scale(context.Context, string, int) error { return nil }
 
-// weighed is a store that remembers how much is written and which objects the
-// benchmark has added to a lake that is kept.
+// weighed is a store that knows how much is written.
 type weighed struct {
 	blob.Store
-	added map[string]bool
 	audit int // bytes of all records
 	state int // bytes of the state at its largest
 }
 
 func (s *weighed) Put(ctx context.Context, key string, data []byte, cond blob.Condition) (string, error) {
-	s.added[key] = true
 	switch {
 	case strings.HasPrefix(key, "audit/"):
 		s.audit += len(data)
@@ -294,12 +292,19 @@ func (s *weighed) Put(ctx context.Context, key string, data []byte, cond blob.Co
 	return s.Store.Put(ctx, key, data, cond)
 }
 
-func (s *weighed) restore(b *testing.B) {
-	for key := range s.added {
-		if err := s.Delete(context.Background(), key); err != nil {
-			b.Error(err)
+// restore removes what ticks have left in the lake, and the slots from a midnight on.
+func (s *weighed) restore(ctx context.Context, from time.Time) error {
+	for prefix, after := range map[string]string{"audit/": "", "scaler/": "", "open/": "open/date=" + from.Format(time.DateOnly)} {
+		for info, err := range s.List(ctx, prefix, after) {
+			if err == nil {
+				err = s.Delete(ctx, info.Key)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // cpuSeconds returns the processor time that a process has taken so far.
