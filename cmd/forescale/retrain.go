@@ -192,6 +192,9 @@ func (r *retrain) run(ctx context.Context) error {
 	}
 	r.show.finish()
 	if r.report != "" {
+		if report.Groups == nil {
+			report.Groups = []retrained{}
+		}
 		err = errors.Join(err, report.write(r.report))
 	}
 	return err

@@ -67,7 +67,7 @@ type promise struct {
 	settled bool
 }
 
-// kept is how many slots back a measurement may come late.
+// keptPromises is how many slots back a measurement may come late.
 const keptPromises = 12
 
 // read goes through the records of ticks in [from, to) in the order of time. What

@@ -89,11 +89,11 @@ func (s *site) load() error {
 	return errors.Join(append(faults, s.gate.Validate())...)
 }
 
-// lead returns a group's lead time: the configured one, or fallback.
+// lead returns a group's lead time in whole minutes: the configured one, or fallback.
 func (s *site) lead(group string, fallback time.Duration) time.Duration {
 	for _, g := range s.groups {
 		if g.Name == group {
-			return g.LeadTime
+			return (g.LeadTime + time.Minute - 1).Truncate(time.Minute)
 		}
 	}
 	return fallback
