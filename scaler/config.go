@@ -216,6 +216,9 @@ func (g Group) faults(step time.Duration) (faults []error) {
 	if g.Name == "" || len(g.Name) > api.MaxNameLen {
 		bad("name: must be 1 to %d bytes long", api.MaxNameLen)
 	}
+	if g.Name == api.AllGroups {
+		bad("name: %q stands for all groups in orders; name the group otherwise, and give the provider's name as target_name", g.Name)
+	}
 	if g.Mode != api.ModeDryRun && g.Mode != api.ModeLive {
 		bad("mode: %q is not %s or %s", g.Mode, api.ModeDryRun, api.ModeLive)
 	}
@@ -246,12 +249,32 @@ func (g Group) faults(step time.Duration) (faults []error) {
 	faults = append(faults, g.Guard.faults()...)
 	faults = append(faults, g.Safety.faults()...)
 	for _, kind := range slices.Sorted(maps.Keys(g.Rivals)) {
-		if !slices.Contains(plan.Responses, g.Rivals[kind]) {
-			bad("rivals.%s: %q is not one of %v", kind, g.Rivals[kind], plan.Responses)
-		}
 		if !slices.Contains(api.RivalKinds, kind) {
 			bad("rivals: %q is no kind of rival; there are %v", kind, api.RivalKinds)
 		}
+		if !slices.Contains(plan.Responses, g.Rivals[kind]) {
+			bad("rivals.%s: %q is not one of %v", kind, g.Rivals[kind], plan.Responses)
+		}
+	}
+	return append(faults, g.contradictions()...)
+}
+
+// contradictions returns what is right by itself and impossible together.
+func (g Group) contradictions() (faults []error) {
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for i, e := range g.Policy.Schedule {
+		if g.Max > 0 && e.Min > g.Max {
+			bad("policy.schedule[%d].min: %d is more than the group's max, %d, which holds", i, e.Min, g.Max)
+		}
+		if e.Max > 0 && e.Max < g.Min {
+			bad("policy.schedule[%d].max: %d is less than the group's min, %d, which holds", i, e.Max, g.Min)
+		}
+	}
+	if q := g.Guard.Quota; q > 0 && q < g.Min {
+		bad("guard.quota: %d is less than the group's min, %d", q, g.Min)
+	}
+	if h := g.Guard.DailyHours; h > 0 && h < 24*float64(g.Min) {
+		bad("guard.daily_hours: %g is less than the group's min, %d, needs in a day: %d", h, g.Min, 24*g.Min)
 	}
 	return faults
 }

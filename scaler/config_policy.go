@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,8 @@ const (
 	ruleThreshold = "threshold"
 	ruleTarget    = "target"
 	ruleCost      = "cost"
+
+	ruleSchedule = "schedule" // what somebody may take for one
 )
 
 var policyRules = []string{ruleThreshold, ruleTarget, ruleCost}
@@ -162,7 +163,7 @@ func (e Entry) plan() (plan.Entry, error) {
 	for _, day := range e.Days {
 		day = strings.ToLower(day)
 		if !slices.Contains(weekdays, day) {
-			return out, fmt.Errorf("days: %q is not one of %v", day, weekdays)
+			return out, fmt.Errorf("days: %q is not one of %s", day, strings.Join(weekdays, ", "))
 		}
 		out.Days = append(out.Days, day)
 	}
@@ -182,11 +183,9 @@ func (e Entry) plan() (plan.Entry, error) {
 		}
 		*t.minute = at.Hour()*60 + at.Minute()
 	}
-	if _, err := time.LoadLocation(e.Zone); err != nil {
-		return out, fmt.Errorf("zone: %w", err)
-	}
-	if e.Zone == "Local" {
-		return out, errors.New("zone: Local is another one on every machine")
+	// Local would be another zone on another machine, and to whoever replays.
+	if _, err := time.LoadLocation(e.Zone); err != nil || e.Zone == "Local" {
+		return out, fmt.Errorf("zone: %q is not a time zone such as Europe/Berlin, or UTC", e.Zone)
 	}
 	if e.Min < 0 || e.Max < 0 || e.Min > maxCount || e.Max > maxCount || e.Max > 0 && e.Max < e.Min || e.Min == 0 && e.Max == 0 {
 		return out, fmt.Errorf("min, max: %d to %d is not a range of instances (0: no bound)", e.Min, e.Max)
@@ -200,15 +199,17 @@ func (p Policy) faults() (faults []error) {
 		bad("rule: is empty; there are %v", policyRules)
 	}
 	for _, rule := range p.Rule {
-		if !slices.Contains(policyRules, rule) {
+		if rule == ruleSchedule {
+			bad("rule: a schedule is no rule but goes with one; write policy: {rule: cost, schedule: [...]}")
+		} else if !slices.Contains(policyRules, rule) {
 			bad("rule: %q is not one of %v", rule, policyRules)
 		}
 	}
 	if p.Signal != plan.SignalPredicted && p.Signal != plan.SignalObserved {
 		bad("signal: %q is not %s or %s", p.Signal, plan.SignalPredicted, plan.SignalObserved)
 	}
-	if !(p.In >= 0 && p.In < p.Out) || math.IsInf(p.Out, 0) {
-		bad("in, out: %g and %g must be 0 <= in < out, in percent", p.In, p.Out)
+	if !(p.In >= 0 && p.In < p.Out && p.Out <= 100) {
+		bad("in, out: %g and %g must be 0 <= in < out <= 100, in percent", p.In, p.Out)
 	}
 	if p.Step < 1 || p.Step > maxCount {
 		bad("step: %d is not in 1..%d", p.Step, maxCount)

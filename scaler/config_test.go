@@ -125,6 +125,32 @@ scaler:
 	}
 }
 
+// Each is right by itself, or looks like something that is.
+func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
+	for name, c := range map[string]struct{ group, want string }{
+		"the name of all groups":           {`name: "*"`, "stands for all groups"},
+		"a schedule as a rule":             {"name: web, policy: {rule: schedule}", "write policy: {rule: cost, schedule: [...]}"},
+		"a floor above the maximum":        {"name: web, max: 20, policy: {schedule: [{min: 50}]}", "schedule[0].min: 50 is more than the group's max, 20"},
+		"a ceiling below the minimum":      {"name: web, min: 5, policy: {schedule: [{max: 4}]}", "schedule[0].max: 4 is less than the group's min, 5"},
+		"a CPU that nobody reaches":        {"name: web, policy: {rule: threshold, out: 150}", "in < out <= 100"},
+		"the zone of the machine":          {"name: web, policy: {schedule: [{zone: Local, min: 2}]}", `"Local" is not a time zone such as Europe/Berlin`},
+		"a quota below the minimum":        {"name: web, min: 10, guard: {quota: 5}", "guard.quota: 5 is less"},
+		"a budget that the minimum breaks": {"name: web, min: 2, guard: {daily_hours: 47}", "needs in a day: 48"},
+		"a trust that comes too early":     {"name: web, safety: {drift_enter: 0.4}", "drift_leave: 0.5 is more than drift_enter, 0.4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, "scaler:\n  groups:\n    - {"+c.group+"}\n")
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v, want one fault with %q", err, c.want)
+			}
+		})
+	}
+	const fits = "name: web, min: 2, max: 20, policy: {schedule: [{min: 20}, {max: 2, zone: UTC}]}, guard: {quota: 2, daily_hours: 48}, safety: {drift_enter: 0.5}"
+	if _, err := load(t, "scaler:\n  groups:\n    - {"+fits+"}\n"); err != nil {
+		t.Errorf("what just fits is refused: %v", err)
+	}
+}
+
 func TestNewRefusesWhatItCannotWorkWith(t *testing.T) {
 	w := newWorld(t)
 	cfg := w.config()

@@ -82,6 +82,8 @@ func (p *program) check() error {
 	var err error
 	p.common, err = conf.Load(p.config, "scaler", &p.section)
 	faults = append(faults, err)
+	// A group that could not be read is told about, and is not there to be judged.
+	unread := err != nil && len(p.section.Groups) == 0
 	if p.listen != "" {
 		p.section.MetricsListen = p.listen
 	}
@@ -90,7 +92,10 @@ func (p *program) check() error {
 			bad("scaler.id: is not set and the host has no name: %v", err)
 		}
 	}
-	faults = append(faults, p.section.Validate(p.common.Step), targets.Validate(p.section, p.common), checkStore("data", p.common.Data))
+	if !unread {
+		faults = append(faults, p.section.Validate(p.common.Step), targets.Validate(p.section, p.common))
+	}
+	faults = append(faults, checkStore("data", p.common.Data))
 	if p.predicts() {
 		faults = append(faults, checkStore("models", p.common.Models))
 	}

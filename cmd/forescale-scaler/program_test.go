@@ -221,6 +221,12 @@ func TestFaultsOfTheConfigurationAreAllPrinted(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, errOut)
 		}
 	}
+	// What could not be read is told once, and not that it is missing.
+	s.write(t, "data: file:///x\nmodels: file:///x\naws: {region: x}\nscaler:\n  groups:\n    - {name: web, polcy: {}, lead_time: 5}\n")
+	_, _, errOut = s.run("-check")
+	if !strings.Contains(errOut, `unknown key "polcy"; did you mean policy?`) || !strings.Contains(errOut, `"5" is not a length of time`) || strings.Contains(errOut, "there are none") {
+		t.Errorf("a group that cannot be read:\n%s", errOut)
+	}
 	if _, err := os.Stat(filepath.Join(s.dir, "audit")); err == nil {
 		t.Error("-check wrote something")
 	}

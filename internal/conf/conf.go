@@ -209,32 +209,11 @@ func Decode(raw []byte, into any) error {
 	case errors.Is(err, io.EOF): // an empty file
 		return nil
 	case err != nil:
-		return plain(err)
+		return plain(err, keysOf(into))
 	}
 	var rest yaml.Node
 	if !errors.Is(dec.Decode(&rest), io.EOF) {
 		return fmt.Errorf("line %d: a second document begins here; the file must hold one", rest.Line)
 	}
 	return nil
-}
-
-// The decoder's messages speak of Go types, which no operator knows.
-var (
-	unknownKey = regexp.MustCompile(`field (.*) not found in type \S+$`)
-	notMapping = regexp.MustCompile(`cannot unmarshal (.*) into (conf\.file|.*\.Config|.*\.plain)$`)
-)
-
-// plain rewrites the messages of a *yaml.TypeError; each begins with its line.
-func plain(err error) error {
-	var faults *yaml.TypeError
-	if !errors.As(err, &faults) {
-		return err
-	}
-	var out []error
-	for _, text := range faults.Errors {
-		text = unknownKey.ReplaceAllString(text, `unknown key "$1"`)
-		text = notMapping.ReplaceAllString(text, "$1 where a mapping of keys to values belongs")
-		out = append(out, errors.New(text))
-	}
-	return errors.Join(out...)
 }

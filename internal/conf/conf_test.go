@@ -9,8 +9,12 @@ import (
 )
 
 type settings struct {
-	Min  int    `yaml:"min"`
-	Name string `yaml:"name"`
+	Min   int      `yaml:"min"`
+	Name  string   `yaml:"name"`
+	Names []string `yaml:"names"`
+	Parts []*struct {
+		Limit int `yaml:"limit"`
+	} `yaml:"parts"`
 }
 
 func load(t *testing.T, text string) (Common, settings, error) {
@@ -52,7 +56,7 @@ func TestLoad(t *testing.T) {
 	})
 	t.Run("names every fault with the line that it stands in", func(t *testing.T) {
 		_, _, err := load(t, "# a comment\n\ndata: x\n\n\ndat: y\nscaler:\n\n  # another one\n  min: many\n\n  mni: 3\n\nserver: {any: 1}\nlog:\n\n  lvl: x\n")
-		for _, want := range []string{"line 6: unknown key \"dat\"", "line 10: cannot unmarshal", "line 12: unknown key \"mni\"", "line 17: unknown key \"lvl\""} {
+		for _, want := range []string{"line 6: unknown key \"dat\"; did you mean data?", "line 10: \"many\" is not a whole number", "line 12: unknown key \"mni\"", "line 17: unknown key \"lvl\""} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v does not mention %q", err, want)
 			}
@@ -70,11 +74,20 @@ func TestLoad(t *testing.T) {
 		"refuses a second document":             {"data: x\n---\ndata: y\n", "line 2"},
 		"refuses a step that divides no day":    {"step: 7m\n", "step"},
 		"refuses a step of part of a minute":    {"step: 90s\n", "step"},
+		"says what a length of time looks like": {"step: 5\n", `line 1: "5" is not a length of time such as 90s or 5m`},
+		"says where a number belongs":           {"aws: {calls_per_second: many}\n", `"many" is not a number`},
+		"says where a list belongs":             {"scaler: {names: web}\n", `"web" where a list belongs`},
+		"says where a text belongs":             {"data: {a: b}\n", "a mapping where a text belongs"},
+		"says where a mapping belongs":          {"log: debug\n", `"debug" where a mapping of keys to values belongs`},
+		"knows keys of the shared part":         {"aws: {regoin: x}\n", `unknown key "regoin"; did you mean region?`},
+		"knows keys deep in the section":        {"scaler: {parts: [{limitt: 1}]}\n", `unknown key "limitt"; did you mean limit?`},
+		"knows a key that is in a wrong place":  {"region: x\n", `unknown key "region" here; it belongs to another part`},
+		"guesses nothing that is not near":      {"scaler: {zzz: 1}\n", "unknown key \"zzz\"\x00"},
 		"reports faults of both parts together": {"dat: x\nscaler:\n  mni: 3\n", "dat"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := load(t, c.text)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.Contains(err.Error()+"\x00", c.want) { // \x00: the end
 				t.Errorf("error %v does not mention %q", err, c.want)
 			}
 		})

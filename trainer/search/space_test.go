@@ -61,7 +61,7 @@ func TestFromYAMLAndValidateNameEveryFaultAtOnce(t *testing.T) {
 	}{
 		{"unknown keys and wrong forms, with their lines", "space:\n  a: {lgo: [1, 2]}\n  b: 3\n  c: {log: [1]}\n  d: {log: [1, 2], int: [1, 2]}\n  e: {int: [x, y]}\ntrails: 4\neta: many\n",
 			[]string{`line 2: unknown key "lgo"; a range is int, log, log_int or uniform`, "line 3: a parameter is a list", "line 4: log: two numbers in brackets",
-				"line 5: a range has one key, not 2", "line 6: int: two numbers", `line 7: unknown key "trails"`, "line 8: cannot unmarshal"}},
+				"line 5: a range has one key, not 2", "line 6: int: two numbers", `line 7: unknown key "trails"`, `line 8: "many" is not a whole number`}},
 		{"values out of range", "space: {rate: {log: [0, 1]}, Rate: [1], a: [], b: [1, 1.0], c: [[[1]]], d: [null], e: {int: [1.5, 3]}, f: {int: [3, 3]}, g: {uniform: [1, 1.001]}, h: {log: [1, .inf]}, x: [1], x.y: [2], i: {int: [0, 1e300]}, j: [.nan]}\ntrials: 0\neta: 1\nmin_budget: 9\nmax_budget: 3\nbrackets: 0\nworkers: 0\ntime_budget: -1s\n",
 			[]string{"rate: a logarithmic range must lie above 0", `"Rate" is no name`, "a: the list of choices is empty", "b: the choice 1 is there twice", "c: the choice [[1]] is neither",
 				"d: the choice <nil>", "e: the bounds must be whole", "f: the least, 3, must be below the greatest, 3", "g: 1 to 1.001 is too narrow", "h: the bounds must be finite", "x.y lies inside of x",
