@@ -73,20 +73,19 @@ const chunk = time.Hour
 // backwards calls visit with the records of ticks in [from, to), the newest first,
 // until it returns false. What cannot be read is passed over and in the error.
 func backwards(ctx context.Context, j *journal.Journal, from, to time.Time, visit func(api.TickRecord) bool) error {
-	var faults []error
-	for to.After(from) && ctx.Err() == nil {
-		start := to.Add(-chunk)
-		if start.Before(from) {
-			start = from
-		}
-		records, err := j.Scan(ctx, start, to)
-		faults = append(faults, err)
+	// The range may be of years, and have records on few days of them.
+	ticks, err := j.Ticks(ctx, from, to)
+	faults := []error{err}
+	for len(ticks) > 0 && ctx.Err() == nil {
+		newest := ticks[len(ticks)-1]
+		n, _ := slices.BinarySearchFunc(ticks, newest.Add(-chunk).Add(1), time.Time.Compare)
+		records, err := j.Scan(ctx, ticks[n], newest.Add(1))
+		faults, ticks = append(faults, err), ticks[:n]
 		for _, rec := range slices.Backward(records) {
 			if !visit(rec) {
 				return errors.Join(faults...)
 			}
 		}
-		to = start
 	}
 	return errors.Join(append(faults, ctx.Err())...)
 }

@@ -81,9 +81,11 @@ func TestADecisionIsExplained(t *testing.T) {
 		t.Errorf("%d changes are told, want %d:\n%s", n, movesShown, list)
 	}
 	// The decision in force at a moment is that of the last tick before it.
-	for at, tick := range map[string]string{"2026-03-02T11:04:59Z": "11:00", "2026-03-02T11:05Z": "11:05", "2026-03-02T12:05:01+01:00": "11:05", "2026-05-01": ""} {
+	for at, tick := range map[string]string{"2026-03-02T11:04:59Z": "11:00", "2026-03-02T11:05Z": "11:05", "2026-03-02T12:05:01+01:00": "11:05", "the 1st of May": "", "2026-03-02": "none"} {
 		if o := invoke(t, "forescale", "explain", "-at", at, "web", "-store", lake); tick == "" {
 			o.expect(t, 2, "-at", "is not a time such as")
+		} else if tick == "none" { // a day is its beginning
+			o.expect(t, 1, "no record of 2026-03-02 00:00 UTC or before")
 		} else {
 			o.said(t, 0, "web at 2026-03-02 "+tick+" UTC")
 		}
@@ -157,6 +159,7 @@ func TestTheAuditLogIsReplayed(t *testing.T) {
 		"replayed 30 records with 30 decisions: 0 differences": append([]string{"web"}, day...),
 		"replayed 12 records with 24 decisions: 0 differences": {"-from", "2026-03-02T10:00Z", "-to", "2026-03-02T11:00Z"},
 		"replayed 7 records with 14 decisions: 0 differences":  {"-from", "2026-03-02T11:30Z"},
+		"replayed 29 records with 29 decisions: 0 differences": {"idle", "-from", "0001-01-02", "-to", "2026-03-02T12:00Z"}, // an hour at a time would never end
 		"replayed 1 records with 1 decisions: 0 differences":   {"idle", "-at", "2026-03-02T11:33Z"},
 	} {
 		o := invoke(t, "forescale", append([]string{"replay", "-store", lake}, args...)...)

@@ -111,14 +111,13 @@ func (r *replay) all(ctx context.Context, j *journal.Journal, t *tally) error {
 		}
 		return err
 	}
-	var faults []error
-	for from := r.start; from.Before(r.end) && ctx.Err() == nil; from = from.Add(chunk) {
-		to := from.Add(chunk)
-		if to.After(r.end) {
-			to = r.end
-		}
-		records, err := j.Scan(ctx, from, to)
-		faults = append(faults, err)
+	// The range may be of years, and have records on few days of them.
+	ticks, err := j.Ticks(ctx, r.start, r.end)
+	faults := []error{err}
+	for len(ticks) > 0 && ctx.Err() == nil {
+		n, _ := slices.BinarySearchFunc(ticks, ticks[0].Add(chunk), time.Time.Compare)
+		records, err := j.Scan(ctx, ticks[0], ticks[n-1].Add(1))
+		faults, ticks = append(faults, err), ticks[n:]
 		for _, rec := range records {
 			r.one(rec, t)
 		}

@@ -94,28 +94,36 @@ func (j *Journal) Get(ctx context.Context, tick time.Time) (api.TickRecord, erro
 // object that cannot be read is left out and named in the error, beside which
 // all others are returned.
 func (j *Journal) Scan(ctx context.Context, from, to time.Time) ([]api.TickRecord, error) {
+	ticks, listErr := j.Ticks(ctx, from, to)
+	keys := make([]string, len(ticks))
+	for i, tick := range ticks {
+		keys[i] = j.Key(tick)
+	}
+	records, err := j.readAll(ctx, keys)
+	return records, errors.Join(listErr, err)
+}
+
+// Ticks returns the ticks in [from, to) that have a record, in order of time,
+// without reading any. What was listed before an error is returned beside it.
+func (j *Journal) Ticks(ctx context.Context, from, to time.Time) (ticks []time.Time, err error) {
 	if !from.Before(to) {
 		return nil, nil
 	}
 	// Keys are in order of time, so one listing that starts just before the first
 	// day and stops after the last one sees each of them once.
 	first, last := strings.TrimSuffix(dayPrefix(from), "/"), dayPrefix(to)+"~"
-	var keys []string
-	var listErr error
 	for info, err := range j.store.List(ctx, prefix, first) {
 		if err != nil {
-			listErr = fmt.Errorf("audit: %w", err)
-			break
+			return ticks, fmt.Errorf("audit: %w", err)
 		}
 		if info.Key > last {
 			break
 		}
 		if tick, ok := j.parse(info.Key); ok && !tick.Before(from) && tick.Before(to) {
-			keys = append(keys, info.Key)
+			ticks = append(ticks, tick)
 		}
 	}
-	records, err := j.readAll(ctx, keys)
-	return records, errors.Join(listErr, err)
+	return ticks, nil
 }
 
 // Latest returns the newest record of a tick before the given time; the error
