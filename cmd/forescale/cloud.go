@@ -26,8 +26,9 @@ it, so that the other programs work against it as against a real account:
   forescale-collector -config forescale.yaml -backfill 14d
 
 with aws.cloudwatch_endpoint and aws.autoscaling_endpoint set to its address in
-forescale.yaml. It asks for no authentication and therefore refuses to listen on
-anything but loopback.`
+forescale.yaml. The AWS SDK signs what it sends and wants credentials; any will do
+(AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x). The simulated cloud asks for no
+authentication and therefore refuses to listen on anything but loopback.`
 
 const (
 	day = 24 * time.Hour

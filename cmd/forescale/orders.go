@@ -57,6 +57,10 @@ groups, why, and until when.
 
 A pause comes before a freeze, and a group's own order before one for all groups.`
 
+// shortest is the least that an order may last: one that ends before the scaler
+// looks says that something holds, and does nothing.
+const shortest = time.Minute
+
 // given says what each kind of order does.
 var given = map[api.ControlKind]struct{ is, does string }{
 	api.ControlFreeze: {"frozen", "None of it shrinks; a live breach still adds."},
@@ -98,8 +102,8 @@ func (o *order) check() error {
 		var err error
 		if o.lasting, err = parseLength(o.length); err != nil {
 			faults = append(faults, fmt.Errorf("-for: %w", err))
-		} else if o.lasting <= 0 || o.lasting > control.MaxLength {
-			faults = append(faults, fmt.Errorf("-for %s: must be positive and at most %d days", o.length, control.MaxLength/day))
+		} else if o.lasting < shortest || o.lasting > control.MaxLength {
+			faults = append(faults, fmt.Errorf("-for %s: must be at least %d minute and at most %d days", o.length, shortest/time.Minute, control.MaxLength/day))
 		}
 	}
 	switch {

@@ -14,6 +14,7 @@ import (
 	"github.com/forescale/forescale/collector/cloudwatch"
 	"github.com/forescale/forescale/collector/sources"
 	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/window"
@@ -194,7 +195,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 	}
 	d.scaler, err = scaler.New(cfg, d.load.demand.Step, scaler.Deps{
 		Store: d.stores.lake, History: d.stores.data, Specs: d.stores.registry, Forecaster: forecaster,
-		Target: target, Flags: d.load.plans, Log: d.log, Now: d.cloud.Now,
+		Target: target, Flags: d.load.plans, Log: d.log, Now: d.cloud.Now, Version: cli.Version,
 	})
 	return err
 }
