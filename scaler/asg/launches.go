@@ -64,15 +64,16 @@ func (t *Target) Launches(ctx context.Context, groups []string, since time.Time)
 	p := &purse{left: t.budget, throttle: t.throttle, refusals: t.throttle.Refusals()}
 	faults := make([]error, len(order))
 	var calls errgroup.Group
-	calls.SetLimit(parallel)
+	slots := make(chan struct{}, parallel)
 	for i, name := range order {
-		if ctx.Err() != nil || p.empty() {
+		slots <- struct{}{}
+		// Paid for here, so that the turn is kept to, and only when a slot is free: by
+		// then the provider may have throttled the others.
+		if ctx.Err() != nil || !p.spend() {
 			break
 		}
 		calls.Go(func() error {
-			if !p.spend() { // now, not before waiting for the others
-				return nil
-			}
+			defer func() { <-slots }()
 			found, err := t.readLaunches(ctx, p, name, since)
 			if err != nil {
 				faults[i] = fmt.Errorf("launches of %q: %w", name, err)
