@@ -273,9 +273,9 @@ func (s SafetyBand) faults() (faults []error) {
 			bad("%s: %g is not in 0..1", f.name, f.value)
 		}
 	}
-	if d := plan.DefaultSafety(); !(cmp.Or(s.DriftLeave, d.DriftLeave) < cmp.Or(s.DriftEnter, d.DriftEnter)) {
-		bad("drift_leave, drift_enter: %g must be below %g, or the state flaps (0: the defaults, %g and %g)",
-			s.DriftLeave, s.DriftEnter, d.DriftLeave, d.DriftEnter)
+	d := plan.DefaultSafety()
+	if enter, leave := cmp.Or(s.DriftEnter, d.DriftEnter), cmp.Or(s.DriftLeave, d.DriftLeave); leave > enter {
+		bad("drift_leave: %g is more than drift_enter, %g: the state would be left before it is entered", leave, enter)
 	}
 	if s.Recover < 0 || s.Recover > 1000 || s.AnomalySlots < 0 || s.AnomalySlots > 1000 {
 		bad("recover, anomaly_slots: %d and %d must be in 0..1000", s.Recover, s.AnomalySlots)

@@ -108,8 +108,8 @@ scaler:
 	for _, want := range []string{"scaler.server", "scaler.settle", "scaler.lease_ttl", "scaler.parallel", "scaler.brake", "scaler.metrics_listen", "deadlines.store", "deadlines.act",
 		"groups[0] (): name", "mode:", "min, max:", "lead_time:", "stale_after:", "cooldown:", "policy.rule:", "policy.signal:", "policy.in, out:", "policy.step:",
 		"policy.utilisation:", "policy.fallback:", "policy.quantile:", "policy.instance_hour:", "policy.violation_minute:",
-		"policy.schedule[0].from and to", "policy.schedule[1].days", "policy.schedule[2].zone", "policy.schedule[3].min, max", "policy.schedule[4].zone: Local", "objective:",
-		"guard.max_out:", "guard.max_in_share:", "guard.stabilise:", "guard.daily_hours:", "safety.anomaly:", "safety.drift_leave, drift_enter:", "safety.recover, anomaly_slots:",
+		"policy.schedule[0].from and to", "policy.schedule[1].days", "policy.schedule[2].zone", "policy.schedule[3].min, max", `policy.schedule[4].zone: "Local"`, "objective:",
+		"guard.max_out:", "guard.max_in_share:", "guard.stabilise:", "guard.daily_hours:", "safety.anomaly:", "safety.drift_leave:", "safety.recover, anomaly_slots:",
 		`rivals: "ghost"`, `rivals.target-tracking: "fight"`,
 		`"web" is listed twice`, `groups[3] (shop): web is scaled as "web" already`,
 		`groups[6] (lyon): web is scaled as "paris" already`} {

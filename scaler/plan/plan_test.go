@@ -45,6 +45,44 @@ func TestStateAfterADecision(t *testing.T) {
 	}
 }
 
+func TestTurnsAreCountedInBothDirections(t *testing.T) {
+	var st State
+	for i, to := range []int{5, 6, 4, 3, 5, 4} { // out, out, in, in, out, in, from 4 on
+		from := 4
+		if i > 0 {
+			from = []int{5, 6, 4, 3, 5}[i-1]
+		}
+		st = st.Accepted(noon.Add(time.Duration(i)*step), from, to)
+	}
+	want := []time.Time{noon.Add(2 * step), noon.Add(4 * step), noon.Add(5 * step)}
+	if !reflect.DeepEqual(st.Turns, want) {
+		t.Errorf("turned at %v, want %v", st.Turns, want)
+	}
+}
+
+func TestInstanceHoursAreOfOneDay(t *testing.T) {
+	at := func(hour int) time.Time { return noon.Truncate(24 * time.Hour).Add(time.Duration(hour) * time.Hour) }
+	var s Spent
+	for _, c := range []struct {
+		name    string
+		tick    time.Time
+		desired int
+		want    float64
+	}{
+		{"the first tick knows of nothing before it", at(20), 4, 0},
+		{"an hour later", at(21), 4, 4},
+		{"over midnight, what belongs to the new day", at(26), 5, 10},
+		{"a clock that went back takes nothing away", at(25), 5, 10},
+		{"and goes on from there", at(26), 5, 15},
+		{"after days without a tick", at(24*5 + 3), 2, 6},
+	} {
+		s = s.spend(c.tick, c.desired)
+		if s.Hours != c.want || !s.Until.Equal(c.tick) {
+			t.Errorf("%s: %g hours until %s, want %g", c.name, s.Hours, s.Until, c.want)
+		}
+	}
+}
+
 func TestLaunchStepsCoverTheLeadAndTheStepAfterIt(t *testing.T) {
 	for lead, want := range map[time.Duration]int{0: 2, 3 * time.Minute: 2, 5 * time.Minute: 3, 10 * time.Minute: 4, -time.Hour: 2} {
 		if got := LaunchSteps(step, lead); got != want {

@@ -30,6 +30,18 @@ func TestTheUnitIsLearnedInSpiteOfOutliers(t *testing.T) {
 	if !ok || math.Abs(u.PerInstance/240-1) > 0.01 || u.Error > 0.005 || u.Spread < 0.03 || u.Spread > 0.08 {
 		t.Fatalf("got %+v, %v", u, ok)
 	}
+	load, cpu, instances := slots(r, 600, 240)
+	for i := range load {
+		if i%3 > 0 { // idling, and full: neither says what an instance can do
+			cpu[i], load[i] = 3, 1
+			if i%3 == 1 {
+				cpu[i], load[i] = 97, 1e6
+			}
+		}
+	}
+	if u, ok := FitUnit(load, cpu, instances); !ok || u.N > 200 || math.Abs(u.PerInstance/240-1) > 0.02 {
+		t.Errorf("idle and full slots teach: %+v, %v", u, ok)
+	}
 	if _, ok := FitUnit(slots(r, 20, 240)); ok {
 		t.Error("a fit of 20 slots")
 	}
