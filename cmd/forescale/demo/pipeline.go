@@ -185,7 +185,9 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 		}
 		cfg.Groups = append(cfg.Groups, g)
 	}
-	target, err := targets.Open(ctx, cfg, conf.Common{AWS: d.aws}, d.log)
+	aws := d.aws
+	aws.CallsPerSecond = 1e6 // the pace is kept in real time, and two days pass in seconds here
+	target, err := targets.Open(ctx, cfg, conf.Common{AWS: aws}, d.log)
 	if err != nil {
 		return err
 	}
