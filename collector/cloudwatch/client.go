@@ -10,6 +10,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
+	"github.com/forescale/forescale/internal/awshttp"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/obs"
 )
@@ -49,6 +50,7 @@ func NewClient(ctx context.Context, c Config, shared conf.AWS, log *slog.Logger)
 	if cfg.Region == "" {
 		return nil, fmt.Errorf("cloudwatch: no region: set aws.region in the configuration, or AWS_REGION")
 	}
+	cfg.HTTPClient = awshttp.Whole(cfg.HTTPClient)
 	return cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
 		if endpoint != "" {
 			o.BaseEndpoint = aws.String(endpoint)

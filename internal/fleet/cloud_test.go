@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
+	"github.com/forescale/forescale/internal/awshttp"
 	"github.com/forescale/forescale/internal/fleet"
 )
 
@@ -41,11 +42,11 @@ func start(t *testing.T, config fleet.Config) (*fleet.Cloud, *cloudwatch.Client,
 	}
 	s := httptest.NewServer(fleet.Handler(c))
 	t.Cleanup(s.Close)
-	client := fleet.HTTPClient()
+	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
 	keys := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")
-	cw := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}, HTTPClient: client})
-	as := autoscaling.New(autoscaling.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}, HTTPClient: client})
+	cw := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}, HTTPClient: awshttp.Whole(client)})
+	as := autoscaling.New(autoscaling.Options{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: keys, Retryer: aws.NopRetryer{}, HTTPClient: awshttp.Whole(client)})
 	return c, cw, as
 }
 

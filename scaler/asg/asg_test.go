@@ -62,7 +62,7 @@ func simulateWith(t testing.TB, n int, change func(*fleet.Config), settings asg.
 	}
 	server := httptest.NewServer(fleet.Handler(cloud))
 	t.Cleanup(server.Close)
-	client := fleet.HTTPClient()
+	client := &http.Client{Transport: &http.Transport{}} // idle connections of its own, to close
 	t.Cleanup(client.CloseIdleConnections)
 	settings.Region, settings.Endpoint, settings.HTTP = "eu-central-1", server.URL, client
 	if settings.Throttle == nil {

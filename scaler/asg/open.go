@@ -9,12 +9,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/forescale/forescale/internal/awshttp"
 	"github.com/forescale/forescale/internal/obs"
 )
 
@@ -66,10 +66,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Target, error) {
 	if c.HTTP != nil {
 		cfg.HTTPClient = c.HTTP // not by an option, which a CA bundle of the environment could not be joined to
 	}
-	if cfg.HTTPClient == nil { // the SDK leaves it to each service's client
-		cfg.HTTPClient = awshttp.NewBuildableClient()
-	}
-	cfg.HTTPClient = wholeBodies{cfg.HTTPClient}
+	cfg.HTTPClient = awshttp.Whole(cfg.HTTPClient)
 	if c.Role != "" {
 		desk := sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = optional(c.STSEndpoint) })
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(desk, c.Role, func(o *stscreds.AssumeRoleOptions) {

@@ -1,4 +1,6 @@
-package asg
+// Package awshttp is the HTTP client that the AWS SDK's clients share here. It is
+// for services whose request bodies are small, which S3 is not.
+package awshttp
 
 import (
 	"bytes"
@@ -7,19 +9,28 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// wholeBodies is the SDK's HTTP client with request bodies sent from memory.
+// Whole returns an HTTP client that sends request bodies from memory by next, or,
+// where that is nil, by the SDK's own client.
 //
 // The SDK closes a request's body as soon as it has the response. net/http looks at
 // the body once more after sending it, takes a closed one for a failed request, and
 // drops the connection while the response is being read. A near endpoint, or a busy
 // machine, loses that race in some calls with large answers. Retries would hide it,
-// but not every call has one. Bodies of this service are a few hundred bytes.
-type wholeBodies struct{ next aws.HTTPClient }
+// at the price of their back-off, and not every call has one.
+func Whole(next aws.HTTPClient) aws.HTTPClient {
+	if next == nil { // the SDK leaves it to each service's client
+		next = sdkhttp.NewBuildableClient()
+	}
+	return whole{next}
+}
+
+type whole struct{ next aws.HTTPClient }
 
 // Do implements aws.HTTPClient.
-func (c wholeBodies) Do(r *http.Request) (*http.Response, error) {
+func (c whole) Do(r *http.Request) (*http.Response, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return c.next.Do(r)
 	}
