@@ -98,7 +98,7 @@ func fleets(r *Result, names []string, from, to int, title, note string) chart {
 		if n == 0 {
 			l.Path += fmt.Sprintf("V%dH%dZ", chartBottom, chartLeft)
 		} else {
-			l.Name, l.Style = called(r.Report.Policy(names[n-1])), n
+			l.Name, l.Style = called(r.Report.Policy(names[n-1])), r.style(names[n-1])
 		}
 		c.Lines = append(c.Lines, l)
 	}
@@ -158,9 +158,9 @@ func curves(r *Result, names []string) chart {
 	inside := func(violation, ratio float64) bool {
 		return violation <= mostViolations && ratio <= mostRatio && ratio >= 1
 	}
-	for n, name := range names {
+	for _, name := range names {
 		p := r.Report.Policy(name)
-		l := line{Name: p.Title, Style: n + 1}
+		l := line{Name: p.Title, Style: r.style(name)}
 		var xs, ys []float64
 		for _, point := range p.Curve {
 			if ratio := point[1] / r.Report.OracleInstanceHours; inside(point[0], ratio) {

@@ -62,6 +62,12 @@ func (r *Result) Page() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// style numbers the look of a policy, the same in every chart of a page.
+func (r *Result) style(name string) int {
+	i := slices.IndexFunc(r.Report.Policies, func(p PolicyReport) bool { return p.Name == name })
+	return i%styles + 1
+}
+
 // shown returns the policies whose fleets are drawn: what ships by default, and
 // what most people run.
 func (r *Result) shown() (names []string) {
