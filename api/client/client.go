@@ -49,6 +49,11 @@ type Option func(*Client)
 // WithTimeout bounds one call, attempts and waits included.
 func WithTimeout(d time.Duration) Option { return func(c *Client) { c.timeout = d } }
 
+// WithAttempts bounds the attempts of one call, the first included. The waits
+// between them double up to 2 s: 4, the default, gives up after a third of a
+// second, which spares a caller with many calls to make; 12 outlast 10 s.
+func WithAttempts(n int) Option { return func(c *Client) { c.attempts = n } }
+
 // WithMaxResponse bounds the body of an answer, in bytes.
 func WithMaxResponse(n int64) Option { return func(c *Client) { c.maxResponse = n } }
 

@@ -95,6 +95,28 @@ func TestPredictTriesAgainWhereThatHelpsAndOnlyThere(t *testing.T) {
 	}
 }
 
+func TestTheAttemptsOfOneCallAreAnOption(t *testing.T) {
+	for name, c := range map[string]struct {
+		attempts int
+		wrong    bool
+	}{
+		"enough to see the server come back": {6, false},
+		"one too few":                        {5, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, calls := serve(t, hangUp, hangUp, busy, hangUp, hangUp, good)
+			client, err := New(url, WithAttempts(c.attempts))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Predict(context.Background(), oneWindow); (err != nil) != c.wrong || calls.Load() != int64(c.attempts) {
+				t.Errorf("%d calls, %v", calls.Load(), err)
+			}
+		})
+	}
+}
+
 func TestRetryAfterIsHonoured(t *testing.T) {
 	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")

@@ -278,7 +278,7 @@ func refusal(x api.Decision) string {
 			return r.Detail
 		}
 	}
-	return fmt.Sprintf("not used, and the %s decision does not say why", x.Basis)
+	return fmt.Sprintf("not used in the state %s, in which an earlier fault has left the group", x.Safety)
 }
 
 // summarise turns the audit log and the cloud's account into the report.

@@ -167,6 +167,10 @@ func lastLine(path string) string {
 	return ""
 }
 
+// serverAttempts is how often the scaler's client calls in one forecast: enough
+// for all of client.DefaultTimeout.
+const serverAttempts = 16
+
 // newScaler configures one group as a newcomer gets it, and the other one under
 // the reference rule on observed CPU.
 func (d *demo) newScaler(ctx context.Context) (err error) {
@@ -191,7 +195,9 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	forecaster, err := client.New(cfg.Server)
+	// Days pass in seconds here, and a server that is started again is away for
+	// one or two: its client waits as long as any call may take.
+	forecaster, err := client.New(cfg.Server, client.WithAttempts(serverAttempts))
 	if err != nil {
 		return err
 	}
