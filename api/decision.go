@@ -248,7 +248,8 @@ type TickRecord struct {
 	Errors []string `json:"errors,omitempty"`
 	// Configs are the configurations of the groups, each only once.
 	Configs []json.RawMessage `json:"configs,omitempty"`
-	// Brake says that the fleet-wide brake held every scale-in of this tick.
+	// Brake says that the fleet-wide brake held the scale-ins of this tick, all or
+	// those beyond what it let through.
 	Brake *Brake `json:"brake,omitempty"`
 	// Version is the program that decided.
 	Version string `json:"version,omitempty"`
@@ -262,4 +263,7 @@ type Brake struct {
 	Instances     int     `json:"instances"`      // that would have gone
 	InstanceShare float64 `json:"instance_share"` // of all desired
 	Limit         float64 `json:"limit"`          // the share from which on it is pulled
+	// Release is when it begins to let wishes through that rest on forecasts; zero: never.
+	Release time.Time `json:"release,omitzero"`
+	Let     int       `json:"let,omitempty"` // groups that it let through
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/forescale/forescale/api"
 )
@@ -71,4 +72,30 @@ func TestTheBrakeOutlivesItsScaler(t *testing.T) {
 		t.Errorf("brake %+v, g001 %d, up %d", rec.Brake, w.desired("g001"), w.desired("up"))
 	}
 	w.replay("resumed", rec)
+}
+
+// What forecasts confirm gets through in the end, over a restart as well, and the
+// records of it replay.
+func TestTheBrakeLetsACommonEveningThroughAfterAWhile(t *testing.T) {
+	w := newWorld(t)
+	many := w.fleetOf(12, 1.2)
+	let := 0
+	for i := range 24 {
+		tick := t0.Add(time.Duration(i) * step)
+		w.set(tick)
+		rec := w.mustOnce(tick, many, func(c *Config) { c.BrakeHold = 15 * time.Minute }) // a fresh process each time
+		w.replay(stamp(tick), rec)
+		if i < 3 && (rec.Brake == nil || rec.Brake.Let != 0 || w.desired("g003") != 6) {
+			t.Fatalf("tick %d: brake %+v, g003 %d", i, rec.Brake, w.desired("g003"))
+		}
+		if rec.Brake != nil {
+			if !rec.Brake.Release.Equal(t0.Add(15 * time.Minute)) {
+				t.Fatalf("tick %d: released at %s", i, rec.Brake.Release)
+			}
+			let += rec.Brake.Let
+		}
+	}
+	if let == 0 || w.desired("g003") == 6 {
+		t.Errorf("%d were let through, g003 has %d", let, w.desired("g003"))
+	}
 }

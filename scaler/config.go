@@ -30,8 +30,12 @@ type Config struct {
 	Parallel int `yaml:"parallel"`
 	// Brake is the share of all groups, or of all instances, that may wish to scale
 	// in at one tick; when it is more, nothing is scaled in. 0: any share.
-	Brake     float64   `yaml:"brake"`
-	Deadlines Deadlines `yaml:"deadlines"`
+	Brake float64 `yaml:"brake"`
+	// BrakeHold is how long the brake holds everything. Then it lets groups through
+	// whose forecasts agree with what is measured, at most its share of the fleet at
+	// one tick: a common evening is not a common fault. 0: it holds until fewer wish.
+	BrakeHold time.Duration `yaml:"brake_hold"`
+	Deadlines Deadlines     `yaml:"deadlines"`
 	// MetricsListen is the address of a Prometheus endpoint, for example
 	// 127.0.0.1:9465; empty: none.
 	MetricsListen string `yaml:"metrics_listen"`
@@ -106,7 +110,7 @@ type Cooldown struct {
 // DefaultConfig returns the defaults; ID is left to the caller.
 func DefaultConfig() Config {
 	return Config{
-		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Parallel: 8, Brake: plan.DefaultBrake,
+		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Parallel: 8, Brake: plan.DefaultBrake, BrakeHold: plan.DefaultBrakeHold,
 		Deadlines: Deadlines{
 			Store: 10 * time.Second, History: 30 * time.Second, Specs: 15 * time.Second,
 			Predict: 20 * time.Second, Capacity: 15 * time.Second, Act: 15 * time.Second,
@@ -198,6 +202,9 @@ func (c Config) Validate(step time.Duration) error {
 	}
 	if !(c.Brake >= 0 && c.Brake <= 1) {
 		bad("brake: %g is not a share from 0 to 1", c.Brake)
+	}
+	if c.BrakeHold < 0 {
+		bad("brake_hold: %s is negative", c.BrakeHold)
 	}
 	d := c.Deadlines
 	for _, f := range []struct {

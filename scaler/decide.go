@@ -99,9 +99,23 @@ func (t *tick) decideOne(g plan.Group, o plan.Observation, a answer, kept *confi
 // brake pulls the fleet-wide brake where it has to be, and completes the decisions
 // that nothing is to be done about.
 func (t *tick) brake(rec *api.TickRecord) {
-	if rec.Brake = plan.ApplyBrake(t.cfg.Brake, rec.Decisions); rec.Brake != nil {
-		t.deps.Log.Error("the fleet-wide brake holds every scale-in", "tick", t.at, "groups", rec.Brake.Groups,
-			"group_share", rec.Brake.GroupShare, "instances", rec.Brake.Instances, "instance_share", rec.Brake.InstanceShare)
+	braked := &t.ledger.state.Braked
+	if !braked.Since.IsZero() && (t.at.Sub(braked.Last) > max(t.cfg.BrakeHold, t.step) || t.at.Before(braked.Since)) {
+		*braked = stretch{} // it has been loose for so long that another pull is another matter
+	}
+	since := braked.Since
+	if since.IsZero() {
+		since = t.at
+	}
+	var release time.Time
+	if t.cfg.BrakeHold > 0 {
+		release = since.Add(t.cfg.BrakeHold)
+	}
+	if rec.Brake = plan.ApplyBrake(t.cfg.Brake, t.at, release, rec.Decisions); rec.Brake != nil {
+		*braked = stretch{Since: since, Last: t.at}
+		t.deps.Log.Error("the fleet-wide brake holds scale-ins", "tick", t.at, "groups", rec.Brake.Groups,
+			"group_share", rec.Brake.GroupShare, "instances", rec.Brake.Instances, "instance_share", rec.Brake.InstanceShare,
+			"since", since, "let", rec.Brake.Let)
 	}
 	for i := range rec.Decisions {
 		if d := &rec.Decisions[i]; d.Outcome.Status != "" {

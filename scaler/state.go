@@ -24,12 +24,20 @@ type state struct {
 	Tick   time.Time `json:"tick,omitzero"` // newest tick whose record is written
 	// Groups keeps groups that are no longer configured: they may come back.
 	Groups map[string]groupState `json:"groups"`
+	// Braked is the stretch of time over which the fleet-wide brake has been pulled.
+	Braked stretch `json:"braked,omitzero"`
 	// Pending is the tick under way. A decision of it whose outcome has no status
 	// is an intent.
 	Pending *api.TickRecord `json:"pending,omitempty"`
 	// Notes are what became known after a tick's record was written. They enter
 	// the next one's errors.
 	Notes []string `json:"notes,omitempty"`
+}
+
+// stretch is a time from the first to the last tick of something.
+type stretch struct {
+	Since time.Time `json:"since,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
 }
 
 type groupState struct {

@@ -316,6 +316,13 @@ func (e *explanation) steps() {
 	if b := e.rec.Brake; b != nil {
 		e.entry("brake", "pulled for the whole fleet: %s wished to scale in (%.0f %% of all), %s would have gone (%.0f %%); the limit is %.0f %%",
 			count(b.Groups, "group"), 100*b.GroupShare, count(b.Instances, "instance"), 100*b.InstanceShare, 100*b.Limit)
+		switch {
+		case b.Release.IsZero():
+		case e.rec.Tick.Before(b.Release):
+			e.entry("", "it holds all until %s, and then lets through what trusted forecasts confirm, up to the limit at a tick", e.clock(b.Release))
+		default:
+			e.entry("", "since %s it lets through what trusted forecasts confirm: %s at this tick", e.clock(b.Release), count(b.Let, "group"))
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func Replay(rec api.TickRecord) ([]Difference, error) {
 	}
 	var diffs []Difference
 	if rec.Brake != nil {
-		found, err := differences(api.AllGroups, rec.Brake, plan.ApplyBrake(rec.Brake.Limit, ds))
+		found, err := differences(api.AllGroups, rec.Brake, plan.ApplyBrake(rec.Brake.Limit, rec.Tick, rec.Brake.Release, ds))
 		for i := range found {
 			found[i].Field = join("brake", found[i].Field)
 		}

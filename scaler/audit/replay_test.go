@@ -211,7 +211,7 @@ func idle(t testing.TB, groups, shrinking int) api.TickRecord {
 		d.Before = encode(t, plan.State{})
 		rec.Decisions = append(rec.Decisions, d)
 	}
-	rec.Brake = plan.ApplyBrake(plan.DefaultBrake, rec.Decisions)
+	rec.Brake = plan.ApplyBrake(plan.DefaultBrake, rec.Tick, time.Time{}, rec.Decisions)
 	for i := range rec.Decisions {
 		if d := &rec.Decisions[i]; d.Outcome.Status == "" {
 			d.Outcome.Status = api.OutcomeAccepted

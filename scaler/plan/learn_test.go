@@ -188,7 +188,7 @@ func TestTheBrake(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ds := fleet(c.groups, c.shrinking, c.by)
-			b := ApplyBrake(c.limit, ds)
+			b := ApplyBrake(c.limit, noon, time.Time{}, ds)
 			if (b != nil) != c.pulled {
 				t.Fatalf("pulled: %+v", b)
 			}
@@ -206,7 +206,7 @@ func TestTheBrake(t *testing.T) {
 	for i := range 15 {
 		ds[i] = api.Decision{Group: "unknown"} // capacities unknown: no wish, and no group to count
 	}
-	if b := ApplyBrake(0.2, ds); b != nil {
+	if b := ApplyBrake(0.2, noon, time.Time{}, ds); b != nil {
 		t.Errorf("groups of unknown capacity pulled the brake: %+v", b)
 	}
 }
