@@ -30,6 +30,18 @@ type Bounded interface {
 	Oldest(now time.Time) time.Time
 }
 
+// Metered is implemented by a Source that counts what it asks of its provider.
+type Metered interface {
+	// Calls returns the totals since the source was opened.
+	Calls() Calls
+}
+
+// Calls counts requests to a provider, repeated ones included.
+type Calls struct {
+	Made      int // sent
+	Throttled int // of these, refused because there were too many
+}
+
 // Series identifies what a Sample is one value of.
 type Series struct {
 	Group  string

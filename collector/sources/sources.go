@@ -31,15 +31,45 @@ type Source struct {
 // DefaultConfig returns a configuration without sources.
 func DefaultConfig() Config { return Config{Config: collector.DefaultConfig()} }
 
-// name returns the name of the source, or "" when it has neither name nor driver.
-func (s Source) name() string {
-	switch {
-	case s.Name != "":
-		return s.Name
-	case s.CloudWatch != nil:
-		return "cloudwatch"
+// driver is what one entry of Source asks for: exactly one of source and stream
+// is set.
+type driver struct {
+	name     string
+	validate func() error
+	source   func(ctx context.Context, name string, d Deps) (collector.Source, error)
+	stream   func(ctx context.Context, name string, d Deps) (collector.Stream, error)
+}
+
+// drivers returns the drivers that the entry configures: one, unless it is at fault.
+func (s Source) drivers() []driver {
+	var named []driver
+	if c := s.CloudWatch; c != nil {
+		named = append(named, driver{name: "cloudwatch", validate: c.Validate, source: openCloudWatch(c)})
 	}
-	return ""
+	return named
+}
+
+// known names every driver, for messages.
+const known = "cloudwatch"
+
+// driver returns the one driver of the entry.
+func (s Source) driver() (driver, error) {
+	switch named := s.drivers(); len(named) {
+	case 0:
+		return driver{}, fmt.Errorf("names no driver (%s)", known)
+	case 1:
+		return named[0], nil
+	default:
+		return driver{}, fmt.Errorf("names two drivers (%s and %s); make two entries of it", named[0].name, named[1].name)
+	}
+}
+
+// nameWith returns the name of the source that the driver is to have.
+func (s Source) nameWith(d driver) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return d.name
 }
 
 // Validate returns all faults at once.
@@ -48,19 +78,31 @@ func (c Config) Validate(step time.Duration) error {
 	seen := map[string]bool{}
 	for i, s := range c.Sources {
 		where := fmt.Sprintf("collector.sources[%d]", i)
-		if s.CloudWatch == nil {
-			faults = append(faults, fmt.Errorf("%s: names no driver (cloudwatch)", where))
+		d, err := s.driver()
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", where, err))
 			continue
 		}
-		if seen[s.name()] {
-			faults = append(faults, fmt.Errorf("%s: the name %q is used twice; set name", where, s.name()))
+		name := s.nameWith(d)
+		if seen[name] {
+			faults = append(faults, fmt.Errorf("%s: the name %q is used twice; set name", where, name))
 		}
-		seen[s.name()] = true
-		if err := s.CloudWatch.Validate(); err != nil {
+		seen[name] = true
+		if err := d.validate(); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", where, err))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// Streams reports whether any of the sources pushes.
+func (c Config) Streams() bool {
+	for _, s := range c.Sources {
+		if d, err := s.driver(); err == nil && d.stream != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Deps is what drivers are opened with.
@@ -70,18 +112,45 @@ type Deps struct {
 	Log  *slog.Logger
 }
 
-// Open returns the configured sources, in order. It connects to nothing. The
-// error names each source that cannot be opened.
+// Open returns the configured sources that are asked, in order. It connects to
+// nothing. The error names each source that cannot be opened.
 func Open(ctx context.Context, c Config, d Deps) ([]collector.Source, error) {
-	var opened []collector.Source
-	var faults []error
-	for i, s := range c.Sources {
-		src, err := open(ctx, s, d)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("collector.sources[%d] %s: %w", i, s.name(), err))
-			continue
+	return open(c, func(driver driver, name string) (collector.Source, error) {
+		if driver.source == nil {
+			return nil, nil
 		}
-		opened = append(opened, src)
+		return driver.source(ctx, name, d)
+	})
+}
+
+// OpenStreams returns the configured sources that push, in order. It connects to
+// nothing. The error names each one that cannot be opened.
+func OpenStreams(ctx context.Context, c Config, d Deps) ([]collector.Stream, error) {
+	return open(c, func(driver driver, name string) (collector.Stream, error) {
+		if driver.stream == nil {
+			return nil, nil
+		}
+		return driver.stream(ctx, name, d)
+	})
+}
+
+// open calls one for each entry and returns what it opened; nil without an error
+// is an entry of the other kind.
+func open[T comparable](c Config, one func(d driver, name string) (T, error)) ([]T, error) {
+	var opened []T
+	var faults []error
+	var none T
+	for i, s := range c.Sources {
+		d, err := s.driver()
+		if err == nil {
+			var v T
+			if v, err = one(d, s.nameWith(d)); err == nil && v != none {
+				opened = append(opened, v)
+			}
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("collector.sources[%d] %s: %w", i, s.Name, err))
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -89,14 +158,14 @@ func Open(ctx context.Context, c Config, d Deps) ([]collector.Source, error) {
 	return opened, nil
 }
 
-func open(ctx context.Context, s Source, d Deps) (collector.Source, error) {
-	switch {
-	case s.CloudWatch != nil:
-		client, err := cloudwatch.NewClient(ctx, *s.CloudWatch, d.AWS, d.Log)
+// A driver's entry: how it is opened, in the order of the fields of Source.
+
+func openCloudWatch(c *cloudwatch.Config) func(context.Context, string, Deps) (collector.Source, error) {
+	return func(ctx context.Context, name string, d Deps) (collector.Source, error) {
+		client, err := cloudwatch.NewClient(ctx, *c, d.AWS, d.Log)
 		if err != nil {
 			return nil, err
 		}
-		return cloudwatch.New(s.name(), *s.CloudWatch, client, d.Step, d.Log)
+		return cloudwatch.New(name, *c, client, d.Step, d.Log)
 	}
-	return nil, errors.New("names no driver")
 }

@@ -97,3 +97,15 @@ func TestOpenWantsARegion(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A push driver is configured like any other source, and opened beside them.
+func TestSourcesThatPushAreOpenedAsStreams(t *testing.T) {
+	c, common, err := load(t, "aws: {region: eu-central-1}\ncollector:\n  sources:\n    - cloudwatch: {groups: [{name: web}]}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams, err := OpenStreams(t.Context(), c, Deps{AWS: common.AWS, Step: common.Step, Log: slog.New(slog.DiscardHandler)})
+	if err != nil || len(streams) != 0 || c.Streams() {
+		t.Errorf("a source that is asked was opened as a stream: %v, %v", streams, err)
+	}
+}
