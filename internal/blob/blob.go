@@ -47,6 +47,9 @@ type Info struct {
 	Key      string
 	Size     int64
 	Modified time.Time
+	// Version differs between the contents that a key has had. It is opaque and
+	// cheap: not every store can tell the ETag of Get without reading the object.
+	Version string
 }
 
 // Condition restricts a Put. Its zero value means: always.
@@ -77,6 +80,11 @@ func (c Condition) ETag() string { return c.etag }
 type Store interface {
 	// Get returns the object, or ErrNotFound.
 	Get(ctx context.Context, key string) (Object, error)
+	// GetRange returns length bytes of the object from offset on, fewer where it
+	// ends before, none beyond its end; ErrNotFound if there is no object. A
+	// negative offset counts from the end: the last -offset bytes, or all when the
+	// object is shorter. Two calls may see two versions of an object that changes.
+	GetRange(ctx context.Context, key string, offset, length int64) ([]byte, error)
 	// Put writes the object if cond holds and returns its ETag, otherwise
 	// ErrConflict. IfMatch on a key that does not exist is ErrConflict too.
 	Put(ctx context.Context, key string, data []byte, cond Condition) (etag string, err error)

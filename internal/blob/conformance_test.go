@@ -28,6 +28,8 @@ func conformance(t *testing.T, fresh func(t *testing.T) (open func() blob.Store)
 		"a listing stops when the consumer does, and with its ctx": checkListStop,
 		"keys that could leave the store are refused":              checkKeys,
 		"deleting is idempotent":                                   checkDelete,
+		"a range is that part of the object":                       checkRange,
+		"a version changes with the content":                       checkVersion,
 		"bytes that were handed over are not shared":               checkNoAliasing,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, fresh(t)) })
@@ -307,6 +309,82 @@ func checkDelete(t *testing.T, open func() blob.Store) {
 		t.Errorf("left: %q", keys)
 	}
 	put(t, s, "a/b", "y", blob.IfAbsent())
+}
+
+func checkRange(t *testing.T, open func() blob.Store) {
+	s := open()
+	data := strings.Repeat("0123456789", 20_000)
+	put(t, s, "a/long", data, blob.Condition{})
+	put(t, s, "a/none", "", blob.Condition{})
+	n := int64(len(data))
+	for _, tc := range []struct {
+		name           string
+		key            string
+		offset, length int64
+		want           string
+	}{
+		{"the beginning", "a/long", 0, 5, "01234"},
+		{"the middle", "a/long", 100_003, 4, "3456"},
+		{"all", "a/long", 0, n, data},
+		{"past the end, cut there", "a/long", n - 3, 100, "789"},
+		{"at the end", "a/long", n, 1, ""},
+		{"beyond the end", "a/long", n + 7, 10, ""},
+		{"the last bytes", "a/long", -4, 4, "6789"},
+		{"some of the last bytes", "a/long", -4, 2, "67"},
+		{"fewer last bytes than asked for", "a/long", -4, 100, "6789"},
+		{"more last bytes than there are", "a/long", -n - 10, 2 * n, data},
+		{"the beginning of nothing", "a/none", 0, 5, ""},
+		{"the end of nothing", "a/none", -5, 5, ""},
+	} {
+		got, err := s.GetRange(t.Context(), tc.key, tc.offset, tc.length)
+		if err != nil || string(got) != tc.want {
+			t.Errorf("%s: %d bytes, %v; want %d", tc.name, len(got), err, len(tc.want))
+		}
+	}
+	for _, key := range []string{"a/other", "a", "a/long/x"} {
+		if _, err := s.GetRange(t.Context(), key, 0, 1); !errors.Is(err, blob.ErrNotFound) || !strings.Contains(err.Error(), key) {
+			t.Errorf("a range of %q: %v is not ErrNotFound with the key", key, err)
+		}
+	}
+	if _, err := s.GetRange(t.Context(), "../x", 0, 1); !errors.Is(err, blob.ErrKey) {
+		t.Errorf("a range of a relative key: %v", err)
+	}
+	for _, length := range []int64{0, -1, blob.MaxSize + 1} {
+		if got, err := s.GetRange(t.Context(), "a/long", 0, length); err == nil {
+			t.Errorf("a range of %d bytes returned %d", length, len(got))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.GetRange(ctx, "a/long", 0, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of ctx: %v", err)
+	}
+}
+
+func checkVersion(t *testing.T, open func() blob.Store) {
+	s := open()
+	version := func() string {
+		for info, err := range s.List(t.Context(), "v/", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return info.Version
+		}
+		return ""
+	}
+	seen := map[string]string{}
+	for i := range 50 {
+		data := fmt.Sprintf("content %02d", i)
+		put(t, s, "v/k", data, blob.Condition{})
+		v := version()
+		if was := seen[v]; v == "" || was != "" {
+			t.Errorf("version %q of %q is also that of %q", v, data, was)
+		}
+		seen[v] = data
+		if again := version(); again != v {
+			t.Errorf("the version of %q changed by itself from %q to %q", data, v, again)
+		}
+	}
 }
 
 func checkNoAliasing(t *testing.T, open func() blob.Store) {

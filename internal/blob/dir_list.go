@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // readDir returns the entries of a directory, or none when it cannot be read.
@@ -107,11 +108,22 @@ func (l *lister) walk(dir string) bool {
 			l.yield(Info{}, fmt.Errorf("list %s: %w", key, err))
 			return false
 		}
-		if !l.yield(Info{Key: key, Size: info.Size(), Modified: info.ModTime()}, nil) {
+		if !l.yield(Info{Key: key, Size: info.Size(), Modified: info.ModTime(), Version: versionOf(info)}, nil) {
 			return false
 		}
 	}
 	return true
+}
+
+// versionOf tells apart the files that a key has named. A file is replaced by
+// renaming another one over it while it still exists, so that the two differ in
+// their inode, and later ones in their time of change at least.
+func versionOf(info fs.FileInfo) string {
+	var inode uint64
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		inode = uint64(s.Ino)
+	}
+	return fmt.Sprintf("%x-%x-%x", inode, info.ModTime().UnixNano(), info.Size())
 }
 
 // wanted reports whether key, or for a directory some key below it, belongs to

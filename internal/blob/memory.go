@@ -21,6 +21,7 @@ type Memory struct {
 
 type memoryObject struct {
 	data     []byte
+	etag     string
 	modified time.Time
 }
 
@@ -44,7 +45,7 @@ func (m *Memory) Get(ctx context.Context, key string) (Object, error) {
 	if !ok {
 		return Object{}, fmt.Errorf("get %s: %w", key, ErrNotFound)
 	}
-	return Object{Data: bytes.Clone(o.data), ETag: etagOf(o.data)}, nil
+	return Object{Data: bytes.Clone(o.data), ETag: o.etag}, nil
 }
 
 // Put implements Store.
@@ -58,8 +59,9 @@ func (m *Memory) Put(ctx context.Context, key string, data []byte, cond Conditio
 	if !holds(cond, exists, old.data, data) {
 		return "", fmt.Errorf("put %s: %w", key, ErrConflict)
 	}
-	m.objects[key] = memoryObject{data: bytes.Clone(data), modified: time.Now()}
-	return etagOf(data), nil
+	o := memoryObject{data: bytes.Clone(data), etag: etagOf(data), modified: time.Now()}
+	m.objects[key] = o
+	return o.etag, nil
 }
 
 // holds reports whether a Put of data over old may go on. A repetition of a Put
@@ -85,7 +87,7 @@ func (m *Memory) List(ctx context.Context, prefix, after string) iter.Seq2[Info,
 		var found []Info
 		for key, o := range m.objects {
 			if strings.HasPrefix(key, prefix) && key > after {
-				found = append(found, Info{Key: key, Size: int64(len(o.data)), Modified: o.modified})
+				found = append(found, Info{Key: key, Size: int64(len(o.data)), Modified: o.modified, Version: o.etag})
 			}
 		}
 		m.mu.Unlock()

@@ -255,7 +255,7 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[Info, err
 					return
 				}
 				last = key
-				if !yield(Info{Key: key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}, nil) {
+				if !yield(Info{Key: key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified), Version: aws.ToString(o.ETag)}, nil) {
 					return
 				}
 			}

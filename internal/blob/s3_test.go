@@ -125,11 +125,13 @@ type faulty struct {
 type fault string
 
 const (
-	answer409  fault = "409"               // ConditionalRequestConflict, nothing written
-	answer503  fault = "503"               // SlowDown, nothing written
-	loseAnswer fault = "lost answer"       // the server does it, the client never hears
-	cutAnswer  fault = "answer cut short"  // headers and half of the body
-	pass       fault = "passes unhindered" // nothing wrong
+	answer409   fault = "409"               // ConditionalRequestConflict, nothing written
+	answer503   fault = "503"               // SlowDown, nothing written
+	loseAnswer  fault = "lost answer"       // the server does it, the client never hears
+	cutAnswer   fault = "answer cut short"  // headers and half of the body
+	ignoreRange fault = "whole object"      // although a range was asked for
+	otherRange  fault = "another range"     // a byte further than asked for
+	pass        fault = "passes unhindered" // nothing wrong
 )
 
 func (f *faulty) next() fault {
@@ -162,6 +164,17 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(rec.Code)
 		w.Write(rec.Body.Bytes()[:rec.Body.Len()/2])
 		panic(http.ErrAbortHandler)
+	case ignoreRange: // the signature covers the header: answer from a sound request
+		rec := httptest.NewRecorder()
+		f.proxy.ServeHTTP(rec, r)
+		data := []byte(strings.Repeat("0123456789", 10_000))
+		w.Header().Set("ETag", rec.Header().Get("ETag"))
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Write(data)
+	case otherRange:
+		w.Header().Set("Content-Range", "bytes 50004-50008/100000")
+		w.WriteHeader(http.StatusPartialContent)
+		w.Write([]byte("45678"))
 	default:
 		f.proxy.ServeHTTP(w, r)
 	}
@@ -258,6 +271,26 @@ func TestS3ReadsAgainWhenABodyIsCutShort(t *testing.T) {
 	line.plan = []fault{cutAnswer, cutAnswer, cutAnswer, cutAnswer}
 	if o, err := through.Get(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), "get k") {
 		t.Errorf("an object that is never sent whole: %d bytes, %v", len(o.Data), err)
+	}
+}
+
+func TestS3ReadsARangeThroughAFaultyLine(t *testing.T) {
+	line, through, direct := startFaulty(t)
+	put(t, direct, "k", strings.Repeat("0123456789", 10_000), blob.IfAbsent())
+	for name, plan := range map[string][]fault{
+		"a body cut short is read again":        {cutAnswer, answer503, cutAnswer},
+		"a server may send the object as whole": {ignoreRange},
+	} {
+		for offset, want := range map[int64]string{50_003: "34567", -5: "56789"} {
+			line.plan = slices.Clone(plan)
+			if got, err := through.GetRange(t.Context(), "k", offset, 5); err != nil || string(got) != want {
+				t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+			}
+		}
+	}
+	line.plan = []fault{otherRange}
+	if got, err := through.GetRange(t.Context(), "k", 50_003, 5); err == nil {
+		t.Errorf("a range that was not asked for was taken: %q", got)
 	}
 }
 
