@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 
 	"github.com/forescale/forescale/trainer/autodiff"
 	"github.com/forescale/forescale/trainer/engine"
@@ -286,9 +287,9 @@ func (f *fit) outputs(s *engine.Shard, l *lesson, batch []int) *autodiff.Node[fl
 	extra := s.Tape.Input(len(batch), l.extra)
 	for b, i := range batch {
 		for t := range l.steps { // time-major
-			copy(x.Row(t*len(batch)+b), l.x[(i*l.steps+t)*l.channels:][:l.channels])
+			l.xs.apply(x.Row(t*len(batch)+b), l.x[(i*l.steps+t)*l.channels:][:l.channels])
 		}
-		copy(extra.Row(b), l.f[i*l.extra:][:l.extra])
+		l.fs.apply(extra.Row(b), l.f[i*l.extra:][:l.extra])
 	}
 	return nn.Forward(s.Tape, &f.net, f.state.Params, s.Grad, x, extra)
 }
@@ -308,9 +309,18 @@ func answers(net nn.Network, params []float32, l *lesson, workers int) []float32
 	N := len(l.x) / (l.steps * l.channels)
 	f := fit{net: net, state: fitState{Params: params}}
 	out, all := make([]float32, N*l.horizon), iota(N)
+	var packs autodiff.Packs[float32]
+	var tapes sync.Pool // one for each goroutine, whose memory serves all of its shards
 	parallel(workers, (N+shardRows-1)/shardRows, func(c int) {
 		from, to := c*shardRows, min(N, (c+1)*shardRows)
-		shard := engine.Shard{From: from, To: to, Tape: &autodiff.Tape[float32]{}}
+		tape, _ := tapes.Get().(*autodiff.Tape[float32])
+		if tape == nil {
+			tape = &autodiff.Tape[float32]{}
+			tape.Share(&packs)
+		}
+		defer tapes.Put(tape)
+		tape.Reset(0, false)
+		shard := engine.Shard{From: from, To: to, Tape: tape}
 		copy(out[from*l.horizon:], f.outputs(&shard, l, all[from:to]).Value)
 	})
 	return out

@@ -11,8 +11,9 @@ import (
 type lesson struct {
 	steps, channels, extra, horizon int
 
-	x      []float32 // [N, steps, channels]
-	f      []float32 // [N, extra]
+	x      []float32 // [N, steps, channels], to be scaled by xs
+	f      []float32 // [N, extra], to be scaled by fs
+	xs, fs columns   // scale a row as it is read; the zero value leaves it as it is
 	want   []float32 // [N, horizon], of order one; anything where weight is 0
 	weight []float32 // [N, horizon], what an error counts; 0 where the target is missing
 }
@@ -23,7 +24,7 @@ func (l *lesson) len() int { return len(l.weight) / l.horizon }
 func (l *lesson) slice(from, to int) *lesson {
 	cut := func(v []float32, wide int) []float32 { return v[from*wide : to*wide] }
 	return &lesson{steps: l.steps, channels: l.channels, extra: l.extra, horizon: l.horizon,
-		x: cut(l.x, l.steps*l.channels), f: cut(l.f, l.extra), want: cut(l.want, l.horizon), weight: cut(l.weight, l.horizon)}
+		x: cut(l.x, l.steps*l.channels), f: cut(l.f, l.extra), xs: l.xs, fs: l.fs, want: cut(l.want, l.horizon), weight: cut(l.weight, l.horizon)}
 }
 
 // reader says what a network reads of a window and what its answers mean.

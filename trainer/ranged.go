@@ -74,19 +74,21 @@ func inverse(v float64) float32 {
 	return 0
 }
 
-// apply scales a run of rows.
-func (c columns) apply(values []float32) []float32 {
-	out := make([]float32, len(values))
-	for i, v := range values {
-		j := i % len(c.center)
-		out[i] = clipped((clipped(v, feature.ClipRaw)-c.center[j])*c.inverse[j], clipRange)
+// apply copies a row to dst, scaled.
+func (c columns) apply(dst, row []float32) {
+	if len(c.center) == 0 {
+		copy(dst, row)
+		return
 	}
-	return out
+	for j, v := range row {
+		dst[j] = clipped((clipped(v, feature.ClipRaw)-c.center[j])*c.inverse[j], clipRange)
+	}
 }
 
+// inputs shares the windows' memory: the scaled ones are not kept beside it.
 func (r *ranged) inputs(w *windows) *lesson {
 	return &lesson{steps: w.spec.Lookback, channels: w.spec.Channels(), extra: len(r.context.center), horizon: w.spec.Horizon,
-		x: r.series.apply(w.series), f: r.context.apply(w.context)}
+		x: w.series, f: w.context, xs: r.series, fs: r.context}
 }
 
 func (r *ranged) wants(w *windows, l *lesson) {

@@ -70,8 +70,12 @@ func TestTheTrainingRangeBecomesZeroToOne(t *testing.T) {
 		{[]float32{1e9, 4}, []float32{clipRange, 0}},
 		{[]float32{-math.MaxFloat32, math.MaxFloat32}, []float32{-clipRange, 0}},
 	} {
-		if got := c.apply(x.in); !reflect.DeepEqual(got, x.want) {
+		got := make([]float32, 2)
+		if c.apply(got, x.in); !reflect.DeepEqual(got, x.want) {
 			t.Errorf("%v becomes %v, want %v", x.in, got, x.want)
+		}
+		if (columns{}).apply(got, x.in); !reflect.DeepEqual(got, x.in) {
+			t.Errorf("without a range %v becomes %v", x.in, got)
 		}
 	}
 }

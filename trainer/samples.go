@@ -33,16 +33,18 @@ func widths(spec models.Spec) (series, context int) {
 
 // collect encodes the windows whose newest slot lies in [from, to).
 func collect(ctx context.Context, spec models.Spec, d Data, from, to int) (*samples, error) {
-	return collectAt(ctx, spec, d, func(yield func(int) bool) {
+	return collectAt(ctx, spec, d, max(0, to-from), func(yield func(int) bool) {
 		for origin := from; origin < to && yield(origin); origin++ {
 		}
 	})
 }
 
-// collectAt encodes the windows of the given origins, which ascend.
-func collectAt(ctx context.Context, spec models.Spec, d Data, origins iter.Seq[int]) (*samples, error) {
+// collectAt encodes the windows of the given origins, about so many, which ascend.
+func collectAt(ctx context.Context, spec models.Spec, d Data, about int, origins iter.Seq[int]) (*samples, error) {
 	wide, extra := widths(spec)
-	s := &samples{}
+	// Grown by appending, the largest slices of a training would be there twice.
+	s := &samples{origins: make([]int, 0, about), series: make([]float32, 0, about*wide),
+		context: make([]float32, 0, about*extra), target: make([]float32, 0, about*spec.Horizon)}
 	row, side := make([]float32, wide), make([]float32, extra)
 	for origin := range origins {
 		if err := ctx.Err(); err != nil {

@@ -64,7 +64,7 @@ func (t *shared) unseenWindows(ctx context.Context, g *sharer) (w *windows, slot
 		return newWindows(spec, &samples{}, 1), 0, nil
 	}
 	origins := choice(g.name(), g.data.Grid.Time(0).Unix()/int64(spec.StepSeconds), from, count, min(count, calibrateWindows))
-	samples, err := collectAt(ctx, spec, g.scaled(spec), origins)
+	samples, err := collectAt(ctx, spec, g.scaled(spec), min(count, calibrateWindows), origins)
 	if err != nil {
 		return nil, 0, err
 	}

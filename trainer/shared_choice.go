@@ -29,8 +29,9 @@ func (t *shared) windows(ctx context.Context, r recipe, spec models.Spec) (*wind
 		}
 	}
 	share := quotas(counts, cmp.Or(t.config.SharedWindows, DefaultSharedWindows))
-	chosen := make(map[*sharer]iter.Seq[int], len(able))
+	chosen, quota := make(map[*sharer]iter.Seq[int], len(able)), make(map[*sharer]int, len(able))
 	for i, g := range able {
+		quota[g] = share[i]
 		chosen[g] = choice(g.name(), g.data.Grid.Time(0).Unix()/int64(spec.StepSeconds), first, counts[i], share[i])
 	}
 	of := make(map[*sharer]*samples, len(able))
@@ -40,7 +41,7 @@ func (t *shared) windows(ctx context.Context, r recipe, spec models.Spec) (*wind
 	// Only to tell which windows are idle: it needs no fit.
 	scales := feature.NewScaleFree(spec, r.window)
 	err := t.each(able, "windows", collectCost, func(g *sharer) error {
-		s, err := collectAt(ctx, spec, g.scaled(spec), chosen[g])
+		s, err := collectAt(ctx, spec, g.scaled(spec), quota[g], chosen[g])
 		if err != nil {
 			return err
 		}

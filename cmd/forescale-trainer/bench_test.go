@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime/metrics"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +151,41 @@ func BenchmarkShared(b *testing.B) {
 			b.ReportMetric(c.Shared[len(c.Shared)-1].Model.WAPE/c.Own[len(c.Own)-1].Model.WAPE, "WAPE/own")
 		}
 		b.ReportMetric(float64(*peak)/(1<<20), "heap-MB")
+	}
+}
+
+// BenchmarkMemory trains the reference network for one epoch on a CSV file of
+// 100,000 windows of four inputs, in a process of its own, and reports the most
+// memory that it had, as the kernel counts it.
+func BenchmarkMemory(b *testing.B) {
+	const windows, days = 100_000, 348
+	trace, err := fleet.Generate(fleet.GenerateConfig{Seed: 1, Days: days})
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	var text strings.Builder
+	text.WriteString("timestamp,request_count,network_in,cpu_utilization,is_sale_active\n")
+	for i := range windows + 24 {
+		v := trace.Requests[i]
+		if math.IsNaN(v) {
+			v = 0
+		}
+		fmt.Fprintf(&text, "%s,%g,%g,%g,%d\n", trace.Start.Add(time.Duration(i)*trace.Step).Format(time.RFC3339), v, 900*v, v/1e3, i/288%9/8)
+	}
+	history, config := filepath.Join(dir, "history.csv"), filepath.Join(dir, "forescale.yaml")
+	if err := errors.Join(os.WriteFile(history, []byte(text.String()), 0o600),
+		os.WriteFile(config, []byte("data: file://"+dir+"/lake\ntrainer: {epochs: 1}\n"), 0o600)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		cmd := itself(b, "-config", config, "-data", history, "-target", "request_count", "-inputs", "request_count,network_in,cpu_utilization",
+			"-known", "is_sale_active", "-preset", "reference", "-out", filepath.Join(dir, "out"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+		usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+		b.ReportMetric(float64(usage.Maxrss)*1024/1e6, "peak-MB")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // itself is the command as a process of its own.
-func itself(t *testing.T, args ...string) *exec.Cmd {
+func itself(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
