@@ -54,12 +54,12 @@ type Collector struct {
 	log      *slog.Logger
 	meters   *meters
 
-	readings  *spool.Spool // nil: no streams
-	inbox     *inbox
-	filed     filed
-	said      said
-	sweeping  sync.RWMutex // held for reading while readings go to the spool and into the inbox
-	replayed  sync.Once
+	readings *spool.Spool // nil: no streams
+	inbox    *inbox
+	filed    filed
+	said     said
+	sweeping sync.RWMutex // held for reading while readings go to the spool and into the inbox
+	replayed sync.Once
 
 	mu         sync.Mutex        // serialises ticks and chunks, and guards what follows
 	loaded     bool              // the state was read, or there is none

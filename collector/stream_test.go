@@ -77,7 +77,7 @@ func (f *floor) begin() {
 	stream := &fakeStream{name: "sensors", emit: make(chan Emit, 1)}
 	c, err := New(f.cfg, Deps{
 		Sources: []Source{f.source}, Streams: []Stream{stream}, Ticks: f.ticks, Readings: f.readings,
-		Lake: f.store, State: f.store.blob, Calendar: f.cal, Step: step,
+		Lake: f.store, State: f.store, Calendar: f.cal, Step: step,
 		Now: func() time.Time { return f.clock }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
