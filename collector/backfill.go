@@ -99,11 +99,7 @@ func (c *Collector) backfill(ctx context.Context, src Source, from, to time.Time
 func (c *Collector) backfillChunk(ctx context.Context, src Source, from, to time.Time) (outcome, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	outcomes, _, err := c.collect(ctx, []Source{src}, from, to)
-	if err != nil {
-		return outcome{}, err
-	}
-	return outcomes[0], nil
+	return c.collect(ctx, src, from, to)
 }
 
 // backfilled moves the source's mark when the range that is now stored joins or

@@ -14,14 +14,21 @@ import (
 // trustMarks gives every source a mark that lies before the tick. A source
 // without one, or with one in the future (the clock was wrong, or the tick is
 // replayed), starts where the lake's samples end. After an error some sources
-// have no mark; the next tick tries again.
-func (c *Collector) trustMarks(ctx context.Context, tick time.Time) error {
-	loadErr := c.loadState(ctx)
+// have no mark; the next tick tries again. When the lake is known to be away it is
+// not asked.
+func (c *Collector) trustMarks(ctx context.Context, tick time.Time, away error) error {
+	loadErr := away
+	if away == nil {
+		loadErr = c.loadState(ctx)
+	}
 	for _, s := range c.sources {
 		m := c.marksOf(s)
 		if m.unknown.IsZero() && (m.through.IsZero() || m.through.After(tick)) || tick.Before(m.unknown) {
 			m.through, m.unknown = time.Time{}, tick
 		}
+	}
+	if away != nil {
+		return nil // it is in the tick's error
 	}
 	if loadErr != nil {
 		return loadErr
@@ -112,11 +119,10 @@ func (c *Collector) payOff(ctx context.Context, src Source, due map[Series]bool,
 			return errors.Join(append(errs, c.saveState(ctx))...)
 		}
 		from, to := k.next()
-		outcomes, _, err := c.collect(ctx, []Source{src}, from, to)
+		o, err := c.collect(ctx, src, from, to)
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		o := outcomes[0]
 		errs = append(errs, o.err)
 		if o.whole {
 			return errors.Join(errs...)

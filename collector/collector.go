@@ -10,6 +10,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/spool"
 )
 
 // Lake is the part of the data lake that the collector needs; a
@@ -28,6 +29,9 @@ type Calendar interface {
 // Deps is what a Collector works with.
 type Deps struct {
 	Sources  []Source      // names must differ; none is valid for an import only
+	Streams  []Stream      // their names must differ too; they need Readings
+	Readings *spool.Spool  // readings until their slots are stored; nil: streams are not possible. The caller closes it
+	Ticks    *spool.Spool  // ticks that the lake did not take; nil: they are fetched again. The caller closes it
 	Lake     Lake          // required
 	State    State         // nil: nothing is remembered over restarts but what the lake tells
 	Calendar Calendar      // nil: no flags
@@ -41,6 +45,7 @@ type Deps struct {
 type Collector struct {
 	cfg      Config
 	sources  []Source
+	streams  []Stream
 	lake     Lake
 	state    State
 	calendar Calendar
@@ -49,12 +54,23 @@ type Collector struct {
 	log      *slog.Logger
 	meters   *meters
 
+	readings *spool.Spool // nil: no streams
+	inbox    *inbox
+	filed    filed
+	said     said
+	sweeping sync.RWMutex // held for reading while readings go to the spool and into the inbox
+	replayed sync.Once
+
 	mu         sync.Mutex        // serialises ticks and chunks, and guards what follows
 	loaded     bool              // the state was read, or there is none
 	marks      map[string]*marks // by source name
 	saved      map[string]*marks // as last written
 	recent     *snapshot         // what the lake holds of the look-back; nil: not known
 	lastIngest time.Time
+	ticks      *spool.Spool  // nil: none
+	waiting    []waitingTick // what is on it, oldest first
+	recalled   bool          // waiting is known
+	watch      *watch
 }
 
 // New returns a collector that has not started anything. The error lists every
@@ -64,20 +80,32 @@ func New(cfg Config, d Deps) (*Collector, error) {
 	if d.Lake == nil || d.Now == nil || d.Log == nil || d.Step <= 0 {
 		faults = append(faults, errors.New("collector: lake, clock, log and step are required"))
 	}
+	if len(d.Streams) > 0 && d.Readings == nil {
+		faults = append(faults, errors.New("collector.spool.dir: sensors need a directory, because a message is acknowledged only when it is on disk"))
+	}
 	names := map[string]bool{}
-	for _, s := range d.Sources {
-		if name := s.Name(); name == "" || names[name] {
+	add := func(name string) {
+		if name == "" || names[name] {
 			faults = append(faults, fmt.Errorf("collector.sources: the name %q is empty or used twice", name))
 		}
-		names[s.Name()] = true
+		names[name] = true
+	}
+	for _, s := range d.Sources {
+		add(s.Name())
+	}
+	for _, s := range d.Streams {
+		add(s.Name())
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	return &Collector{
-		cfg: cfg, sources: d.Sources, lake: d.Lake, state: d.State, calendar: d.Calendar,
-		step: d.Step, now: d.Now, log: d.Log, meters: newMeters(), marks: map[string]*marks{},
-	}, nil
+	c := &Collector{
+		cfg: cfg, sources: d.Sources, streams: d.Streams, lake: d.Lake, state: d.State, calendar: d.Calendar,
+		step: d.Step, now: d.Now, log: d.Log, marks: map[string]*marks{},
+		readings: d.Readings, ticks: d.Ticks, inbox: newInbox(cfg.Stream, d.Step, d.Now()), watch: newWatch(d.Step),
+	}
+	c.meters = newMeters(c)
+	return c, nil
 }
 
 // Once runs the tick at: it collects the slots that ended by at, and fills the
@@ -98,27 +126,47 @@ func (c *Collector) once(ctx context.Context, at, pause time.Time) error {
 	begin := c.now()
 	tick := at.UTC().Truncate(c.step)
 	err := c.tick(ctx, tick, pause)
+	if len(c.waiting) > 0 {
+		c.meters.waits(c.waiting[0].slot)
+	} else {
+		c.meters.waits(time.Time{})
+	}
 	c.meters.ticked(tick, c.now().Sub(begin), err)
 	return err
 }
 
 func (c *Collector) tick(ctx context.Context, tick, pause time.Time) error {
-	stateErr := c.trustMarks(ctx, tick)
+	c.replay()
+	errs := []error{c.recall()}
+	// One tick tells whether the lake is back; the others follow the live range,
+	// because the scaler waits for that.
+	away := c.deliver(ctx, 1, pause)
+	errs = append(errs, c.trustMarks(ctx, tick, away))
 	from := tick.Add(-c.lookBack())
-	outcomes, snap, err := c.collect(ctx, c.sources, from, tick)
-	if err != nil { // nothing is stored for certain, so no mark may move
-		return errors.Join(stateErr, err)
-	}
-	c.keep(snap)
-	errs := []error{stateErr}
+	outcomes := c.ask(ctx, c.sources, from, tick)
+	cells, err := c.ripe(ctx, tick, away != nil)
+	errs = append(errs, err)
 	for _, o := range outcomes {
 		errs = append(errs, o.err)
+	}
+	snap, err := c.putLive(ctx, outcomes, cells, from, tick, away)
+	if err != nil && !errors.Is(err, ErrSpooled) { // nothing is stored for certain, so no mark may move
+		return errors.Join(append(errs, err)...)
+	}
+	c.keep(snap)
+	c.inbox.settle(cells)
+	for _, o := range outcomes {
 		c.marksOf(o.source).advance(o, from, tick, c.lookBack()-c.step)
 	}
-	if err := c.saveState(ctx); err != nil {
-		errs = append(errs, err)
+	c.observe(outcomes, cells, from)
+	errs = append(errs, err, c.sweep())
+	if err != nil || away != nil {
+		if err == nil {
+			errs = append(errs, away)
+		}
+		return errors.Join(errs...)
 	}
-	errs = append(errs, c.catchUp(ctx, outcomes, from, tick, pause))
+	errs = append(errs, c.deliver(ctx, 0, pause), c.saveState(ctx), c.catchUp(ctx, outcomes, from, tick, pause))
 	return errors.Join(errs...)
 }
 
@@ -159,27 +207,26 @@ type outcome struct {
 	err     error
 }
 
-// collect asks the sources for [from, to) and stores what the lake lacks. Its
-// error means that the lake did not take the samples; the errors of the sources
-// are in the outcomes.
-func (c *Collector) collect(ctx context.Context, sources []Source, from, to time.Time) ([]outcome, snapshot, error) {
+// ask fetches [from, to) from the sources, all at the same time.
+func (c *Collector) ask(ctx context.Context, sources []Source, from, to time.Time) []outcome {
 	outcomes := make([]outcome, len(sources))
 	var wg sync.WaitGroup
 	for i, s := range sources {
 		wg.Go(func() { outcomes[i] = c.fetch(ctx, s, from, to) })
 	}
 	wg.Wait()
-	var samples []api.Sample
-	for _, o := range outcomes {
-		samples = append(samples, o.samples...)
+	return outcomes
+}
+
+// collect asks the source for [from, to) and stores what the lake lacks. Its
+// error means that the lake did not take the samples; the error of the source
+// is in the outcome.
+func (c *Collector) collect(ctx context.Context, src Source, from, to time.Time) (outcome, error) {
+	o := c.fetch(ctx, src, from, to)
+	if _, err := c.put(ctx, o.samples, from, to); err != nil {
+		return o, errors.Join(o.err, err)
 	}
-	snap, _, err := c.put(ctx, samples, from, to)
-	if err != nil {
-		for _, o := range outcomes {
-			err = errors.Join(o.err, err)
-		}
-	}
-	return outcomes, snap, err
+	return o, nil
 }
 
 func (c *Collector) fetch(ctx context.Context, s Source, from, to time.Time) outcome {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -33,6 +34,52 @@ type Config struct {
 	// MetricsListen is the address of a Prometheus endpoint, for example
 	// 127.0.0.1:9464. Empty, the default: none.
 	MetricsListen string `yaml:"metrics_listen"`
+	// Spool is where readings of sensors, and ticks that the lake did not take, are
+	// kept.
+	Spool SpoolConfig `yaml:"spool"`
+	// Stream bounds what sensors may send.
+	Stream StreamConfig `yaml:"stream"`
+}
+
+// SpoolConfig says where the spool is and how much of the disk it may take.
+type SpoolConfig struct {
+	// Dir is the directory; each lake and writer has one of its own in it. Empty,
+	// the default: the command chooses, $STATE_DIRECTORY (systemd's) or else
+	// $XDG_STATE_HOME/forescale, ~/.local/state/forescale. "off": no spool, as on
+	// AWS Lambda, where no disk lasts: what the lake did not take is then fetched
+	// again by a later run, and sensors are not possible.
+	Dir string `yaml:"dir"`
+	// MaxBytes bounds it, one half for ticks and one for readings. When a half is
+	// full its oldest records go. Default 512 MiB, at least 16 MiB.
+	MaxBytes int64 `yaml:"max_bytes"`
+}
+
+// SpoolOff as SpoolConfig.Dir turns the spool off.
+const SpoolOff = "off"
+
+// Half returns the bound of each of the two spools.
+func (s SpoolConfig) Half() int64 { return s.MaxBytes / 2 }
+
+// minSpoolBytes is the least that the spool may take.
+const minSpoolBytes = 16 << 20
+
+// StreamConfig bounds what sensors may send. What exceeds a bound is dropped and
+// counted. Names count while a slot that they have readings in is kept.
+type StreamConfig struct {
+	// Keep is how long after its end a slot still takes readings: it is stored when
+	// it ends, and again when more came. Default 1h.
+	Keep time.Duration `yaml:"keep"`
+	// Skew is how far a sensor's clock may be ahead of ours. Default 5m.
+	Skew time.Duration `yaml:"skew"`
+	// MaxGroups bounds the groups, MaxSensors the sensors of each group and
+	// MaxMetrics its metrics. Defaults 10000, 10000 and 100.
+	MaxGroups  int `yaml:"max_groups"`
+	MaxSensors int `yaml:"max_sensors"`
+	MaxMetrics int `yaml:"max_metrics"`
+	// MaxReadings bounds the readings that are kept, over all slots, because all are
+	// in memory for exact percentiles: some 25 bytes each where a sensor has many in
+	// a slot, some 200 where it has one. Default 4 million.
+	MaxReadings int `yaml:"max_readings"`
 }
 
 // DefaultConfig returns the defaults named at each field.
@@ -44,6 +91,11 @@ func DefaultConfig() Config {
 		CatchUp:      7 * 24 * time.Hour,
 		FetchTimeout: 2 * time.Minute,
 		StoreTimeout: time.Minute,
+		Spool:        SpoolConfig{MaxBytes: 512 << 20},
+		Stream: StreamConfig{
+			Keep: time.Hour, Skew: 5 * time.Minute,
+			MaxGroups: 10_000, MaxSensors: 10_000, MaxMetrics: 100, MaxReadings: 4_000_000,
+		},
 	}
 }
 
@@ -79,5 +131,28 @@ func (c Config) Validate(step time.Duration) error {
 			bad("metrics_listen: %v", err)
 		}
 	}
+	if c.Spool.MaxBytes < minSpoolBytes {
+		bad("spool.max_bytes: %d is less than %d (16 MiB)", c.Spool.MaxBytes, minSpoolBytes)
+	}
+	if d := c.Spool.Dir; d != "" && d != SpoolOff && !filepath.IsAbs(d) {
+		bad("spool.dir: %q is not an absolute path (or %q)", d, SpoolOff)
+	}
+	if c.Stream.Keep < 0 || c.Stream.Keep > maxKeep {
+		bad("stream.keep: %s is not in 0..%s", c.Stream.Keep, maxKeep)
+	}
+	if c.Stream.Skew < 0 || c.Stream.Skew > maxKeep {
+		bad("stream.skew: %s is not in 0..%s", c.Stream.Skew, maxKeep)
+	}
+	for _, bound := range []struct {
+		name string
+		n    int
+	}{{"max_groups", c.Stream.MaxGroups}, {"max_sensors", c.Stream.MaxSensors}, {"max_metrics", c.Stream.MaxMetrics}, {"max_readings", c.Stream.MaxReadings}} {
+		if bound.n < 1 {
+			bad("stream.%s: %d must be at least 1", bound.name, bound.n)
+		}
+	}
 	return errors.Join(faults...)
 }
+
+// maxKeep bounds how long readings are kept in memory.
+const maxKeep = 48 * time.Hour

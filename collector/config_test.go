@@ -27,6 +27,15 @@ func TestConfigValidate(t *testing.T) {
 		"fetch_timeout":  func(c *Config) { c.FetchTimeout = 0 },
 		"store_timeout":  func(c *Config) { c.StoreTimeout = 0 },
 		"metrics_listen": func(c *Config) { c.MetricsListen = "9464" },
+
+		"spool.max_bytes":     func(c *Config) { c.Spool.MaxBytes = 5 },
+		"spool.dir":           func(c *Config) { c.Spool.Dir = "relative" },
+		"stream.keep":         func(c *Config) { c.Stream.Keep = -1 },
+		"stream.skew":         func(c *Config) { c.Stream.Skew = 1000 * time.Hour },
+		"stream.max_groups":   func(c *Config) { c.Stream.MaxGroups = 0 },
+		"stream.max_sensors":  func(c *Config) { c.Stream.MaxSensors = 0 },
+		"stream.max_metrics":  func(c *Config) { c.Stream.MaxMetrics = -1 },
+		"stream.max_readings": func(c *Config) { c.Stream.MaxReadings = 0 },
 	} {
 		c := DefaultConfig()
 		change(&c)
@@ -34,8 +43,8 @@ func TestConfigValidate(t *testing.T) {
 			t.Errorf("%s: got %v", field, err)
 		}
 	}
-	if n := strings.Count(Config{MetricsListen: "x"}.Validate(step).Error(), "\n"); n != 4 {
-		t.Errorf("%d faults reported together, want 5", n+1)
+	if n := strings.Count(Config{MetricsListen: "x"}.Validate(step).Error(), "\n"); n != 9 {
+		t.Errorf("%d faults reported together, want 10", n+1)
 	}
 }
 

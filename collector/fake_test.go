@@ -91,8 +91,12 @@ type store struct {
 	blob      *blob.Memory
 	appendErr error
 	scanErr   error
+	blobErr   error // of the state
 	scans     int
 	appends   int
+	onAppend  func()
+	// appendsLeft, unless 0, is how many appends work before the store goes away.
+	appendsLeft int
 }
 
 func newStore() *store {
@@ -102,8 +106,16 @@ func newStore() *store {
 
 func (s *store) Append(ctx context.Context, writer string, interval time.Time, samples []api.Sample, ingested time.Time) error {
 	s.appends++
+	if s.onAppend != nil {
+		s.onAppend()
+	}
 	if s.appendErr != nil {
 		return s.appendErr
+	}
+	if s.appendsLeft > 0 {
+		if s.appendsLeft--; s.appendsLeft == 0 {
+			s.appendErr, s.scanErr, s.blobErr = errDown, errDown, errDown
+		}
 	}
 	return s.Dataset.Append(ctx, writer, interval, samples, ingested)
 }

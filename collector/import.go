@@ -52,7 +52,7 @@ func (c *Collector) Import(ctx context.Context, t *tidy.Table, group string, col
 				return stored, err
 			}
 		}
-		_, n, err := c.put(ctx, samples, from, to)
+		n, err := c.put(ctx, samples, from, to)
 		if err != nil {
 			return stored, err
 		}

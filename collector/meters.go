@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/forescale/forescale/internal/spool"
 )
 
 // SourceStats counts what one source did since the process started.
@@ -13,7 +15,9 @@ type SourceStats struct {
 	Samples     int // accepted, repetitions by the look-back included
 	Errors      int // series or whole fetches that failed
 	Irregular   map[string]int
-	LastSuccess time.Time // of a Fetch without any error
+	LastSuccess time.Time // of a Fetch without any error; of a stream: when readings were last put on the spool
+	Newest      time.Time // end of the newest slot that it had a sample of
+	Calls       Calls     // of a source that is Metered
 }
 
 // Stats counts what the collector did since the process started.
@@ -25,16 +29,26 @@ type Stats struct {
 	Late               int           // rows of a slot that the tick before had found empty
 	Revised            int           // rows with another value than the lake held
 	Duplicates         int           // second values for one slot, ignored
+	Gaps               int           // slots without a value between two values of a series
+	UnitChanges        int           // series that changed by a hundredfold and stayed there
+	Delivered          int           // ticks that came to the lake by way of the spool
+	Readings           int           // kept in memory
+	OldestWaiting      time.Time     // slot of the oldest tick on the spool; zero: none waits
+	Spools             map[string]spool.Stats
 	Sources            map[string]SourceStats
 }
 
-// meters guards a Stats and offers it to Prometheus.
+// meters guards a Stats and offers it to Prometheus. What others count it asks
+// them for.
 type meters struct {
+	c  *Collector // its fields that do not change, its inbox and its spools
 	mu sync.Mutex
 	s  Stats
 }
 
-func newMeters() *meters { return &meters{s: Stats{Sources: map[string]SourceStats{}}} }
+func newMeters(c *Collector) *meters {
+	return &meters{c: c, s: Stats{Sources: map[string]SourceStats{}}}
+}
 
 // Stats returns the counters as they stand.
 func (c *Collector) Stats() Stats { return c.meters.snapshot() }
@@ -44,14 +58,60 @@ func (c *Collector) Metrics() prometheus.Collector { return c.meters }
 
 func (m *meters) snapshot() Stats {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	s := m.s
 	s.Sources = map[string]SourceStats{}
 	for name, src := range m.s.Sources {
 		src.Irregular = maps.Clone(src.Irregular)
 		s.Sources[name] = src
 	}
+	m.mu.Unlock()
+	for _, src := range m.c.sources {
+		if metered, ok := src.(Metered); ok {
+			stats := s.Sources[src.Name()]
+			stats.Calls = metered.Calls()
+			s.Sources[src.Name()] = stats
+		}
+	}
+	s.Readings = m.c.inbox.size()
+	s.Spools = map[string]spool.Stats{}
+	for name, sp := range map[string]*spool.Spool{"ticks": m.c.ticks, "readings": m.c.readings} {
+		if sp != nil {
+			s.Spools[name] = sp.Stats()
+		}
+	}
 	return s
+}
+
+// newest notes the newest slot that a source had a sample of.
+func (m *meters) newest(name string, slot time.Time, step time.Duration) {
+	if slot.IsZero() {
+		return
+	}
+	m.source(name, func(s *SourceStats) {
+		if end := slot.Add(step); end.After(s.Newest) {
+			s.Newest = end
+		}
+	})
+}
+
+func (m *meters) found(gaps, changed int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.s.Gaps += gaps
+	m.s.UnitChanges += changed
+}
+
+func (m *meters) delivered(ticks int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.s.Delivered += ticks
+}
+
+// waits notes the oldest tick on the spool; zero: none.
+func (m *meters) waits(oldest time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.s.OldestWaiting = oldest
 }
 
 func (m *meters) source(name string, change func(*SourceStats)) {
@@ -118,11 +178,25 @@ var (
 	errorsDesc    = desc("errors_total", "Series or whole fetches of a source that failed.", "source")
 	irregularDesc = desc("irregular_samples_total", "Samples of a source that were not taken as they came.", "source", "reason")
 	successDesc   = desc("last_success_timestamp_seconds", "When a source last answered without an error.", "source")
+	newestDesc    = desc("newest_sample_timestamp_seconds", "End of the newest slot that a source had a sample of.", "source")
+	callsDesc     = desc("source_calls_total", "Requests of a source to its provider.", "source")
+	throttlesDesc = desc("source_throttles_total", "Requests that the provider refused because there were too many.", "source")
+	gapsDesc      = desc("gaps_total", "Slots without a value between two values of a series.")
+	unitsDesc     = desc("unit_changes_total", "Series that changed by a hundredfold or more and stayed there.")
+	keptDesc      = desc("kept_readings", "Readings of sensors in memory.")
+	deliveredDesc = desc("delivered_ticks_total", "Ticks that came to the lake by way of the spool.")
+	oldestDesc    = desc("spool_oldest_tick_timestamp_seconds", "Slot of the oldest tick that waits on the spool; not there when none waits.")
+	recordsDesc   = desc("spool_records", "Records on a spool.", "spool")
+	bytesDesc     = desc("spool_bytes", "Disk that a spool takes.", "spool")
+	limitDesc     = desc("spool_max_bytes", "Disk that a spool may take.", "spool")
+	droppedDesc   = desc("spool_dropped_records_total", "Records that a spool dropped, because it was full (dropped) or damaged (lost).", "spool", "reason")
 )
 
 // Describe implements prometheus.Collector.
 func (m *meters) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ticksDesc, rowsDesc, durationDesc, lastTickDesc, samplesDesc, errorsDesc, irregularDesc, successDesc} {
+	for _, d := range []*prometheus.Desc{ticksDesc, rowsDesc, durationDesc, lastTickDesc, samplesDesc, errorsDesc, irregularDesc,
+		successDesc, newestDesc, callsDesc, throttlesDesc, gapsDesc, unitsDesc, keptDesc, deliveredDesc, oldestDesc, recordsDesc,
+		bytesDesc, limitDesc, droppedDesc} {
 		ch <- d
 	}
 }
@@ -146,14 +220,34 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 	if !s.LastTick.IsZero() { // no time is not the year 1
 		gauge(lastTickDesc, float64(s.LastTick.Unix()))
 	}
+	count(gapsDesc, s.Gaps)
+	count(unitsDesc, s.UnitChanges)
+	count(deliveredDesc, s.Delivered)
+	gauge(keptDesc, float64(s.Readings))
+	if !s.OldestWaiting.IsZero() {
+		gauge(oldestDesc, float64(s.OldestWaiting.Unix()))
+	}
+	for name, sp := range s.Spools {
+		gauge(recordsDesc, float64(sp.Records), name)
+		gauge(bytesDesc, float64(sp.Bytes), name)
+		gauge(limitDesc, float64(m.c.cfg.Spool.Half()), name)
+		count(droppedDesc, sp.Dropped, name, "dropped")
+		count(droppedDesc, sp.Lost, name, "lost")
+	}
 	for name, src := range s.Sources {
 		count(samplesDesc, src.Samples, name)
 		count(errorsDesc, src.Errors, name)
 		for reason, n := range src.Irregular {
 			count(irregularDesc, n, name, reason)
 		}
-		if !src.LastSuccess.IsZero() {
-			gauge(successDesc, float64(src.LastSuccess.Unix()), name)
+		for d, at := range map[*prometheus.Desc]time.Time{successDesc: src.LastSuccess, newestDesc: src.Newest} {
+			if !at.IsZero() {
+				gauge(d, float64(at.Unix()), name)
+			}
+		}
+		if src.Calls.Made > 0 {
+			count(callsDesc, src.Calls.Made, name)
+			count(throttlesDesc, src.Calls.Throttled, name)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -39,6 +40,10 @@ func (c *Collector) accept(s Source, samples []api.Sample, from, to time.Time) [
 			note(dropInvalid, sample, err)
 			continue
 		}
+		if sample.Value < 0 && sample.Stat == api.StatSum && api.DefaultStat(sample.Metric) == api.StatSum {
+			note(dropNegative, sample, nil)
+			continue
+		}
 		slot := sample.Time.UTC().Truncate(c.step)
 		if slot.Before(from) || !slot.Before(to) {
 			note(dropOutOfRange, sample, nil)
@@ -69,24 +74,83 @@ type snapshot struct {
 }
 
 // put stores those of the samples of [from, to) that the lake lacks or holds
-// with another value, and the calendar's flags beside them. It returns what the
-// lake holds of the range then, and how many rows were written. A nil error
-// means that all of the samples are in the lake.
-func (c *Collector) put(ctx context.Context, samples []api.Sample, from, to time.Time) (snapshot, int, error) {
+// with another value, and the calendar's flags beside them. It returns how many
+// rows were written. A nil error means that all of the samples are in the lake.
+func (c *Collector) put(ctx context.Context, samples []api.Sample, from, to time.Time) (int, error) {
 	known := c.known(ctx, from, to)
 	fresh, count := c.unknown(samples, known)
-	if err := c.append(ctx, fresh, to.Add(-c.step)); err != nil {
+	if len(fresh) == 0 {
+		c.meters.stored(0, count)
+		return 0, nil
+	}
+	b := c.batch(fresh, to.Add(-c.step))
+	if err := c.hand(ctx, b); err != nil {
 		c.recent = nil // a part of it may be stored
-		return known, 0, err
+		return 0, fmt.Errorf("store %d samples of slot %s: %w", len(fresh), b.slot.Format(time.RFC3339), err)
 	}
 	c.meters.stored(len(fresh), count)
+	c.learn(fresh, known)
+	return len(fresh), nil
+}
+
+// putLive is put for the tick at to: what the sources gave, and the cells, whose
+// slots may be older than from. What the lake does not take goes to the spool; the
+// error is then an ErrSpooled, and the snapshot is what the lake is going to hold.
+func (c *Collector) putLive(ctx context.Context, outcomes []outcome, cells []dueCell, from, to time.Time, away error) (snapshot, error) {
+	var samples, old []api.Sample
+	for _, o := range outcomes {
+		samples = append(samples, o.samples...)
+	}
+	for _, d := range cells {
+		if d.key.slot < from.Unix() {
+			old = append(old, d.samples...) // the cell knows what the lake has of it
+		} else {
+			samples = append(samples, d.samples...)
+		}
+	}
+	known := snapshot{from, to, map[point]float64{}}
+	if away == nil || c.recent != nil {
+		known = c.known(ctx, from, to)
+	}
+	fresh, count := c.unknown(samples, known)
+	fresh = append(fresh, old...)
+	fresh = append(fresh, c.flagSamples(old)...)
+	if len(fresh) == 0 {
+		c.meters.stored(0, count)
+		return known, nil
+	}
+	stored, err := c.place(ctx, c.batch(fresh, to.Add(-c.step)), away)
+	if err != nil && !errors.Is(err, ErrSpooled) {
+		c.recent = nil // a part of it may be stored
+		return known, err
+	}
+	if stored {
+		c.meters.stored(len(fresh), count)
+	}
+	c.learn(fresh, known)
+	return known, err
+}
+
+// learn notes in the snapshots what the lake holds now, or will.
+func (c *Collector) learn(fresh []api.Sample, known snapshot) {
 	for _, s := range fresh {
 		known.values[pointOf(s)] = s.Value
 		if r := c.recent; r != nil && !s.Time.Before(r.from) && s.Time.Before(r.to) {
 			r.values[pointOf(s)] = s.Value // a chunk may overlap the live range
 		}
 	}
-	return known, len(fresh), nil
+}
+
+// batch returns the samples with the moment at which they are handed over. Of two
+// revisions the one ingested later wins, so that a clock that is set back must not
+// make a newer revision look older.
+func (c *Collector) batch(samples []api.Sample, slot time.Time) batch {
+	now := c.now()
+	if !now.After(c.lastIngest) {
+		now = c.lastIngest.Add(time.Millisecond)
+	}
+	c.lastIngest = now
+	return batch{slot: slot, ingested: now, samples: samples}
 }
 
 // tally counts what was special about the rows of one put.
@@ -154,25 +218,6 @@ func (c *Collector) flagSamples(samples []api.Sample) []api.Sample {
 		}
 	}
 	return out
-}
-
-func (c *Collector) append(ctx context.Context, fresh []api.Sample, slot time.Time) error {
-	if len(fresh) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.StoreTimeout)
-	defer cancel()
-	// Of two revisions the one ingested later wins, so that a clock that is set
-	// back must not make a newer revision look older.
-	now := c.now()
-	if !now.After(c.lastIngest) {
-		now = c.lastIngest.Add(time.Millisecond)
-	}
-	c.lastIngest = now
-	if err := c.lake.Append(ctx, c.cfg.Writer, slot, fresh, c.lastIngest); err != nil {
-		return fmt.Errorf("store %d samples of slot %s: %w", len(fresh), slot.Format(time.RFC3339), err)
-	}
-	return nil
 }
 
 // known returns what the lake holds of [from, to). What cannot be read counts as

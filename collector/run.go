@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -11,8 +12,16 @@ const maxWait = 10 * time.Second
 
 // Run ticks until ctx ends, and then returns nil. The first tick is at once, the
 // others one Settle after each slot's end. A tick that fails is logged; a later
-// one makes up for it.
+// one makes up for it. Streams are received meanwhile.
 func (c *Collector) Run(ctx context.Context) error {
+	var streams sync.WaitGroup
+	streams.Go(func() { c.RunStreams(ctx) })
+	c.runTicks(ctx)
+	streams.Wait()
+	return nil
+}
+
+func (c *Collector) runTicks(ctx context.Context) {
 	var last time.Time
 	for ctx.Err() == nil {
 		now := c.now()
@@ -35,7 +44,6 @@ func (c *Collector) Run(ctx context.Context) error {
 			c.log.Debug("tick", "tick", tick)
 		}
 	}
-	return nil
 }
 
 // wait returns after d or when ctx ends.

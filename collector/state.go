@@ -128,9 +128,10 @@ func (c *Collector) decodeState(data []byte) error {
 }
 
 // saveState writes the marks, unless they are what was written last. Call it
-// after the samples that they speak of are stored.
+// after the samples that they speak of are stored. While ticks wait on the spool
+// nothing is written: what the lake says of itself must be true without this disk.
 func (c *Collector) saveState(ctx context.Context) error {
-	if c.state == nil || !c.loaded {
+	if c.state == nil || !c.loaded || len(c.waiting) > 0 {
 		return nil
 	}
 	if maps.EqualFunc(c.marks, c.saved, (*marks).equal) {

@@ -15,6 +15,24 @@
 // before. Without it, -once acts collector.settle in the past, so that the
 // provider has had time to publish.
 //
+// A tick that the lake does not take is kept on a spool on the local disk and
+// delivered when the lake is back, oldest first. What sensors send is there too,
+// before their messages are acknowledged. The spool is in collector.spool.dir;
+// without one, in $STATE_DIRECTORY, $XDG_STATE_HOME/forescale or
+// ~/.local/state/forescale, and nowhere on AWS Lambda. It takes at most
+// collector.spool.max_bytes (512 MiB); when it is full the oldest go, which is
+// counted and logged, and sources are asked for them again. "off" turns it off:
+// sources are then asked again by a later run, and sensors are not possible.
+// -once receives nothing from sensors; it stores what they have sent to a running
+// collector before.
+//
+// Sensors' readings become each slot's count, mean, minimum, maximum and 95th
+// percentile. A slot takes late readings for collector.stream.keep (1h); a sensor's
+// clock may be ahead by collector.stream.skew (5m). How many groups, sensors,
+// metrics and readings there may be is bounded by collector.stream.max_groups,
+// max_sensors, max_metrics and max_readings; what exceeds a bound is dropped and
+// counted in the metrics (collector.metrics_listen).
+//
 // -backfill may be repeated and interrupted: what is in the lake stays.
 //
 // -import reads a CSV or CSV.gz file with a column timestamp. Each other column

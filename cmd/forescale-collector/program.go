@@ -30,6 +30,7 @@ type program struct {
 	common   conf.Common
 	section  sources.Config
 	sources  []collector.Source // none for an import
+	streams  []collector.Stream // none for an import
 	calendar *calendar.Calendar // nil: none
 	moment   time.Time          // of -at; zero: now
 	from, to time.Time          // of -backfill
@@ -85,8 +86,11 @@ func (p *program) check() error {
 	case len(p.section.Sources) == 0:
 		faults = append(faults, errors.New("collector.sources: none is configured"))
 	default: // connects to nothing
-		p.sources, err = sources.Open(context.Background(), p.section, sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Log: p.log})
+		deps := sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Log: p.log}
+		p.sources, err = sources.Open(context.Background(), p.section, deps)
 		faults = append(faults, err)
+		p.streams, err = sources.OpenStreams(context.Background(), p.section, deps)
+		faults = append(faults, err, p.checkSpool())
 	}
 	return errors.Join(faults...)
 }

@@ -24,7 +24,12 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		return cli.Usagef("unexpected argument %q", args[0])
 	}
-	c, err := p.open(ctx)
+	logs, err := p.openSpools()
+	if err != nil {
+		return err
+	}
+	defer logs.close()
+	c, err := p.open(ctx, logs)
 	if err != nil {
 		return err
 	}
@@ -44,13 +49,17 @@ func (p *program) run(ctx context.Context, args []string) error {
 	return p.serve(ctx, c)
 }
 
-func (p *program) open(ctx context.Context) (*collector.Collector, error) {
+func (p *program) open(ctx context.Context, logs spools) (*collector.Collector, error) {
 	store, err := blob.Open(ctx, p.common.Data, blob.WithLog(p.log))
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
+	streams := p.streams
+	if logs.readings == nil { // an import, a back-fill, or a tick beside a collector that receives them
+		streams = nil
+	}
 	return collector.New(p.section.Config, collector.Deps{
-		Sources: p.sources, Lake: dataset.New(store), State: store, Calendar: p.calendar,
+		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: dataset.New(store), State: store, Calendar: p.calendar,
 		Step: p.common.Step, Now: time.Now, Log: p.log,
 	})
 }
@@ -111,7 +120,10 @@ func (p *program) progress() func(collector.Progress) {
 func (p *program) report(c *collector.Collector, began time.Time) {
 	s := c.Stats()
 	p.log.Info("collector is done", "took", time.Since(began).Round(time.Millisecond).String(), "ticks", s.Ticks,
-		"failed_ticks", s.FailedTicks, "rows_stored", s.Stored, "late", s.Late, "revised", s.Revised, "duplicates", s.Duplicates)
+		"failed_ticks", s.FailedTicks, "rows_stored", s.Stored, "late", s.Late, "revised", s.Revised, "duplicates", s.Duplicates, "gaps", s.Gaps, "delivered_ticks", s.Delivered)
+	for name, sp := range s.Spools {
+		p.log.Info("spool", "spool", name, "records", sp.Records, "bytes", sp.Bytes, "dropped", sp.Dropped, "lost", sp.Lost)
+	}
 	for name, src := range s.Sources {
 		p.log.Info("source", "source", name, "samples", src.Samples, "errors", src.Errors, "irregular", src.Irregular)
 	}

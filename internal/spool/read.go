@@ -17,8 +17,8 @@ type Record struct {
 
 // All yields the records that were there when it began, oldest first. One segment
 // is in memory at a time. Records that are removed or dropped meanwhile may or may
-// not come. A segment that cannot be read is an error, after which the next one
-// follows. Append and Remove may be called while it runs.
+// not come. Records that cannot be read are an error, with the sequence number of the
+// last of them, after which the next segment follows. Append and Remove may be called while it runs.
 func (s *Spool) All() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		s.mu.Lock()
@@ -34,7 +34,7 @@ func (s *Spool) All() iter.Seq2[Record, error] {
 				continue
 			}
 			if err != nil {
-				if !yield(Record{}, fmt.Errorf("spool %s: %w", s.dir, err)) {
+				if !yield(Record{Seq: seg.end() - 1}, fmt.Errorf("spool %s: %w", s.dir, err)) {
 					return
 				}
 				continue
@@ -54,7 +54,7 @@ func (s *Spool) records(data []byte, seg segment, front uint64, yield func(Recor
 		seq := seg.first + uint64(i)
 		payload, n, err := decodeRecord(data, seq)
 		if err != nil { // it checked out when the spool was opened
-			return yield(Record{}, fmt.Errorf("spool %s: record %d to %d: %w", s.dir, seq, seg.end()-1, err))
+			return yield(Record{Seq: seg.end() - 1}, fmt.Errorf("spool %s: record %d to %d: %w", s.dir, seq, seg.end()-1, err))
 		}
 		data = data[n:]
 		if seq >= front && !yield(Record{Seq: seq, Payload: payload}, nil) {
