@@ -27,10 +27,10 @@ type nameColumn struct {
 	indexes []uint32
 }
 
-// unzstd decompresses pages. It is safe for concurrent use, and takes no more
-// memory for one than a row group may have.
+// unzstd decompresses pages, into no more than the capacity that it is given
+// whatever a frame claims. It is safe for concurrent use.
 var unzstd = func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(readers), zstd.WithDecoderMaxMemory(maxBlockPlain))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(readers), zstd.WithDecoderMaxMemory(maxBlockPlain), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		panic(err) // the options are constants
 	}
@@ -78,15 +78,7 @@ func (r *blockReader) decompress(codec format.CompressionCodec, data []byte, siz
 	if codec != format.Zstd {
 		return nil, fmt.Errorf("compressed with %s; closed files use zstd", codec)
 	}
-	// The frame's own claim decides what the decoder allocates.
-	var head zstd.Header
-	if err := head.Decode(data); err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
-	if !head.HasFCS || head.FrameContentSize != uint64(size) {
-		return nil, fmt.Errorf("zstd frame of %d bytes for a page of %d", head.FrameContentSize, size)
-	}
-	plain, err := unzstd.DecodeAll(data, nil)
+	plain, err := unzstd.DecodeAll(data, make([]byte, 0, size))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}

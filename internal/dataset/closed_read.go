@@ -214,7 +214,7 @@ func (d *Dataset) blame(ctx context.Context, info blob.Info, err error) error {
 		}
 		break
 	}
-	return fmt.Errorf("%w: %s: %w", errStale, info.Key, c.Err)
+	return fmt.Errorf("%w: %v", errStale, err) // not a *CorruptError any more
 }
 
 // maxReadBytes bounds one request for neighbouring row groups.
