@@ -109,6 +109,9 @@ func decodeClosed(footer []byte, key closedKey, size int64) (*closedFile, error)
 	if total != meta.NumRows {
 		return nil, fmt.Errorf("row groups hold %d rows, footer claims %d", total, meta.NumRows)
 	}
+	if got, want := keyValue(meta, sumKey), footerSum(f.blocks, f.parts); got != want {
+		return nil, fmt.Errorf("%s is %.70q, want %s", sumKey, got, want)
+	}
 	return f, nil
 }
 

@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -33,6 +34,9 @@ const (
 	// partsKey: the partIDs of the parts that the file stands for, ascending, 16
 	// hexadecimal digits each, without separators.
 	partsKey = "forescale.parts"
+	// sumKey: the SHA-256 of what readers choose row groups by (footerSum). Parquet
+	// protects pages with checksums, but not the footer.
+	sumKey = "forescale.sum"
 )
 
 // Bounds of a row group, in rows. One group is then a small part of a day.
@@ -58,7 +62,8 @@ type closedWriter struct {
 	total  int
 	last   series
 	begin  int // of the row group that is being written, in buf
-	blocks []string
+	block  block
+	blocks []block
 	batch  []closedRecord
 }
 
@@ -104,6 +109,11 @@ func (c *closedWriter) add(s series, rows []row) error {
 		}
 		c.rows += n
 		c.total += n
+		if c.rows == n {
+			c.block = block{first: s.group, min: rows[0].time, max: rows[0].time}
+		}
+		c.block.last = s.group
+		c.block.min, c.block.max = min(c.block.min, rows[0].time), max(c.block.max, rows[n-1].time)
 		rows = rows[n:]
 	}
 	return nil
@@ -119,7 +129,9 @@ func (c *closedWriter) flush() error {
 	}
 	written := c.buf.Bytes()[c.begin:]
 	sum := sha256.Sum256(written)
-	c.blocks = append(c.blocks, fmt.Sprintf("%x:%x:%s", c.begin, len(written), hex.EncodeToString(sum[:16])))
+	c.block.offset, c.block.length, c.block.rows = int64(c.begin), int64(len(written)), c.rows
+	c.block.sum = [16]byte(sum[:16])
+	c.blocks = append(c.blocks, c.block)
 	c.begin = c.buf.Len()
 	c.rows = 0
 	return nil
@@ -136,10 +148,35 @@ func (c *closedWriter) finish(parts []partID) ([]byte, error) {
 	for _, id := range parts {
 		fmt.Fprintf(&ids, "%016x", uint64(id))
 	}
-	c.w.SetKeyValueMetadata(blocksKey, strings.Join(c.blocks, " "))
+	places := make([]string, len(c.blocks))
+	for i, b := range c.blocks {
+		places[i] = fmt.Sprintf("%x:%x:%s", b.offset, b.length, hex.EncodeToString(b.sum[:]))
+	}
+	c.w.SetKeyValueMetadata(blocksKey, strings.Join(places, " "))
 	c.w.SetKeyValueMetadata(partsKey, ids.String())
+	c.w.SetKeyValueMetadata(sumKey, footerSum(c.blocks, parts))
 	if err := c.w.Close(); err != nil {
 		return nil, fmt.Errorf("encode closed file: %w", err)
 	}
 	return c.buf.Bytes(), nil
+}
+
+// footerSum returns the SHA-256, in hexadecimal, of where the row groups are, what
+// they hold, and of the parts: integers are 64 bits, little-endian, and names have
+// their lengths before them.
+func footerSum(blocks []block, parts []partID) string {
+	h := sha256.New()
+	var buf []byte
+	for _, b := range blocks {
+		buf = buf[:0]
+		for _, v := range []int64{b.offset, b.length, int64(b.rows), b.min, b.max, int64(len(b.first)), int64(len(b.last))} {
+			buf = binary.LittleEndian.AppendUint64(buf, uint64(v))
+		}
+		buf = append(append(append(buf, b.sum[:]...), b.first...), b.last...)
+		h.Write(buf)
+	}
+	for _, id := range parts {
+		h.Write(binary.LittleEndian.AppendUint64(buf[:0], uint64(id)))
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

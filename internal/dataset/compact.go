@@ -81,6 +81,10 @@ func (d *Dataset) Compact(ctx context.Context, cfg CompactConfig) (CompactReport
 		c := compaction{d: d, day: day, fileBytes: cfg.FileBytes, corrupt: map[string]*CorruptError{}}
 		err := c.run(ctx)
 		report.add(c.report)
+		if broken := (*CorruptError)(nil); errors.As(err, &broken) {
+			c.broken(broken)
+			err = nil
+		}
 		for _, key := range slices.Sorted(maps.Keys(c.corrupt)) {
 			failed = append(failed, c.corrupt[key])
 		}
@@ -165,28 +169,43 @@ func (c *compaction) open(ctx context.Context) ([]blob.Info, error) {
 	}), err
 }
 
+// shape is the object that says of how many files a closed day is made.
+type shape struct {
+	Schema string `json:"schema"`
+	Files  int    `json:"files"`
+}
+
+func shapeKey(day time.Time) string {
+	return fmt.Sprintf("%s%s/%s", closedPrefix, day.Format(time.DateOnly), shapeName)
+}
+
 // shape returns of how many files the day is made. The first who asks decides, for
 // good: files of two shapes would state the same rows.
 func (d *Dataset) shape(ctx context.Context, day time.Time, files int) (int, error) {
-	key := fmt.Sprintf("%s%s/%s", closedPrefix, day.Format(time.DateOnly), shapeName)
-	type shape struct {
-		Schema string `json:"schema"`
-		Files  int    `json:"files"`
+	n, err := d.readShape(ctx, day)
+	if !errors.Is(err, blob.ErrNotFound) {
+		return n, err
 	}
-	o, err := d.store.Get(ctx, key)
-	if errors.Is(err, blob.ErrNotFound) {
-		data, _ := json.Marshal(shape{schemaVersion, files}) // cannot fail
-		if _, err = d.store.Put(ctx, key, data, blob.IfAbsent()); err == nil {
-			return files, nil
-		}
-		return 0, err // a conflict: somebody was faster, ask again
+	data, err := json.Marshal(shape{schemaVersion, files})
+	if err != nil {
+		return 0, err
 	}
+	// A conflict: somebody was faster, and the caller asks again.
+	_, err = d.store.Put(ctx, shapeKey(day), data, blob.IfAbsent())
+	return files, err
+}
+
+func (d *Dataset) readShape(ctx context.Context, day time.Time) (int, error) {
+	o, err := d.store.Get(ctx, shapeKey(day))
 	if err != nil {
 		return 0, err
 	}
 	var s shape
 	if err := json.Unmarshal(o.Data, &s); err != nil || s.Files < 1 || s.Files > maxFiles {
-		return 0, fmt.Errorf("%s: %.60q does not name 1 to %d files; restore it: the names of the files beside it say how many", key, o.Data, maxFiles)
+		return 0, &CorruptError{shapeKey(day), fmt.Errorf("%.60q does not name 1 to %d files; restore it: the names of the files beside it say how many", o.Data, maxFiles)}
+	}
+	if err := checkVersion(s.Schema); err != nil {
+		return 0, &CorruptError{shapeKey(day), err}
 	}
 	return s.Files, nil
 }

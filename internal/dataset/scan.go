@@ -24,6 +24,8 @@ type Query struct {
 	// From and To bound the start of the slots, half-open: [From, To). The zero
 	// time means that there is no bound on that side.
 	From, To time.Time
+	// Step is the length of a slot, for the gaps that Inspect looks for.
+	Step time.Duration
 }
 
 // CorruptError reports a part that is left out of an answer because it cannot
