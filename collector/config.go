@@ -33,6 +33,8 @@ type Config struct {
 	// MetricsListen is the address of a Prometheus endpoint, for example
 	// 127.0.0.1:9464. Empty, the default: none.
 	MetricsListen string `yaml:"metrics_listen"`
+	// Lake says when days are compacted, and for how long they are kept.
+	Lake LakeConfig `yaml:"lake"`
 }
 
 // DefaultConfig returns the defaults named at each field.
@@ -44,6 +46,7 @@ func DefaultConfig() Config {
 		CatchUp:      7 * 24 * time.Hour,
 		FetchTimeout: 2 * time.Minute,
 		StoreTimeout: time.Minute,
+		Lake:         LakeConfig{CompactAfter: 6 * time.Hour},
 	}
 }
 
@@ -78,6 +81,9 @@ func (c Config) Validate(step time.Duration) error {
 		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
 			bad("metrics_listen: %v", err)
 		}
+	}
+	if err := c.Lake.validate(c.CatchUp); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }
