@@ -39,6 +39,8 @@ type Config struct {
 	Spool SpoolConfig `yaml:"spool"`
 	// Stream bounds what sensors may send.
 	Stream StreamConfig `yaml:"stream"`
+	// Lake says when days are compacted, and for how long they are kept.
+	Lake LakeConfig `yaml:"lake"`
 }
 
 // SpoolConfig says where the spool is and how much of the disk it may take.
@@ -96,6 +98,7 @@ func DefaultConfig() Config {
 			Keep: time.Hour, Skew: 5 * time.Minute,
 			MaxGroups: 10_000, MaxSensors: 10_000, MaxMetrics: 100, MaxReadings: 4_000_000,
 		},
+		Lake:         LakeConfig{CompactAfter: 6 * time.Hour},
 	}
 }
 
@@ -150,6 +153,9 @@ func (c Config) Validate(step time.Duration) error {
 		if bound.n < 1 {
 			bad("stream.%s: %d must be at least 1", bound.name, bound.n)
 		}
+	}
+	if err := c.Lake.validate(c.CatchUp); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }

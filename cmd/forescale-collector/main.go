@@ -4,6 +4,7 @@
 //	forescale-collector -config FILE -once [-at TIME]    one tick, for cron and Lambda
 //	forescale-collector -config FILE -backfill 14d       a range of the past, then exit
 //	forescale-collector -config FILE -backfill 2026-03-01T00:00:00Z/2026-03-08T00:00:00Z
+//	forescale-collector -config FILE -compact            the daily upkeep of the lake, for cron
 //	forescale-collector -data URL -import FILE -group NAME [-column METRIC=COLUMN ...]
 //
 // A tick asks each source for the newest slots, three of them because points may
@@ -38,6 +39,11 @@
 // -import reads a CSV or CSV.gz file with a column timestamp. Each other column
 // becomes a metric of the group, is_* columns become flags, *_label columns are
 // left out. With -column only the columns named (and flags) are taken.
+//
+// While it runs, the collector compacts each UTC day collector.lake.compact_after
+// its end (6h; 0: never) into few large files, and removes days that are older than
+// collector.lake.keep (0: never). -compact does so once, for those who run -once.
+// Several collectors on one lake do each other no harm.
 //
 // Credentials come from the AWS SDK's default chain, never from the file. A
 // configuration:

@@ -24,7 +24,7 @@ import (
 // program is the command line, and what check makes of it.
 type program struct {
 	config, data, at, backfill, importFile, group string
-	once                                          bool
+	once, compact                                 bool
 	columns                                       columnFlag
 
 	common   conf.Common
@@ -52,6 +52,7 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.StringVar(&p.data, "data", "", "`URL` of the data lake, in place of the configured one")
 	fs.BoolVar(&p.once, "once", false, "run one tick and exit")
 	fs.StringVar(&p.at, "at", "", "with -once: act as of this `TIME` (RFC 3339)")
+	fs.BoolVar(&p.compact, "compact", false, "compact the closed days of the lake, remove the old ones, and exit")
 	fs.StringVar(&p.backfill, "backfill", "", "fetch a `RANGE` of the past and exit: a length (14d, 36h) or FROM/TO (RFC 3339)")
 	fs.StringVar(&p.importFile, "import", "", "store the CSV or CSV.gz `FILE` and exit")
 	fs.StringVar(&p.group, "group", "", "with -import: the `NAME` of the group that the file speaks of")
@@ -81,8 +82,8 @@ func (p *program) check() error {
 		p.calendar, err = calendar.Load(p.common.Calendar)
 		faults = append(faults, err)
 	}
-	switch { // an import needs no provider and no credentials
-	case p.importFile != "" || loadErr != nil || sectionErr != nil || p.log == nil:
+	switch { // an import or a compaction needs no provider and no credentials
+	case p.importFile != "" || p.compact || loadErr != nil || sectionErr != nil || p.log == nil:
 	case len(p.section.Sources) == 0:
 		faults = append(faults, errors.New("collector.sources: none is configured"))
 	default: // connects to nothing
@@ -111,13 +112,13 @@ func (p *program) checkMode() error {
 	var faults []error
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	modes := 0
-	for _, set := range []bool{p.once, p.backfill != "", p.importFile != ""} {
+	for _, set := range []bool{p.once, p.compact, p.backfill != "", p.importFile != ""} {
 		if set {
 			modes++
 		}
 	}
 	if modes > 1 {
-		bad("-once, -backfill and -import exclude each other")
+		bad("-once, -compact, -backfill and -import exclude each other")
 	}
 	if p.at != "" {
 		var err error

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
@@ -27,6 +29,8 @@ func TestCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good.yaml")
 	write(t, good, "data: file:///tmp/lake\naws: {region: us-east-1}\ncollector:\n  sources:\n    - cloudwatch: {groups: [{name: web}]}\n")
+	short := filepath.Join(dir, "short.yaml")
+	write(t, short, "data: file:///tmp/lake\naws: {region: us-east-1}\ncollector:\n  lake: {compact_after: -1h, keep: 24h}\n  sources:\n    - cloudwatch: {groups: [{name: web}]}\n")
 	broken := filepath.Join(dir, "broken.yaml")
 	write(t, filepath.Join(dir, "calendar.json"), `{"sale": 1}`)
 	write(t, broken, "data: gopher://x\ncalendar: "+filepath.Join(dir, "calendar.json")+`
@@ -49,6 +53,8 @@ collector:
 		"no data and no source":          {[]string{"-check"}, cli.ExitUsage, []string{"data:", "sources"}},
 		"a missing file":                 {[]string{"-config", filepath.Join(dir, "none"), "-check"}, cli.ExitUsage, []string{"none"}},
 		"modes exclude each other":       {[]string{"-config", good, "-once", "-backfill", "1d"}, cli.ExitUsage, []string{"exclude"}},
+		"a compaction is a mode":         {[]string{"-config", good, "-once", "-compact"}, cli.ExitUsage, []string{"exclude"}},
+		"days are kept for a week":       {[]string{"-config", short, "-check"}, cli.ExitUsage, []string{"collector.lake.keep", "compact_after"}},
 		"at goes with once":              {[]string{"-config", good, "-at", "2026-03-01T00:00:00Z"}, cli.ExitUsage, []string{"-once"}},
 		"a backfill of no length":        {[]string{"-config", good, "-backfill", "0d"}, cli.ExitUsage, []string{"0d"}},
 		"a backfill that ends too early": {[]string{"-config", good, "-backfill", "2026-03-02T00:00:00Z/2026-03-01T00:00:00Z"}, cli.ExitUsage, []string{"not before"}},
@@ -99,6 +105,41 @@ func TestCheckNoticesThatNoRegionIsSet(t *testing.T) {
 	write(t, file, "data: /tmp/lake\ncollector:\n  sources:\n    - cloudwatch: {groups: [{name: web}]}\n")
 	if code, out := execute(t, "-config", file, "-check"); code != cli.ExitUsage || !strings.Contains(out, "aws.region") {
 		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// -compact needs neither sources nor credentials, and keeps to collector.lake.
+func TestCompactKeepsTheLake(t *testing.T) {
+	dir := t.TempDir()
+	store, err := blob.NewDir(filepath.Join(dir, "lake"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	for _, age := range []int{0, 3, 90} {
+		at := today.AddDate(0, 0, -age)
+		row := api.Sample{Group: "web", Metric: api.MetricCPU, Stat: api.StatAvg, Time: at, Value: float64(age)}
+		if err := dataset.New(store).Append(t.Context(), "w", at, []api.Sample{row}, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, "f.yaml")
+	write(t, file, "data: "+filepath.Join(dir, "lake")+"\ncollector: {lake: {keep: 1440h}}\n")
+	for range 2 {
+		if code, out := execute(t, "-config", file, "-compact"); code != cli.ExitOK {
+			t.Fatal(out)
+		}
+		var found []string
+		for info, err := range store.List(t.Context(), "", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, strings.Join(strings.Split(info.Key, "/")[:2], "/"))
+		}
+		three := "closed/date=" + today.AddDate(0, 0, -3).Format(time.DateOnly)
+		if want := []string{three, three, "open/date=" + today.Format(time.DateOnly)}; !slices.Equal(found, want) {
+			t.Errorf("the lake holds %q, want %q", found, want)
+		}
 	}
 }
 

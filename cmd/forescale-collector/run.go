@@ -35,6 +35,12 @@ func (p *program) run(ctx context.Context, args []string) error {
 	}
 	defer p.report(c, time.Now())
 	switch {
+	case p.compact:
+		k, err := p.keeper(ctx)
+		if err != nil {
+			return err
+		}
+		return k.Once(ctx)
 	case p.importFile != "":
 		return p.importCSV(ctx, c)
 	case p.backfill != "":
@@ -62,6 +68,19 @@ func (p *program) open(ctx context.Context, logs spools) (*collector.Collector, 
 		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: dataset.New(store), State: store, Calendar: p.calendar,
 		Step: p.common.Step, Now: time.Now, Log: p.log,
 	})
+}
+
+// keeperCache is little: a keeper reads each part twice, and then never again.
+const keeperCache = 32 << 20
+
+// keeper returns what compacts the lake, with a cache of its own, so that it does
+// not push out what the ticks need.
+func (p *program) keeper(ctx context.Context) (*collector.Keeper, error) {
+	store, err := blob.Open(ctx, p.common.Data, blob.WithLog(p.log))
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	return collector.NewKeeper(p.section.Lake, dataset.NewWithCache(store, keeperCache), time.Now, p.log), nil
 }
 
 func (p *program) importCSV(ctx context.Context, c *collector.Collector) error {
@@ -92,6 +111,11 @@ func (p *program) serve(ctx context.Context, c *collector.Collector) error {
 		p.log.Info("serving metrics", "addr", l.Addr().String())
 		g.Go(func() error { return obs.ServeMetrics(ctx, l, c.Metrics()) })
 	}
+	k, err := p.keeper(ctx)
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return k.Run(ctx) })
 	g.Go(func() error { return c.Run(ctx) })
 	return g.Wait()
 }

@@ -6,10 +6,10 @@ import (
 	"unsafe"
 )
 
-// cache keeps the most recently used decoded parts within a number of bytes,
-// and the time spans of many more, so that a part that was evicted need not be
-// read again only to learn that it is of no interest. Parts are immutable, so
-// nothing is ever invalid. It is safe for concurrent use.
+// cache keeps the most recently used decoded parts and footers within a number of
+// bytes, and the time spans of many more parts, so that a part that was evicted
+// need not be read again only to learn that it is of no interest. Everything is
+// kept under the name of one content (versioned), so nothing is ever invalid. It is safe for concurrent use.
 type cache struct {
 	mu    sync.Mutex
 	limit int64
@@ -20,9 +20,14 @@ type cache struct {
 }
 
 type entry struct {
-	key  string
-	part *part
-	size int64
+	key   string
+	value cached
+	size  int64
+}
+
+// cached is what the cache keeps: a *part or a *closedFile.
+type cached interface {
+	size() int64 // estimated memory, in bytes
 }
 
 // span is the least and the greatest time of a part's rows, in microseconds.
@@ -35,8 +40,8 @@ func newCache(limit int64) *cache {
 	return &cache{limit: limit, order: list.New(), byKey: map[string]*list.Element{}, spans: map[string]span{}}
 }
 
-// get returns the part, or nil.
-func (c *cache) get(key string) *part {
+// get returns what is kept under the name, or nil.
+func (c *cache) get(key string) cached {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.byKey[key]
@@ -44,23 +49,25 @@ func (c *cache) get(key string) *part {
 		return nil
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*entry).part
+	return e.Value.(*entry).value
 }
 
-// put adds the part and evicts others until the limit holds. A part that alone
+// put adds the value and evicts others until the limit holds. A value that alone
 // exceeds the limit is not kept.
-func (c *cache) put(key string, p *part) {
-	size := p.size() + int64(len(key))
+func (c *cache) put(key string, value cached) {
+	size := value.size() + int64(len(key))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.spans) >= maxSpans {
-		clear(c.spans) // they come back as parts are read
+	if p, ok := value.(*part); ok {
+		if len(c.spans) >= maxSpans {
+			clear(c.spans) // they come back as parts are read
+		}
+		c.spans[key] = span{p.min, p.max}
 	}
-	c.spans[key] = span{p.min, p.max}
 	if _, ok := c.byKey[key]; ok || size > c.limit {
 		return
 	}
-	c.byKey[key] = c.order.PushFront(&entry{key, p, size})
+	c.byKey[key] = c.order.PushFront(&entry{key, value, size})
 	c.used += size
 	for c.used > c.limit {
 		last := c.order.Back()
@@ -92,6 +99,15 @@ func (p *part) size() int64 {
 	n := int64(cap(p.rows))*int64(unsafe.Sizeof(row{})) + int64(unsafe.Sizeof(*p))
 	for _, s := range p.series {
 		n += int64(unsafe.Sizeof(s)) + int64(len(s.group)+len(s.metric)+len(s.stat))
+	}
+	return n
+}
+
+// size estimates the memory that the footer takes, in bytes.
+func (f *closedFile) size() int64 {
+	n := int64(unsafe.Sizeof(*f)) + 8*int64(len(f.parts))
+	for _, b := range f.blocks {
+		n += int64(unsafe.Sizeof(b)) + int64(len(b.first)+len(b.last))
 	}
 	return n
 }

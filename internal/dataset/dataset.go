@@ -88,7 +88,15 @@ func (d *Dataset) Append(ctx context.Context, writer string, interval time.Time,
 		failed = append(failed, fmt.Errorf("append: %w", invalid))
 	}
 	for _, day := range days {
-		for chunk := range partsOf(sortRows(day)) {
+		rows := sortRows(day)
+		told, err := d.told(ctx, rows, ingestedAt)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("append: %w", err))
+		}
+		if told {
+			continue
+		}
+		for chunk := range partsOf(rows) {
 			prefix := partPrefix(chunk[0].Time, interval, name)
 			if err := d.appendPart(ctx, prefix, chunk, ingestedAt.UnixMicro()); err != nil {
 				failed = append(failed, fmt.Errorf("append: %w", err))
@@ -135,6 +143,21 @@ func splitDays(samples []api.Sample) (days [][]api.Sample, invalid *InvalidError
 		days = append(days, byDay[day])
 	}
 	return days, invalid
+}
+
+// told reports whether the day of the rows is compacted and says what they say. Its
+// parts are gone, so that the key of a part no longer tells. An error is no reason
+// not to store the rows: they are then stored twice at worst, which readers merge.
+func (d *Dataset) told(ctx context.Context, rows []api.Sample, ingestedAt time.Time) (bool, error) {
+	day := rows[0].Time.Truncate(24 * time.Hour)
+	if ingestedAt.Before(day.AddDate(0, 0, 1)) { // it goes on: the live path asks nothing
+		return false, nil
+	}
+	closed, err := d.list(ctx, closedPrefix, day.UnixMicro(), day.AddDate(0, 0, 1).UnixMicro())
+	if err != nil || len(closed) == 0 {
+		return false, err
+	}
+	return d.stand(ctx, rows)
 }
 
 // appendPart writes one part, unless it stands already.

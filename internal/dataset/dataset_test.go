@@ -159,13 +159,13 @@ func TestTheRowIngestedLastWins(t *testing.T) {
 	wantSamples(t, scan(t, d, dataset.Query{}), sample("g", 0, 1), sample("g", 1, 2), sample("g", 2, 2), sample("g", 3, 0))
 }
 
-func TestOnATieTheGreaterKeyWins(t *testing.T) {
-	for _, order := range [][]string{{"a", "b"}, {"b", "a"}} {
+func TestOnATieTheGreaterValueWinsWhateverTheKeys(t *testing.T) {
+	for _, order := range [][]string{{"a", "b"}, {"b", "a"}, {"b", "0"}} {
 		d := dataset.New(blob.NewMemory())
 		for _, w := range order {
 			appendTo(t, d, w, at(1), at(2), sample("g", 0, float64(w[0])))
 		}
-		wantSamples(t, scan(t, d, dataset.Query{}), sample("g", 0, 'b'))
+		wantSamples(t, scan(t, d, dataset.Query{}), sample("g", 0, float64(max(order[0][0], order[1][0]))))
 	}
 }
 

@@ -2,9 +2,11 @@ package dataset
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
+	"strconv"
 
 	"github.com/forescale/forescale/api"
 	"github.com/parquet-go/parquet-go"
@@ -20,6 +22,13 @@ const (
 	maxPlainBytes  = 256 << 20 // of all pages, decompressed
 	maxReadRows    = 2 << 20
 )
+
+// ErrNewer is in the chain of a *CorruptError whose file was written by a newer
+// release. It is sound, and stays where it is: upgrade this program.
+var ErrNewer = errors.New("written by a newer release; upgrade this program")
+
+// oldestSchema is the oldest version that this program reads.
+const oldestSchema = 1
 
 // columns is the schema of a part: every column required, in this order.
 var columns = []struct {
@@ -120,14 +129,8 @@ func decodeFooter(b []byte) (*format.FileMetaData, error) {
 }
 
 func checkSchema(meta *format.FileMetaData) error {
-	version := ""
-	for _, kv := range meta.KeyValueMetadata {
-		if kv.Key == schemaKey {
-			version = kv.Value
-		}
-	}
-	if version != schemaVersion {
-		return fmt.Errorf("%s is %q; this program reads version %s", schemaKey, version, schemaVersion)
+	if err := checkVersion(keyValue(meta, schemaKey)); err != nil {
+		return err
 	}
 	if len(meta.Schema) != 1+len(columns) {
 		return fmt.Errorf("%d columns, want %d", len(meta.Schema)-1, len(columns))
@@ -140,6 +143,32 @@ func checkSchema(meta *format.FileMetaData) error {
 		}
 	}
 	return nil
+}
+
+// checkVersion returns why this program cannot read a file of the schema version.
+// The rule of migration is in docs/data-lake.md: readers learn a version before
+// writers use it, and keep it.
+func checkVersion(text string) error {
+	version, err := strconv.Atoi(text)
+	switch known, _ := strconv.Atoi(schemaVersion); {
+	case err != nil:
+		return fmt.Errorf("%s is %q, not a version: the file is not ours; use import for foreign files", schemaKey, text)
+	case version > known:
+		return fmt.Errorf("%s is %d; this program reads up to %d: %w", schemaKey, version, known, ErrNewer)
+	case version < oldestSchema:
+		return fmt.Errorf("%s is %d, older than any release has written (%d)", schemaKey, version, oldestSchema)
+	}
+	return nil
+}
+
+// keyValue returns an entry of the file's key-value metadata, or "".
+func keyValue(meta *format.FileMetaData, key string) string {
+	for _, kv := range meta.KeyValueMetadata {
+		if kv.Key == key {
+			return kv.Value
+		}
+	}
+	return ""
 }
 
 // readColumns returns, for each column, its plain-encoded values one after the

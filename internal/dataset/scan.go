@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,8 @@ type Query struct {
 	// From and To bound the start of the slots, half-open: [From, To). The zero
 	// time means that there is no bound on that side.
 	From, To time.Time
+	// Step is the length of a slot, for the gaps that Inspect looks for.
+	Step time.Duration
 }
 
 // CorruptError reports a part that is left out of an answer because it cannot
@@ -127,96 +130,159 @@ func ceilMicro(t time.Time) int64 {
 	return m
 }
 
-// each returns what take makes of every part that may hold rows of the query's
-// time, in the order of their keys, and a *CorruptError for each part that is
-// unreadable. take is called from several goroutines at once; no more than readers
-// parts beside the cache are in memory at a time, unless take returns them.
+// each returns what take makes of everything that may hold rows of the query's
+// time and groups, day by day, and a *CorruptError for each part that is
+// unreadable. take is called from several goroutines at once, and must have no
+// effects: a day that is compacted while it is read is read again. No more than
+// readers parts beside the cache are in memory at a time, unless take returns them.
 func each[T any](ctx context.Context, d *Dataset, q Query, take func(*part) T) (taken []T, corrupt []error, err error) {
 	lo, hi := micros(q.From, q.To)
 	if lo >= hi {
 		return nil, nil, nil
 	}
-	// A part may be compacted away between the listing and the reading; what
-	// replaced it is then in a new listing.
-	for attempt := 0; attempt < 3; attempt++ {
-		if taken, corrupt, err = eachListed(ctx, d, q, take); !errors.Is(err, blob.ErrNotFound) {
-			break
+	q.Groups = slices.Sorted(slices.Values(q.Groups))
+	byDay := map[int64]*answers[T]{}
+	todo := []span{{lo, hi}} // half-open here
+	var cause error
+	for attempt := 0; len(todo) > 0; attempt++ {
+		if attempt == maxAttempts {
+			return nil, nil, fmt.Errorf("%s, tried %d times: %w", time.UnixMicro(todo[0].min).UTC().Format(time.DateOnly), attempt, cause)
 		}
-	}
-	return taken, corrupt, err
-}
-
-func eachListed[T any](ctx context.Context, d *Dataset, q Query, take func(*part) T) ([]T, []error, error) {
-	lo, hi := micros(q.From, q.To)
-	infos, err := d.list(ctx, q, lo, hi)
-	if err != nil {
-		return nil, nil, err
-	}
-	found := make([]T, len(infos))
-	broken := make([]error, len(infos)) // nil: found
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(readers)
-	for i, info := range infos {
-		if p := d.cache.get(info.Key); p != nil {
-			found[i] = take(p)
-			continue
-		}
-		g.Go(func() error {
-			p, err := d.read(ctx, info)
-			if c := (*CorruptError)(nil); errors.As(err, &c) {
-				broken[i] = c
-				return nil
-			}
+		var again []span
+		for _, s := range todo {
+			stale, err := eachListed(ctx, d, q, s.min, s.max, take, byDay)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
-			found[i] = take(p)
-			return nil
-		})
+			for day, why := range stale {
+				cause = why
+				again = append(again, span{max(s.min, day.UnixMicro()), min(s.max, day.AddDate(0, 0, 1).UnixMicro())})
+			}
+		}
+		todo = again
 	}
-	if err := g.Wait(); err != nil {
-		return nil, nil, err
-	}
-	var taken []T
-	var corrupt []error
-	for i, err := range broken {
-		if err != nil {
-			corrupt = append(corrupt, err)
-		} else {
-			taken = append(taken, found[i])
+	for _, day := range slices.Sorted(maps.Keys(byDay)) {
+		taken = append(taken, byDay[day].taken...)
+		for _, c := range byDay[day].corrupt {
+			corrupt = append(corrupt, c)
 		}
 	}
 	return taken, corrupt, nil
 }
 
-// list returns the parts of the days in question, except for those that are
-// known to hold nothing of them.
-func (d *Dataset) list(ctx context.Context, q Query, lo, hi int64) ([]blob.Info, error) {
-	after, last := "", "\xff"
-	if !q.From.IsZero() {
-		after = datePrefix + q.From.UTC().Format(time.DateOnly) // less than any key of that day
+// maxAttempts bounds how often a day is read again because it changes meanwhile. A
+// compaction changes it once or twice.
+const maxAttempts = 10
+
+// answers is what came of the parts of one day.
+type answers[T any] struct {
+	taken   []T
+	corrupt []*CorruptError
+	stale   error // why the day must be read again; nil: it need not
+}
+
+// eachListed adds to byDay what take makes of what is there in [lo, hi), but for
+// the days that it returns as stale.
+func eachListed[T any](ctx context.Context, d *Dataset, q Query, lo, hi int64, take func(*part) T, byDay map[int64]*answers[T]) (stale map[time.Time]error, err error) {
+	plan, err := d.plan(ctx, q, lo, hi)
+	if err != nil {
+		return nil, err
 	}
-	if !q.To.IsZero() {
-		last = datePrefix + time.UnixMicro(hi-1).UTC().Format(time.DateOnly) + "0" // "0" follows "/"
+	var mu sync.Mutex // guards byDay and what is in it
+	of := func(key string) *answers[T] {
+		day := dayOf(key).UnixMicro()
+		if byDay[day] == nil {
+			byDay[day] = new(answers[T])
+		}
+		return byDay[day]
+	}
+	note := func(key string, taken []T, err error) error {
+		mu.Lock()
+		defer mu.Unlock()
+		c := (*CorruptError)(nil)
+		switch a := of(key); {
+		case err == nil:
+			a.taken = append(a.taken, taken...)
+		case errors.As(err, &c):
+			a.corrupt = append(a.corrupt, c)
+		case errors.Is(err, errStale):
+			a.stale = err
+		default:
+			return err
+		}
+		return nil
+	}
+	for _, c := range plan.broken {
+		_ = note(c.Key, nil, c) // returns other errors only
+	}
+	for _, day := range plan.stale {
+		_ = note("date="+day.Format(time.DateOnly), nil, errStale)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for _, info := range plan.open {
+		if p, ok := d.cache.get(versioned(info)).(*part); ok {
+			_ = note(info.Key, []T{take(p)}, nil)
+			continue
+		}
+		g.Go(func() error {
+			p, err := d.read(gctx, info)
+			if err != nil {
+				return note(info.Key, nil, err)
+			}
+			return note(info.Key, []T{take(p)}, nil)
+		})
+	}
+	for _, c := range plan.closed {
+		g.Go(func() error {
+			var taken []T
+			err := d.readBlocks(gctx, c, c.file.selects(q.Groups, lo, hi), func(p *part) { taken = append(taken, take(p)) })
+			if err != nil {
+				taken = nil
+			}
+			return note(c.info.Key, taken, err)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	stale = map[time.Time]error{}
+	for day, a := range byDay {
+		if a.stale != nil {
+			stale[time.UnixMicro(day).UTC()] = a.stale
+			delete(byDay, day)
+		}
+	}
+	return stale, nil
+}
+
+// list returns the Parquet objects of the days in question, in the order of their
+// keys. The prefix ends where the date begins.
+func (d *Dataset) list(ctx context.Context, prefix string, lo, hi int64) ([]blob.Info, error) {
+	after, last := "", "\xff"
+	if lo != math.MinInt64 {
+		after = prefix + time.UnixMicro(lo).UTC().Format(time.DateOnly) // less than any key of that day
+	}
+	if hi != math.MaxInt64 {
+		last = prefix + time.UnixMicro(hi-1).UTC().Format(time.DateOnly) + "0" // "0" follows "/"
 	}
 	var infos []blob.Info
-	for info, err := range d.store.List(ctx, datePrefix, after) {
+	for info, err := range d.store.List(ctx, prefix, after) {
 		if err != nil {
 			return nil, err
 		}
 		if info.Key >= last {
 			break
 		}
-		if !strings.HasSuffix(info.Key, partSuffix) || d.cache.outside(info.Key, lo, hi) {
-			continue
+		if strings.HasSuffix(info.Key, partSuffix) {
+			infos = append(infos, info)
 		}
-		infos = append(infos, info)
 	}
 	return infos, nil
 }
 
 // read returns the part from the store, checked against its key, and keeps it
-// in the cache.
+// in the cache; errStale when it is gone.
 func (d *Dataset) read(ctx context.Context, info blob.Info) (*part, error) {
 	if info.Size > maxPartBytes {
 		return nil, &CorruptError{info.Key, fmt.Errorf("%d bytes are more than a part may have (%d)", info.Size, maxPartBytes)}
@@ -226,6 +292,9 @@ func (d *Dataset) read(ctx context.Context, info blob.Info) (*part, error) {
 		return nil, &CorruptError{info.Key, errors.New("the key is not that of a part")}
 	}
 	o, err := d.store.Get(ctx, info.Key)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", errStale, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +307,7 @@ func (d *Dataset) read(ctx context.Context, info blob.Info) (*part, error) {
 	case len(p.rows) > 0 && (p.min < day.UnixMicro() || p.max >= day.AddDate(0, 0, 1).UnixMicro()):
 		return nil, &CorruptError{info.Key, errors.New("it holds rows of another day")}
 	}
-	d.cache.put(info.Key, p)
+	d.cache.put(versioned(info), p)
 	d.newest.Store(&p.series)
 	return p, nil
 }
@@ -251,16 +320,24 @@ func (d *Dataset) names() []series {
 	return nil
 }
 
-// decodeSafely turns a panic into an error. None is known, and the decoder is
-// fuzzed; but beneath it a library works by reflection on bytes from outside,
-// and one bad part must not stop a scaler again after every restart.
 func decodeSafely(b []byte, like []series) (p *part, err error) {
+	err = safely(func() (err error) {
+		p, err = decodePart(b, like)
+		return err
+	})
+	return p, err
+}
+
+// safely turns a panic into an error. None is known, and the decoders are fuzzed;
+// but beneath them a library works by reflection on bytes from outside, and one bad
+// part must not stop a scaler again after every restart.
+func safely(decode func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("decoder panicked: %v", r)
 		}
 	}()
-	return decodePart(b, like)
+	return decode()
 }
 
 // selection returns a function that cuts a part down to what the query selects,
@@ -310,7 +387,7 @@ func (p *part) cut(lo, hi int64, wanted func(series) bool) *part {
 // spanOf returns the span of a part's rows, empty (min > max) for one that cannot
 // be read.
 func (d *Dataset) spanOf(ctx context.Context, info blob.Info) (span, *CorruptError, error) {
-	if s, known := d.cache.span(info.Key); known {
+	if s, known := d.cache.span(versioned(info)); known {
 		return s, nil, nil
 	}
 	p, err := d.read(ctx, info)

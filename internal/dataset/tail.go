@@ -12,20 +12,19 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/internal/blob"
 )
 
 // Tail reads a dataset again and again, each time only where something is new.
 // Whoever keeps what it hands out has what a Scan would return, late revisions
 // included, without reading weeks of history for every new slot.
 //
-// It remembers the keys of the parts that it has been through, and no rows. It is
+// It remembers which parts it has been through, and no rows. It is
 // not safe for concurrent use.
 type Tail struct {
 	d      *Dataset
-	grain  int64                    // in microseconds
-	lo, hi int64                    // all rows of [lo, hi) in the parts seen have been handed out
-	seen   map[string]*CorruptError // by key; nil: the part is sound
+	grain  int64 // in microseconds
+	lo, hi int64 // all rows of [lo, hi) in the parts seen have been handed out
+	seen   seen
 }
 
 // Tail returns a Tail that has read nothing yet. What it hands out begins and ends
@@ -36,7 +35,7 @@ func (d *Dataset) Tail(grain time.Duration) *Tail {
 	if grain < time.Microsecond || 24*time.Hour%grain != 0 {
 		panic("dataset: the grain of a tail must divide a day")
 	}
-	return &Tail{d: d, grain: grain.Microseconds(), seen: map[string]*CorruptError{}}
+	return &Tail{d: d, grain: grain.Microseconds(), seen: nothingSeen()}
 }
 
 // Next hands out, group by group, all rows of every stretch of [from, to) in
@@ -57,26 +56,24 @@ func (t *Tail) Next(ctx context.Context, from, to time.Time, groups []string, pu
 		return nil
 	}
 	if hi < t.hi || t.hi <= t.lo || lo >= t.hi { // nothing of what has been handed out is of use
-		t.lo, t.hi, t.seen = hi, hi, map[string]*CorruptError{}
+		t.lo, t.hi, t.seen = hi, hi, nothingSeen()
 	}
 	if err := t.next(ctx, lo, hi, groups, put); err != nil {
 		return fmt.Errorf("read on: %w", err)
 	}
 	var corrupt []error
-	for _, key := range slices.Sorted(maps.Keys(t.seen)) {
-		if broken := t.seen[key]; broken != nil {
-			corrupt = append(corrupt, broken)
-		}
+	for _, key := range slices.Sorted(maps.Keys(t.seen.broken)) {
+		corrupt = append(corrupt, t.seen.broken[key])
 	}
 	return errors.Join(corrupt...)
 }
 
 func (t *Tail) next(ctx context.Context, lo, hi int64, groups []string, put func(lo, hi time.Time, samples []api.Sample)) error {
-	infos, err := t.d.list(ctx, Query{From: time.UnixMicro(lo), To: time.UnixMicro(hi)}, lo, hi)
+	plan, err := t.d.plan(ctx, Query{}, lo, hi)
 	if err != nil {
 		return err
 	}
-	seen, stretches, err := t.news(ctx, infos)
+	seen, stretches, err := t.news(ctx, plan)
 	if err != nil {
 		return err
 	}
@@ -99,33 +96,69 @@ func (t *Tail) next(ctx context.Context, lo, hi int64, groups []string, put func
 	return nil
 }
 
-// news returns all parts that are there, and the spans of those that are new. The
-// first reading goes through all of them anyway.
-func (t *Tail) news(ctx context.Context, infos []blob.Info) (seen map[string]*CorruptError, stretches []span, err error) {
-	seen = make(map[string]*CorruptError, len(infos))
-	spans := make([]span, len(infos))
-	broken := make([]*CorruptError, len(infos))
+// seen is what a Tail has been through.
+type seen struct {
+	ids    map[partID]bool          // parts, closed files, and what these stand for
+	broken map[string]*CorruptError // by key
+}
+
+func nothingSeen() seen { return seen{map[partID]bool{}, map[string]*CorruptError{}} }
+
+// news returns all that is there, and the spans of what is new. A closed file whose
+// parts have all been seen is not: its rows are theirs. The first reading goes
+// through everything anyway.
+func (t *Tail) news(ctx context.Context, plan *plan) (now seen, stretches []span, err error) {
+	now = nothingSeen()
+	first := t.hi <= t.lo
+	for _, c := range plan.broken {
+		now.broken[c.Key] = c
+	}
+	for _, c := range plan.closed {
+		now.ids[idOf(c.info)] = true
+		for _, id := range c.file.parts {
+			now.ids[id] = true
+		}
+		if !first && slices.ContainsFunc(c.file.parts, func(id partID) bool { return !t.seen.ids[id] }) {
+			stretches = append(stretches, daySpan(c.file.key.day))
+		}
+	}
+	for _, day := range plan.stale { // whatever it is now, it may be news; the next call knows
+		stretches = append(stretches, daySpan(day))
+	}
+	spans := make([]span, len(plan.open))
+	broken := make([]*CorruptError, len(plan.open))
 	var reads errgroup.Group
 	reads.SetLimit(readers)
-	for i, info := range infos {
-		known := false
-		if broken[i], known = t.seen[info.Key]; known || t.hi <= t.lo {
-			spans[i] = span{0, -1}
+	for i, info := range plan.open {
+		now.ids[idOf(info)] = true
+		spans[i] = span{0, -1}
+		if first || t.seen.ids[idOf(info)] {
+			broken[i] = t.seen.broken[info.Key]
 			continue
 		}
 		reads.Go(func() (err error) {
 			spans[i], broken[i], err = t.d.spanOf(ctx, info)
+			if errors.Is(err, errStale) { // compacted away: where its rows are now is read below
+				spans[i], err = daySpan(dayOf(info.Key)), nil
+			}
 			spans[i] = t.widen(spans[i])
 			return err
 		})
 	}
 	if err := reads.Wait(); err != nil {
-		return nil, nil, err
+		return seen{}, nil, err
 	}
-	for i, info := range infos {
-		seen[info.Key] = broken[i]
+	for i, info := range plan.open {
+		if broken[i] != nil {
+			now.broken[info.Key] = broken[i]
+		}
 	}
-	return seen, spans, nil
+	return now, append(stretches, spans...), nil
+}
+
+// daySpan returns the span of a UTC day.
+func daySpan(day time.Time) span {
+	return span{day.UnixMicro(), day.AddDate(0, 0, 1).UnixMicro() - 1}
 }
 
 // widen returns the least span of whole grains that holds s, which may be empty.
@@ -145,7 +178,7 @@ func (t *Tail) widen(s span) span {
 
 // hand hands out the rows of one stretch, a UTC day at a time: the parts of a day
 // fit into memory, and each is read once.
-func (t *Tail) hand(ctx context.Context, s span, groups []string, seen map[string]*CorruptError, put func(lo, hi time.Time, samples []api.Sample)) error {
+func (t *Tail) hand(ctx context.Context, s span, groups []string, seen seen, put func(lo, hi time.Time, samples []api.Sample)) error {
 	for lo := s.min; lo <= s.max; {
 		from := time.UnixMicro(lo).UTC()
 		hi := min(s.max+1, from.Truncate(24*time.Hour).AddDate(0, 0, 1).UnixMicro())
@@ -157,7 +190,7 @@ func (t *Tail) hand(ctx context.Context, s span, groups []string, seen map[strin
 		for _, err := range corrupt {
 			var c *CorruptError
 			if errors.As(err, &c) {
-				seen[c.Key] = c
+				seen.broken[c.Key] = c
 			}
 		}
 		eachGroup(parts, func(samples []api.Sample) { put(q.From, q.To, samples) })

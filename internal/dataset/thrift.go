@@ -18,8 +18,13 @@ var errThrift = errors.New("malformed metadata")
 // are refused; Parquet's footers and page headers have none.
 //
 // Source: Thrift, doc/specs/thrift-compact-protocol.md.
-func thriftLen(b []byte) (int, error) {
-	w := thriftWalker{b: b}
+func thriftLen(b []byte) (int, error) { return thriftLenWithin(b, len(b)) }
+
+// thriftLenWithin is thriftLen for structures whose lists have no more than
+// elements elements in all. A list's element of one byte becomes a struct of
+// hundreds, so that large footers need a bound that is tighter than their length.
+func thriftLenWithin(b []byte, elements int) (int, error) {
+	w := thriftWalker{b: b, elements: elements}
 	if err := w.structure(0); err != nil {
 		return 0, err
 	}
@@ -27,8 +32,9 @@ func thriftLen(b []byte) (int, error) {
 }
 
 type thriftWalker struct {
-	b   []byte
-	pos int
+	b        []byte
+	pos      int
+	elements int // that lists may still have
 }
 
 const thriftMaxDepth = 16
@@ -112,9 +118,10 @@ func (w *thriftWalker) list(depth int) error {
 			return err
 		}
 	}
-	if n > uint64(len(w.b)-w.pos) {
+	if n > uint64(len(w.b)-w.pos) || n > uint64(w.elements) {
 		return errThrift
 	}
+	w.elements -= int(n)
 	for range n {
 		if err := w.value(head&0x0f, depth); err != nil {
 			return err
