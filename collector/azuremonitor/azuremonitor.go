@@ -30,8 +30,8 @@ var intervals = map[time.Duration]string{
 	time.Hour: "PT1H", 6 * time.Hour: "PT6H", 12 * time.Hour: "PT12H", 24 * time.Hour: "P1D",
 }
 
-// Source reads the configured series. It implements collector.Source and
-// collector.Bounded.
+// Source reads the configured series. It implements collector.Source,
+// collector.Bounded and collector.Metered.
 type Source struct {
 	name    string
 	queries []query
@@ -63,6 +63,11 @@ func (s *Source) Name() string { return s.name }
 
 // Oldest implements collector.Bounded.
 func (s *Source) Oldest(now time.Time) time.Time { return now.Add(-retention) }
+
+// Calls implements collector.Metered.
+func (s *Source) Calls() collector.Calls {
+	return collector.Calls{Made: int(s.client.transport.made.Load()), Throttled: int(s.client.transport.throttled.Load())}
+}
 
 // call is one GET: some series of one resource in one namespace.
 type call struct {

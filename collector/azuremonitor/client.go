@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -35,8 +36,9 @@ const (
 
 // client makes the calls.
 type client struct {
-	endpoint string
-	pipeline runtime.Pipeline
+	endpoint  string
+	pipeline  runtime.Pipeline
+	transport *transport
 }
 
 // newClient returns a client with credentials from the SDK's default chain, or the
@@ -59,12 +61,13 @@ func newClient(c Config, pause time.Duration) (*client, error) {
 	}
 	authorize := runtime.NewBearerTokenPolicy(credential, []string{c.endpoint() + "/.default"},
 		&policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: loopback(u.Hostname())})
+	wire := &transport{client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	pipeline := runtime.NewPipeline("forescale-collector", "v1", runtime.PipelineOptions{PerRetry: []policy.Policy{authorize}},
 		&policy.ClientOptions{
-			Transport: transport{&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}},
+			Transport: wire,
 			Retry:     policy.RetryOptions{MaxRetries: maxRetries, TryTimeout: tryTimeout, RetryDelay: pause, MaxRetryDelay: maxPause},
 		})
-	return &client{endpoint: c.endpoint(), pipeline: pipeline}, nil
+	return &client{endpoint: c.endpoint(), pipeline: pipeline, transport: wire}, nil
 }
 
 func loopback(host string) bool {
@@ -90,14 +93,22 @@ func (s static) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Ac
 	return azcore.AccessToken{Token: text, ExpiresOn: time.Now().Add(tokenLife)}, nil
 }
 
-// transport bounds what can be read of an answer, wherever in the pipeline.
-type transport struct{ client *http.Client }
+// transport counts calls and bounds what can be read of an answer, wherever in the
+// pipeline.
+type transport struct {
+	client          *http.Client
+	made, throttled atomic.Int64 // calls
+}
 
 // Do implements policy.Transporter.
-func (t transport) Do(req *http.Request) (*http.Response, error) {
+func (t *transport) Do(req *http.Request) (*http.Response, error) {
+	t.made.Add(1)
 	resp, err := t.client.Do(req)
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusTooManyRequests {
+		t.throttled.Add(1)
 	}
 	resp.Body = struct {
 		io.Reader

@@ -315,9 +315,15 @@ func down(t *testing.T, h Harness) {
 
 func throttled(t *testing.T, h Harness) {
 	p := &Provider{Samples: h.fill(5, nil), Throttle: 2}
-	same(t, fetch(t, h.Open(t, p), h.slot(0), h.slot(5)), p.Samples)
+	source := h.Open(t, p)
+	same(t, fetch(t, source, h.slot(0), h.slot(5)), p.Samples)
 	if p.Calls() < 3 {
 		t.Errorf("%d calls", p.Calls())
+	}
+	if m, ok := source.(collector.Metered); ok {
+		if c := m.Calls(); c.Made != p.Calls() || c.Throttled != 2 {
+			t.Errorf("it tells of %+v, there were %d calls, 2 of them throttled", c, p.Calls())
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -47,6 +48,8 @@ type client struct {
 	password conf.Secret
 	bearer   conf.Secret
 	pause    time.Duration // firstPause, but in tests
+
+	made, throttled atomic.Int64 // calls
 }
 
 // newClient reads the files that the configuration names and connects to nothing.
@@ -205,6 +208,7 @@ func (c *client) once(ctx context.Context, body string) (answer, error) {
 	if err != nil {
 		return answer{}, &finalError{err}
 	}
+	c.made.Add(1)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, err // names the method and the URL, which hold no secret
@@ -213,6 +217,9 @@ func (c *client) once(ctx context.Context, body string) (answer, error) {
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return answer{}, fmt.Errorf("the answer broke off after %d bytes: %w", len(raw), err)
+	}
+	if resp.StatusCode == http.StatusTooManyRequests {
+		c.throttled.Add(1)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return answer{}, refuse(resp, raw, secrets)

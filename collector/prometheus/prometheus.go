@@ -26,7 +26,7 @@ const (
 	maxGroups = 50_000
 )
 
-// Source asks one server. It implements collector.Source.
+// Source asks one server. It implements collector.Source and collector.Metered.
 type Source struct {
 	name    string
 	queries []query
@@ -57,6 +57,11 @@ func Open(name string, c Config, step time.Duration, log *slog.Logger) (*Source,
 
 // Name implements collector.Source.
 func (s *Source) Name() string { return s.name }
+
+// Calls implements collector.Metered.
+func (s *Source) Calls() collector.Calls {
+	return collector.Calls{Made: int(s.client.made.Load()), Throttled: int(s.client.throttled.Load())}
+}
 
 // Fetch implements collector.Source. A query that fails is named by its metric and
 // statistic with collector.AllGroups, because its groups are not known.
