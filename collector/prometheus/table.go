@@ -43,12 +43,13 @@ func (t *table) add(result []series, first, last time.Time) error {
 	if len(result) > maxGroups {
 		return fmt.Errorf("the expression has %d result series, more than %d: aggregate by what is the group", len(result), maxGroups)
 	}
-	from, to, step := first.UnixMilli(), last.UnixMilli(), t.step.Milliseconds()
+	for i := range result { // before anything is taken over: who answers oddly once is not believed the rest
+		if err := result[i].check(first, last, t.step); err != nil {
+			return err
+		}
+	}
 	for i := range result {
 		s := &result[i]
-		if len(s.Histograms) > 0 {
-			return fmt.Errorf("series %s holds native histograms: take a number out of them with histogram_quantile, histogram_sum or histogram_count", s)
-		}
 		group, err := t.query.group.group(s.Labels)
 		if err != nil {
 			if t.nameless == nil {
@@ -56,18 +57,30 @@ func (t *table) add(result []series, first, last time.Time) error {
 			}
 			continue
 		}
-		seen := make(map[int64]bool, len(s.Points))
 		for _, p := range s.Points {
-			slot := p.at - step
-			if slot < from || slot > to || (slot-from)%step != 0 || seen[slot] {
-				return fmt.Errorf("series %s: an odd answer: a point at %s that was not asked for", s, time.UnixMilli(p.at).UTC().Format(time.RFC3339Nano))
-			}
-			seen[slot] = true
-			if !t.put(group, int((slot-t.first.UnixMilli())/step), p.value*t.query.factor) {
+			slot := (p.at-t.first.UnixMilli())/t.step.Milliseconds() - 1
+			if !t.put(group, int(slot), p.value*t.query.factor) {
 				t.twice[group] = [2]string{t.earlier(result[:i], group, p.at).String(), s.String()}
 				delete(t.groups, group)
 			}
 		}
+	}
+	return nil
+}
+
+// check tells whether the series is what asking for the slots from first to last
+// gives.
+func (s *series) check(first, last time.Time, step time.Duration) error {
+	if len(s.Histograms) > 0 {
+		return fmt.Errorf("series %s holds native histograms: take a number out of them with histogram_quantile, histogram_sum or histogram_count", s)
+	}
+	seen := make(map[int64]bool, len(s.Points))
+	for _, p := range s.Points {
+		since := p.at - first.Add(step).UnixMilli()
+		if since < 0 || p.at > last.Add(step).UnixMilli() || since%step.Milliseconds() != 0 || seen[p.at] {
+			return fmt.Errorf("series %s: an odd answer: a point at %s that was not asked for", s, time.UnixMilli(p.at).UTC().Format(time.RFC3339Nano))
+		}
+		seen[p.at] = true
 	}
 	return nil
 }
