@@ -122,8 +122,8 @@ func (c Config) queries() ([]query, error) {
 	definitions := maps.Clone(builtin)
 	for _, name := range slices.Sorted(maps.Keys(c.Metrics)) {
 		definitions[name] = c.Metrics[name]
-		if _, err := c.Metrics[name].query(name, Group{}); err != nil {
-			bad("metrics.%s.%w", name, err)
+		for _, fault := range c.Metrics[name].faults(name) {
+			bad("metrics.%s.%w", name, fault)
 		}
 	}
 	seen := map[collector.Series]bool{}
@@ -142,10 +142,7 @@ func (c Config) queries() ([]query, error) {
 					strings.Join(slices.Sorted(maps.Keys(builtin)), ", "))
 				continue
 			}
-			q, err := definition.query(name, g)
-			if err != nil {
-				continue // told of the definition
-			}
+			q := definition.query(name, g)
 			if seen[q.series] {
 				bad("groups[%d].metrics[%d]: %s is asked for twice", i, k, q.series)
 			}
@@ -163,9 +160,27 @@ func (g Group) metrics() []string {
 	return []string{api.MetricCPU, api.MetricNetworkIn}
 }
 
-// query applies the definition, known under name, to a group. The error begins
-// with the field that is at fault.
-func (m Metric) query(name string, g Group) (query, error) {
+// faults returns what is wrong with the definition, known under name; each fault
+// begins with its field.
+func (m Metric) faults(name string) (out []error) {
+	q := m.query(name, Group{})
+	if metric := q.series.Metric; metric == "" || len(metric) > api.MaxNameLen {
+		out = append(out, fmt.Errorf("metric: must be 1 to %d bytes long", api.MaxNameLen))
+	}
+	if m.Name == "" || strings.Contains(m.Name, ",") {
+		out = append(out, errors.New("name: must be Azure's name of the metric, without commas"))
+	}
+	if q.aggregation == "" {
+		out = append(out, fmt.Errorf("stat: %q is not avg, sum, min, max or count", q.series.Stat))
+	}
+	if _, err := m.Factor(q.series.Metric); err != nil {
+		out = append(out, err)
+	}
+	return out
+}
+
+// query applies the definition, known under name, to a group.
+func (m Metric) query(name string, g Group) query {
 	metric, stat := m.Metric, m.Stat
 	if metric == "" {
 		metric = name
@@ -173,20 +188,9 @@ func (m Metric) query(name string, g Group) (query, error) {
 	if stat == "" {
 		stat = api.DefaultStat(metric)
 	}
-	var faults []error
-	if metric == "" || len(metric) > api.MaxNameLen {
-		faults = append(faults, fmt.Errorf("metric: must be 1 to %d bytes long", api.MaxNameLen))
-	}
-	if m.Name == "" || strings.Contains(m.Name, ",") {
-		faults = append(faults, errors.New("name: must be Azure's name of the metric, without commas"))
-	}
-	if aggregations[stat] == "" {
-		faults = append(faults, fmt.Errorf("stat: %q is not avg, sum, min, max or count", stat))
-	}
-	factor, err := m.Factor(metric)
-	faults = append(faults, err)
+	factor, _ := m.Factor(metric) // its error is one of the faults
 	return query{
 		series:   collector.Series{Group: g.Name, Metric: metric, Stat: stat},
 		resource: g.Resource, namespace: m.Namespace, name: m.Name, aggregation: aggregations[stat], factor: factor,
-	}, errors.Join(faults...)
+	}
 }

@@ -155,10 +155,9 @@ func (c Config) expand() (list []Query, faults []error) {
 		q.where = fmt.Sprintf("queries[%d]", i)
 		list = append(list, q)
 	}
-	add := func(name string, queries []Query, err error) {
-		if err != nil {
-			faults = append(faults, fmt.Errorf("prometheus.%s%w", name, err))
-			return
+	add := func(name string, queries []Query, wrong []error) {
+		for _, fault := range wrong {
+			faults = append(faults, fmt.Errorf("prometheus.%s.%w", name, fault))
 		}
 		for _, q := range queries {
 			q.where = name
@@ -166,16 +165,16 @@ func (c Config) expand() (list []Query, faults []error) {
 		}
 	}
 	if c.Istio != nil {
-		queries, err := c.Istio.queries()
-		add("istio", queries, err)
+		queries, wrong := c.Istio.queries()
+		add("istio", queries, wrong)
 	}
 	if c.KubeStateMetrics != nil {
-		queries, err := c.KubeStateMetrics.queries()
-		add("kube_state_metrics", queries, err)
+		queries, wrong := c.KubeStateMetrics.queries()
+		add("kube_state_metrics", queries, wrong)
 	}
 	if c.ContainerCPU != nil {
-		queries, err := c.ContainerCPU.queries()
-		add("container_cpu", queries, err)
+		queries, wrong := c.ContainerCPU.queries()
+		add("container_cpu", queries, wrong)
 	}
 	return list, faults
 }

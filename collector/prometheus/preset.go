@@ -1,7 +1,6 @@
 package prometheus
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -27,23 +26,23 @@ const defaultGroup = "{namespace}/{workload}"
 // that it can stand in a regular expression as it is.
 var namespaceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-func (s Scope) validate() error {
-	var faults []error
+// faults returns what is wrong; each fault begins with its field.
+func (s Scope) faults() (faults []error) {
 	for i, n := range s.Namespaces {
 		if !namespaceName.MatchString(n) {
-			faults = append(faults, fmt.Errorf(".namespaces[%d]: %q is not the name of a namespace", i, n))
+			faults = append(faults, fmt.Errorf("namespaces[%d]: %q is not the name of a namespace", i, n))
 		}
 	}
 	t, err := parseTemplate(s.group())
 	if err != nil {
-		faults = append(faults, fmt.Errorf(".group: %w", err))
+		faults = append(faults, fmt.Errorf("group: %w", err))
 	}
 	for i := 1; i < len(t); i += 2 {
 		if t[i] != "namespace" && t[i] != "workload" {
-			faults = append(faults, fmt.Errorf(".group: {%s} is neither {namespace} nor {workload}", t[i]))
+			faults = append(faults, fmt.Errorf("group: {%s} is neither {namespace} nor {workload}", t[i]))
 		}
 	}
-	return errors.Join(faults...)
+	return faults
 }
 
 func (s Scope) group() string {
@@ -86,17 +85,17 @@ var reporters = []string{"destination", "source", "waypoint"}
 // queries expands the preset by the reference of Istio's standard metrics:
 // istio_requests_total is a counter, istio_request_duration_milliseconds a
 // histogram.
-func (c Istio) queries() ([]Query, error) {
+func (c Istio) queries() ([]Query, []error) {
 	reporter := c.Reporter
 	if reporter == "" {
 		reporter = reporters[0]
 	}
-	err := c.validate()
+	faults := c.faults()
 	if !slices.Contains(reporters, reporter) {
-		err = errors.Join(err, fmt.Errorf(".reporter: %q is none of %s", reporter, strings.Join(reporters, ", ")))
+		faults = append(faults, fmt.Errorf("reporter: %q is none of %s", reporter, strings.Join(reporters, ", ")))
 	}
-	if err != nil {
-		return nil, err
+	if faults != nil {
+		return nil, faults
 	}
 	const namespace, workload = "destination_workload_namespace", "destination_workload"
 	// What goes to no workload that the mesh knows is called unknown.
@@ -122,9 +121,9 @@ type KubeStateMetrics struct {
 	Scope `yaml:",inline"`
 }
 
-func (c KubeStateMetrics) queries() ([]Query, error) {
-	if err := c.validate(); err != nil {
-		return nil, err
+func (c KubeStateMetrics) queries() ([]Query, []error) {
+	if faults := c.faults(); faults != nil {
+		return nil, faults
 	}
 	replicas := func(metric, name, workload string) Query {
 		return Query{Metric: metric, Stat: api.StatAvg, Group: c.labelled("namespace", workload),
@@ -147,9 +146,9 @@ type ContainerCPU struct {
 	Scope `yaml:",inline"`
 }
 
-func (c ContainerCPU) queries() ([]Query, error) {
-	if err := c.validate(); err != nil {
-		return nil, err
+func (c ContainerCPU) queries() ([]Query, []error) {
+	if faults := c.faults(); faults != nil {
+		return nil, faults
 	}
 	const each = "(namespace, pod, container)"
 	usage := fmt.Sprintf("sum by %s (rate(container_cpu_usage_seconds_total%s[$step]))", each,

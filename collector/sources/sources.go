@@ -99,11 +99,26 @@ func (c Config) Validate(step time.Duration) error {
 			faults = append(faults, fmt.Errorf("%s: the name %q is used twice; set name", where, name))
 		}
 		seen[name] = true
-		if err := d.validate(); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", where, err))
+		for _, fault := range apart(d.validate()) {
+			faults = append(faults, fmt.Errorf("%s: %w", where, fault))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// apart returns the faults that have been joined to one error.
+func apart(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined, not what is wrapped
+		var out []error
+		for _, fault := range joined.Unwrap() {
+			out = append(out, apart(fault)...)
+		}
+		return out
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // Streams reports whether any of the sources pushes.
