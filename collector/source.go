@@ -55,6 +55,11 @@ func (s Series) String() string { return s.Group + "/" + api.SeriesName(s.Metric
 // SeriesOf returns the series that the sample belongs to.
 func SeriesOf(s api.Sample) Series { return Series{s.Group, s.Metric, s.Stat} }
 
+// AllGroups in place of a Series' group, in a SeriesError, stands for every group
+// that the series' metric and statistic may have: the source learns the groups
+// from the answer that did not come.
+const AllGroups = "*"
+
 // SeriesError says that some series of a source could not be read, while the
 // others of the same Fetch were.
 type SeriesError struct {

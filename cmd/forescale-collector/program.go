@@ -39,11 +39,12 @@ type program struct {
 
 func (p *program) command() cli.Command {
 	return cli.Command{
-		Name:   "forescale-collector",
-		Manual: cli.PackageComment(source),
-		Flags:  p.flags,
-		Check:  p.check,
-		Run:    p.run,
+		Name:    "forescale-collector",
+		Manual:  cli.PackageComment(source),
+		Flags:   p.flags,
+		Check:   p.check,
+		Explain: p.explain,
+		Run:     p.run,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,7 +111,9 @@ func (s *Source) take(readings []reading, r types.MetricDataResult) {
 		rd.points = make(map[int64]float64, len(r.Values))
 	}
 	for k, t := range r.Timestamps {
-		rd.points[t.Unix()] = r.Values[k]
+		if v := r.Values[k]; !math.IsNaN(v) && !math.IsInf(v, 0) {
+			rd.points[t.Unix()] = v
+		}
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/collector"
+	"github.com/forescale/forescale/collector/azuremonitor"
 	"github.com/forescale/forescale/collector/cloudwatch"
+	"github.com/forescale/forescale/collector/prometheus"
 	"github.com/forescale/forescale/internal/conf"
 )
 
@@ -24,8 +26,10 @@ type Config struct {
 type Source struct {
 	// Name identifies the source in the state, the log and the metrics. Default:
 	// the driver's name. Keep it: a renamed source does not know where it stopped.
-	Name       string             `yaml:"name"`
-	CloudWatch *cloudwatch.Config `yaml:"cloudwatch"`
+	Name         string               `yaml:"name"`
+	CloudWatch   *cloudwatch.Config   `yaml:"cloudwatch"`
+	Prometheus   *prometheus.Config   `yaml:"prometheus"`
+	AzureMonitor *azuremonitor.Config `yaml:"azure_monitor"`
 }
 
 // DefaultConfig returns a configuration without sources.
@@ -38,6 +42,7 @@ type driver struct {
 	validate func() error
 	source   func(ctx context.Context, name string, d Deps) (collector.Source, error)
 	stream   func(ctx context.Context, name string, d Deps) (collector.Stream, error)
+	describe func(step time.Duration) []string // what it asks for, line by line; nil: nothing worth showing
 }
 
 // drivers returns the drivers that the entry configures: one, unless it is at fault.
@@ -46,11 +51,17 @@ func (s Source) drivers() []driver {
 	if c := s.CloudWatch; c != nil {
 		named = append(named, driver{name: "cloudwatch", validate: c.Validate, source: openCloudWatch(c)})
 	}
+	if c := s.Prometheus; c != nil {
+		named = append(named, driver{name: "prometheus", validate: c.Validate, source: openPrometheus(c), describe: c.Describe})
+	}
+	if c := s.AzureMonitor; c != nil {
+		named = append(named, driver{name: "azure_monitor", validate: c.Validate, source: openAzureMonitor(c)})
+	}
 	return named
 }
 
 // known names every driver, for messages.
-const known = "cloudwatch"
+const known = "cloudwatch, prometheus, azure_monitor"
 
 // driver returns the one driver of the entry.
 func (s Source) driver() (driver, error) {
@@ -88,11 +99,26 @@ func (c Config) Validate(step time.Duration) error {
 			faults = append(faults, fmt.Errorf("%s: the name %q is used twice; set name", where, name))
 		}
 		seen[name] = true
-		if err := d.validate(); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", where, err))
+		for _, fault := range apart(d.validate()) {
+			faults = append(faults, fmt.Errorf("%s: %w", where, fault))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// apart returns the faults that have been joined to one error.
+func apart(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined, not what is wrapped
+		var out []error
+		for _, fault := range joined.Unwrap() {
+			out = append(out, apart(fault)...)
+		}
+		return out
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // Streams reports whether any of the sources pushes.
@@ -103,6 +129,20 @@ func (c Config) Streams() bool {
 		}
 	}
 	return false
+}
+
+// Describe returns what a valid configuration asks for where that does not stand in
+// it word by word, such as the expressions of a preset: lines with the field path.
+func (c Config) Describe(step time.Duration) []string {
+	var out []string
+	for i, s := range c.Sources {
+		if d, err := s.driver(); err == nil && d.describe != nil {
+			for _, line := range d.describe(step) {
+				out = append(out, fmt.Sprintf("collector.sources[%d].%s.%s", i, d.name, line))
+			}
+		}
+	}
+	return out
 }
 
 // Deps is what drivers are opened with.
@@ -167,5 +207,17 @@ func openCloudWatch(c *cloudwatch.Config) func(context.Context, string, Deps) (c
 			return nil, err
 		}
 		return cloudwatch.New(name, *c, client, d.Step, d.Log)
+	}
+}
+
+func openPrometheus(c *prometheus.Config) func(context.Context, string, Deps) (collector.Source, error) {
+	return func(_ context.Context, name string, d Deps) (collector.Source, error) {
+		return prometheus.Open(name, *c, d.Step, d.Log)
+	}
+}
+
+func openAzureMonitor(c *azuremonitor.Config) func(context.Context, string, Deps) (collector.Source, error) {
+	return func(_ context.Context, name string, d Deps) (collector.Source, error) {
+		return azuremonitor.Open(name, *c, d.Step)
 	}
 }

@@ -66,6 +66,14 @@ collector:
 		"wants a driver":                    {"collector:\n  sources:\n    - name: x\n", []string{"sources[0]", "no driver"}},
 		"wants names that differ": {
 			"collector:\n  sources:\n    - cloudwatch: {groups: [{name: a}]}\n    - cloudwatch: {groups: [{name: b}]}\n", []string{"sources[1]", "twice"}},
+		"names one driver an entry": {"collector:\n  sources:\n    - {prometheus: {}, azure_monitor: {}}\n", []string{"sources[0]", "two drivers", "prometheus", "azure_monitor"}},
+		"names every fault of prometheus with its path": {
+			"collector:\n  sources:\n    - prometheus: {url: x, queries: [{metric: m, expr: a_total, group: '{s}'}], istio: {namespaces: [A]}}\n",
+			[]string{"sources[0]: prometheus.url", "sources[0]: prometheus.queries[0].expr", "sources[0]: prometheus.istio.namespaces[0]"}},
+		"names every fault of azure_monitor with its path": {
+			"collector:\n  sources:\n    - azure_monitor: {endpoint: x, groups: [{name: a}]}\n",
+			[]string{"sources[0]: azure_monitor.endpoint", "sources[0]: azure_monitor.groups[0].resource"}},
+		"names an unknown key of a preset": {"collector:\n  sources:\n    - prometheus: {istio: {namespace: [a]}}\n", []string{"namespace"}},
 		"reports faults of the collector and of a driver together": {
 			"collector:\n  look_back: 0\n  sources:\n    - cloudwatch: {groups: [{name: a, metrics: [zzz]}]}\n", []string{"look_back", "zzz"}},
 	} {
@@ -107,5 +115,58 @@ func TestSourcesThatPushAreOpenedAsStreams(t *testing.T) {
 	streams, err := OpenStreams(t.Context(), c, Deps{AWS: common.AWS, Step: common.Step, Log: slog.New(slog.DiscardHandler)})
 	if err != nil || len(streams) != 0 || c.Streams() {
 		t.Errorf("a source that is asked was opened as a stream: %v, %v", streams, err)
+	}
+}
+
+func TestSourcesOfPrometheusAndAzure(t *testing.T) {
+	c, common, err := load(t, `
+collector:
+  sources:
+    - prometheus:
+        url: http://127.0.0.1:1/prometheus
+        bearer_token: {env: FORESCALE_TEST_TOKEN}
+        headers: {X-Scope-OrgID: shop}
+        queries:
+          - metric: response_time
+            stat: p95
+            expr: histogram_quantile(0.95, sum by (service, le) (rate(latency_ms_bucket[$step])))
+            group: "shop/{service}"
+            from: milliseconds
+          - {metric: queue_length, expr: "avg_over_time(queue[$step])", group: "{queue}", aggregate: max, scale: 2}
+        istio: {namespaces: [shop], reporter: destination}
+        kube_state_metrics: {namespaces: [shop], group: "{workload}"}
+        container_cpu: {}
+    - name: azure
+      azure_monitor:
+        token: {env: FORESCALE_TEST_TOKEN}
+        groups:
+          - name: web
+            resource: /subscriptions/0/resourceGroups/shop/providers/Microsoft.Compute/virtualMachineScaleSets/web
+            metrics: [cpu_utilization, errors]
+        metrics:
+          errors: {name: Http5xx, namespace: Microsoft.Web/sites, stat: sum, metric: error_count}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(common.Step); err != nil {
+		t.Fatal(err)
+	}
+	deps := Deps{AWS: common.AWS, Step: common.Step, Log: slog.New(slog.DiscardHandler)}
+	if _, err := Open(t.Context(), c, deps); err == nil || !strings.Contains(err.Error(), "prometheus.bearer_token") || !strings.Contains(err.Error(), "azure_monitor.token") {
+		t.Errorf("without the token: %v", err)
+	}
+	t.Setenv("FORESCALE_TEST_TOKEN", "x")
+	srcs, err := Open(t.Context(), c, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(srcs) != 2 || srcs[0].Name() != "prometheus" || srcs[1].Name() != "azure" {
+		t.Errorf("opened %v", srcs)
+	}
+	lines := c.Describe(common.Step)
+	if len(lines) != 11 || !strings.HasPrefix(lines[0], "collector.sources[0].prometheus.queries[0]: response_time_p95 of group shop/{service}, from milliseconds = histogram_quantile(") ||
+		!strings.Contains(strings.Join(lines, "\n"), `istio: request_count of group {destination_workload_namespace}/{destination_workload} = sum by`) {
+		t.Errorf("described as\n%s", strings.Join(lines, "\n"))
 	}
 }

@@ -12,7 +12,11 @@ import (
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// Whole returns an HTTP client that sends request bodies from memory by next, or,
+// maxAnswer bounds one answer after decompression, in bytes: the SDK reads it into
+// memory as a whole. A page of CloudWatch's largest answer is some 3 MB.
+const maxAnswer = 64 << 20
+
+// Whole returns an HTTP client that bounds answers, and sends request bodies from memory by next, or,
 // where that is nil, by the SDK's own client.
 //
 // The SDK closes a request's body as soon as it has the response. net/http looks at
@@ -31,6 +35,29 @@ type whole struct{ next aws.HTTPClient }
 
 // Do implements aws.HTTPClient.
 func (c whole) Do(r *http.Request) (*http.Response, error) {
+	resp, err := c.send(r)
+	if err == nil {
+		resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+	}
+	return resp, err
+}
+
+// bounded is a body that ends in an error when it is longer than what is left.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+	}
+	return n, err
+}
+
+func (c whole) send(r *http.Request) (*http.Response, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return c.next.Do(r)
 	}

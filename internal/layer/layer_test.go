@@ -52,9 +52,11 @@ var services = []string{"collector", "trainer", "server", "scaler"}
 
 // drivers are the packages that, among the services, only their switch may import.
 var drivers = map[string]string{
-	"collector/cloudwatch": "collector/sources",
-	"scaler/asg":           "scaler/targets",
-	"scaler/kube":          "scaler/targets",
+	"collector/azuremonitor": "collector/sources",
+	"collector/cloudwatch":   "collector/sources",
+	"collector/prometheus":   "collector/sources",
+	"scaler/asg":             "scaler/targets",
+	"scaler/kube":            "scaler/targets",
 }
 
 // top returns the first path element of a package of this module.
