@@ -98,7 +98,7 @@ func DefaultConfig() Config {
 			Keep: time.Hour, Skew: 5 * time.Minute,
 			MaxGroups: 10_000, MaxSensors: 10_000, MaxMetrics: 100, MaxReadings: 4_000_000,
 		},
-		Lake:         LakeConfig{CompactAfter: 6 * time.Hour},
+		Lake: LakeConfig{CompactAfter: 6 * time.Hour},
 	}
 }
 
