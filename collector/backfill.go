@@ -7,6 +7,16 @@ import (
 	"time"
 )
 
+// Divisible is implemented by a Source of so many series that a day of all of them
+// is too much at a time. A back-fill then asks part by part for long ranges instead
+// of for short ranges of everything: where each series of each call is billed, that
+// is a fraction of the price.
+type Divisible interface {
+	// Divide returns sources of the same name that together offer what the source
+	// does: each whole groups, with at most that many series unless one group has more.
+	Divide(ctx context.Context, series int) ([]Source, error)
+}
+
 // Progress tells how far a Backfill has come.
 type Progress struct {
 	Source      string

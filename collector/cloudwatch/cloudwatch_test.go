@@ -360,15 +360,19 @@ func TestConfig(t *testing.T) {
 		})
 	}
 	t.Run("takes a definition of one's own", func(t *testing.T) {
-		queries, err := Config{
+		c := Config{
 			Groups: []Group{{Name: "web", Metrics: []string{"slow"}}},
 			Metrics: map[string]Metric{"slow": {Metric: "response_time", Namespace: "My", Name: "Latency", Stat: api.StatP95,
 				Of: []string{"auto_scaling_group"}, Dimensions: map[string]string{"Zone": "a"}}},
-		}.queries()
+		}
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		queries, err := queries(c.Groups, c.Metrics)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := query{collector.Series{Group: "web", Metric: "response_time", Stat: api.StatP95}, "My", "Latency", "p95",
+		want := query{collector.Series{Group: "web", Metric: "response_time", Stat: api.StatP95}, "My", "Latency", "p95", 1,
 			[]dimension{{"AutoScalingGroupName", "web"}, {"Zone", "a"}}}
 		if len(queries) != 1 || queries[0].series != want.series || queries[0].statistic != want.statistic || !slices.Equal(queries[0].dimensions, want.dimensions) {
 			t.Errorf("got %+v", queries)
