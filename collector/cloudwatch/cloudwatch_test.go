@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -217,6 +218,11 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// inABubble runs a test in which waiting for the pace of calls takes no time.
+func inABubble(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
+}
+
 func TestRequests(t *testing.T) {
 	answer := func(_ int, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
 		var results []types.MetricDataResult
@@ -260,7 +266,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%d different series, want 6000", len(seen))
 		}
 	})
-	t.Run("a call asks for no more points than a page holds", func(t *testing.T) {
+	t.Run("a call asks for no more points than a page holds", inABubble(func(t *testing.T) {
 		s := &script{answer: answer}
 		src := source(t, s, fleet(1200)...)
 		if _, err := src.Fetch(t.Context(), slot(0), slot(288)); err != nil {
@@ -275,7 +281,7 @@ func TestRequests(t *testing.T) {
 		if len(s.calls) != 18 { // 350 series a call
 			t.Errorf("%d calls", len(s.calls))
 		}
-	})
+	}))
 	t.Run("asks with the definitions of the reference", func(t *testing.T) {
 		s := &script{answer: answer}
 		src := source(t, s, Group{Name: "web", AutoScalingGroup: "web-asg", LoadBalancer: "app/web/1", TargetGroup: "targetgroup/web/2"})
