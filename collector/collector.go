@@ -34,6 +34,10 @@ type Deps struct {
 	Step     time.Duration // length of a slot
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	// Configured holds a hash of each source's configuration, by its name. A back-fill
+	// that was stopped under another one begins again. Sources without one go on.
+	Configured map[string]string
 }
 
 // Collector moves samples from sources into the lake. Its methods may be called
@@ -48,6 +52,8 @@ type Collector struct {
 	now      func() time.Time
 	log      *slog.Logger
 	meters   *meters
+
+	configured map[string]string // Deps.Configured
 
 	mu         sync.Mutex        // serialises ticks and chunks, and guards what follows
 	loaded     bool              // the state was read, or there is none
@@ -76,7 +82,7 @@ func New(cfg Config, d Deps) (*Collector, error) {
 	}
 	return &Collector{
 		cfg: cfg, sources: d.Sources, lake: d.Lake, state: d.State, calendar: d.Calendar,
-		step: d.Step, now: d.Now, log: d.Log, meters: newMeters(), marks: map[string]*marks{},
+		step: d.Step, now: d.Now, log: d.Log, meters: newMeters(), configured: d.Configured, marks: map[string]*marks{},
 	}, nil
 }
 
