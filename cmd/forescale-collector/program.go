@@ -24,6 +24,7 @@ import (
 // program is the command line, and what check makes of it.
 type program struct {
 	config, data, at, backfill, importFile, group string
+	source                                        string
 	once                                          bool
 	columns                                       columnFlag
 
@@ -41,8 +42,8 @@ func (p *program) command() cli.Command {
 		Name:   "forescale-collector",
 		Manual: cli.PackageComment(source),
 		Flags:  p.flags,
-		Check:  p.check,
-		Run:    p.run,
+		Check:  p.check, Checked: p.costs,
+		Run: p.run,
 	}
 }
 
@@ -52,6 +53,7 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&p.once, "once", false, "run one tick and exit")
 	fs.StringVar(&p.at, "at", "", "with -once: act as of this `TIME` (RFC 3339)")
 	fs.StringVar(&p.backfill, "backfill", "", "fetch a `RANGE` of the past and exit: a length (14d, 36h) or FROM/TO (RFC 3339)")
+	fs.StringVar(&p.source, "source", "", "with -backfill: of the source with this `NAME` only")
 	fs.StringVar(&p.importFile, "import", "", "store the CSV or CSV.gz `FILE` and exit")
 	fs.StringVar(&p.group, "group", "", "with -import: the `NAME` of the group that the file speaks of")
 	fs.Var(&p.columns, "column", "with -import: `METRIC=COLUMN` takes a metric from a column; may be repeated")
@@ -86,7 +88,7 @@ func (p *program) check() error {
 		faults = append(faults, errors.New("collector.sources: none is configured"))
 	default: // connects to nothing
 		p.sources, err = sources.Open(context.Background(), p.section, sources.Deps{AWS: p.common.AWS, Step: p.common.Step, Log: p.log})
-		faults = append(faults, err)
+		faults = append(faults, err, p.choose())
 	}
 	return errors.Join(faults...)
 }
@@ -129,6 +131,9 @@ func (p *program) checkMode() error {
 		if p.from, p.to, err = parseRange(p.backfill, time.Now().Add(-p.section.Settle)); err != nil {
 			bad("-backfill %q: %w", p.backfill, err)
 		}
+	}
+	if p.source != "" && p.backfill == "" {
+		bad("-source: only with -backfill")
 	}
 	switch {
 	case p.importFile != "" && p.group == "":

@@ -67,6 +67,9 @@ type Command struct {
 	// Check validates the configuration without starting anything and returns
 	// all faults at once. Main runs it for -check, and before Run otherwise.
 	Check func() error
+	// Checked writes what -check has to say of a valid configuration besides that it
+	// is valid. It may be nil.
+	Checked func(w io.Writer)
 	// Arguments says that the command takes positional arguments: -check lets them
 	// pass then.
 	Arguments bool
@@ -119,6 +122,9 @@ func Execute(ctx context.Context, c Command, args []string, stdout, stderr io.Wr
 	}
 	if *check {
 		fmt.Fprintln(stdout, "configuration is valid")
+		if c.Checked != nil {
+			c.Checked(stdout)
+		}
 		return ExitOK
 	}
 	err = c.Run(ctx, rest)
