@@ -110,8 +110,11 @@ func (c *Collector) backfill(ctx context.Context, job *backfillJob, report func(
 		return stopped(job.done, err)
 	}
 	k := newChunks(job.done, job.to, c.step)
-	if len(parts) > 1 { // whose rows of a day are known to fit
+	switch {
+	case len(parts) > 1: // whose rows of a day are known to fit
 		k.size = maxChunk
+	case job.chunk > 0:
+		k.size = job.chunk
 	}
 	for k.more() {
 		if err := ctx.Err(); err != nil {
@@ -136,7 +139,7 @@ func (c *Collector) backfill(ctx context.Context, job *backfillJob, report func(
 			report(end, share(i+1)-share(i), len(o.samples))
 		}
 		k.saw(most)
-		job.done = end
+		job.done, job.chunk = end, k.size
 		if err := c.saveJob(ctx, job); err != nil {
 			return stopped(end, err)
 		}

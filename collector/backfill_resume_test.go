@@ -67,6 +67,9 @@ func TestABackfillGoesOnWhereItWasStopped(t *testing.T) {
 			if first := w.source.calls[0][0]; !first.Equal(at(c.first)) {
 				t.Errorf("the second run begins at slot %d, want %d", int(first.Sub(t0)/step), c.first)
 			}
+			if first := w.source.calls[0]; c.first == -1500+36+72 && first[1].Sub(first[0]) < 6*time.Hour {
+				t.Errorf("the chunks begin small again: %v", first)
+			}
 			if last.Done != last.Total || last.Total != time.Duration(c.to-c.first)*step {
 				t.Errorf("last progress %+v", last)
 			}

@@ -15,8 +15,9 @@ import (
 type backfillJob struct {
 	source   Source
 	from, to time.Time
-	done     time.Time // every slot of [from, done) was asked for, and what came was stored
-	skipped  []Series  // failed in some chunk before done
+	done     time.Time     // every slot of [from, done) was asked for, and what came was stored
+	chunk    time.Duration // length of the next chunk, as the rows of the last ones suggest; 0: not known
+	skipped  []Series      // failed in some chunk before done
 	skips    map[Series]bool
 }
 
@@ -29,6 +30,7 @@ type backfillFile struct {
 	Step       string      `json:"step"`
 	From       time.Time   `json:"from,omitzero"`
 	Done       time.Time   `json:"done,omitzero"`
+	Chunk      string      `json:"chunk,omitempty"`
 	Skipped    []owedState `json:"skipped,omitempty"`
 }
 
@@ -68,6 +70,9 @@ func (c *Collector) backfillJob(ctx context.Context, s Source, from, to time.Tim
 		// Another range, of which the earlier run has not done the beginning.
 	default:
 		job.done = f.Done.UTC()
+		if chunk, err := time.ParseDuration(f.Chunk); err == nil && chunk >= c.step && chunk <= maxChunk {
+			job.chunk = chunk.Truncate(c.step)
+		}
 		for _, o := range f.Skipped {
 			job.skip([]Series{seriesOfState(o)})
 		}
@@ -95,7 +100,7 @@ func (c *Collector) saveJob(ctx context.Context, job *backfillJob) error {
 	if len(job.skipped) > maxOwed {
 		return nil
 	}
-	f := backfillFile{Version: backfillVersion, Configured: c.configured[job.source.Name()], Step: c.step.String(), From: job.from, Done: job.done}
+	f := backfillFile{Version: backfillVersion, Configured: c.configured[job.source.Name()], Step: c.step.String(), From: job.from, Done: job.done, Chunk: job.chunk.String()}
 	for _, s := range job.skipped {
 		f.Skipped = append(f.Skipped, owedState{Group: s.Group, Metric: s.Metric, Stat: string(s.Stat), Since: job.from})
 	}

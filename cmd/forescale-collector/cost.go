@@ -69,14 +69,17 @@ func (p *program) costOf(w io.Writer, s collector.Source, costed collector.Coste
 // that end with a day; a source of few series begins with shorter ones.
 func (p *program) backfillCost(w io.Writer, s collector.Source, costed collector.Costed) {
 	from := p.from
-	if b, ok := s.(collector.Bounded); ok && b.Oldest(p.to).After(from) {
-		from = b.Oldest(p.to)
+	if b, ok := s.(collector.Bounded); ok && b.Oldest(p.now()).After(from) {
+		if from = b.Oldest(p.now()); !from.Before(p.to) {
+			fmt.Fprintf(w, "  the back-fill brings nothing: what is older than %s is not kept in steps of %s\n", from.UTC().Format(time.RFC3339), brief(p.common.Step))
+			return
+		}
 		fmt.Fprintf(w, "  the back-fill begins at %s: what is older is not kept in steps of %s\n", from.UTC().Format(time.RFC3339), brief(p.common.Step))
 	}
 	const day = 24 * time.Hour
 	days := int((p.to.Sub(from) + day - 1) / day)
 	c := cost{costed.Cost(int(day / p.common.Step))}
-	fmt.Fprintf(w, "  the back-fill (%d days): about %s in %s%s\n", max(0, days), c.units(days), c.calls(days), c.price(days))
+	fmt.Fprintf(w, "  the back-fill (%d days): about %s in %s%s\n", days, c.units(days), c.calls(days), c.price(days))
 }
 
 // cost formats a collector.Cost.

@@ -28,6 +28,7 @@ type program struct {
 	once                                          bool
 	columns                                       columnFlag
 
+	now      func() time.Time // nil: time.Now
 	common   conf.Common
 	section  sources.Config
 	sources  []collector.Source // none for an import
@@ -38,6 +39,9 @@ type program struct {
 }
 
 func (p *program) command() cli.Command {
+	if p.now == nil {
+		p.now = time.Now
+	}
 	return cli.Command{
 		Name:   "forescale-collector",
 		Manual: cli.PackageComment(source),
@@ -128,7 +132,7 @@ func (p *program) checkMode() error {
 	}
 	if p.backfill != "" {
 		var err error
-		if p.from, p.to, err = parseRange(p.backfill, time.Now().Add(-p.section.Settle)); err != nil {
+		if p.from, p.to, err = parseRange(p.backfill, p.now().Add(-p.section.Settle)); err != nil {
 			bad("-backfill %q: %w", p.backfill, err)
 		}
 	}
