@@ -144,11 +144,9 @@ func (s *Source) Oldest(now time.Time) time.Time {
 // Fetch implements collector.Source. For slots before Oldest, CloudWatch answers
 // with no points and no error.
 func (s *Source) Fetch(ctx context.Context, from, to time.Time) ([]api.Sample, error) {
-	all, err := s.known(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.fetchAll(ctx, all, from, to)
+	all, searchErr := s.known(ctx)
+	samples, err := s.fetchAll(ctx, all, from, to)
+	return samples, errors.Join(searchErr, err)
 }
 
 // asked is a part of what is read at a place.
@@ -157,18 +155,17 @@ type asked struct {
 	queries []query
 }
 
-// known returns every series, after a search when one is due.
+// known returns every series, after a search when one is due. An error means that
+// there are more, at a place that could not be searched.
 func (s *Source) known(ctx context.Context) ([]asked, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.search(ctx); err != nil {
-		return nil, err
-	}
+	err := s.search(ctx)
 	var all []asked
 	for _, p := range s.places {
 		all = append(all, asked{p, p.queries})
 	}
-	return all, nil
+	return all, err
 }
 
 // Divide implements collector.Divisible.

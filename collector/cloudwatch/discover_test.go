@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -190,9 +191,13 @@ func TestTheSearchIsRepeatedNowAndThen(t *testing.T) {
 			t.Errorf("read %v; log:\n%s", got, s.log.String())
 		}
 	})
-	t.Run("a first one that fails is an error of the whole fetch", func(t *testing.T) {
-		fresh := s.open(Config{Discover: []Discovery{{All: true}}})
-		_, err := fresh.Fetch(t.Context(), fslot(5), fslot(10))
+	t.Run("a first one that fails is an error of the whole fetch, which reads what else is known", func(t *testing.T) {
+		fresh := s.open(Config{Groups: []Group{{Name: "web"}}, Discover: []Discovery{{All: true}}})
+		samples, err := fresh.Fetch(t.Context(), fslot(5), fslot(10))
+		var se *collector.SeriesError
+		if len(seriesIn(samples)) != 4 || errors.As(err, &se) {
+			t.Errorf("read %v", seriesIn(samples))
+		}
 		if err == nil || !strings.Contains(err.Error(), "find groups of us-east-1") || !strings.Contains(err.Error(), "AccessDenied") {
 			t.Errorf("got %v", err)
 		}
