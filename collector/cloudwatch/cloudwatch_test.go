@@ -344,11 +344,17 @@ func TestConfig(t *testing.T) {
 		config Config
 		want   []string
 	}{
-		"needs a group":            {Config{}, []string{"at least one"}},
-		"names an unknown metric":  {Config{Groups: []Group{{Name: "web", Metrics: []string{"cpu"}}}}, []string{`"web"`, `"cpu"`, "cpu_utilization"}},
-		"needs a load balancer":    {Config{Groups: []Group{{Name: "web", Metrics: []string{"request_count"}}}}, []string{`"web"`, "no load_balancer"}},
-		"refuses a series twice":   {Config{Groups: []Group{{Name: "web"}, {Name: "web"}}}, []string{"web/cpu_utilization is asked for twice"}},
-		"refuses a nameless group": {Config{Groups: []Group{{}}}, []string{"groups[0]"}},
+		"needs a group":              {Config{}, []string{"at least one"}},
+		"names an unknown metric":    {Config{Groups: []Group{{Name: "web", Metrics: []string{"cpu"}}}}, []string{`"web"`, `"cpu"`, "cpu_utilization"}},
+		"needs a load balancer":      {Config{Groups: []Group{{Name: "web", Metrics: []string{"request_count"}}}}, []string{`"web"`, "no load_balancer"}},
+		"refuses a series twice":     {Config{Groups: []Group{{Name: "web"}, {Name: "web"}}}, []string{"web/cpu_utilization is asked for twice"}},
+		"refuses a nameless group":   {Config{Groups: []Group{{}}}, []string{"groups[0]"}},
+		"needs tags, or all":         {Config{Discover: []Discovery{{}}}, []string{"discover[0]", "all: true"}},
+		"refuses tags and all":       {Config{Discover: []Discovery{{All: true, Tags: map[string]string{"a": "b"}}}}, []string{"not both"}},
+		"refuses one name for all":   {Config{Discover: []Discovery{{All: true, Name: "web"}}}, []string{"{auto_scaling_group}"}},
+		"knows the metrics of found": {Config{Discover: []Discovery{{All: true, Metrics: []string{"cpu"}}}}, []string{"discover[0]", `"cpu"`}},
+		"refuses negative figures": {
+			Config{Groups: []Group{{Name: "web"}}, Refresh: -1, CallsPerSecond: -1, Price: -1}, []string{"refresh", "calls_per_second", "price"}},
 		"reports all faults at once": {
 			Config{
 				Groups:  []Group{{}, {Name: "web", Metrics: []string{"nope", "tg"}}},

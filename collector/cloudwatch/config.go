@@ -17,7 +17,7 @@ import (
 
 // Config says which groups to read, what of them, and at what pace.
 type Config struct {
-	// Region and Endpoint replace those of the shared section aws.
+	// Region and Endpoint (CloudWatch's) replace those of the shared section aws.
 	Region   string `yaml:"region"`
 	Endpoint string `yaml:"endpoint"`
 	// Groups are named one by one. Discover adds those that Auto Scaling knows.

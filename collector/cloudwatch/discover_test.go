@@ -246,3 +246,13 @@ func TestEachGroupIsReadInItsAccountAndRegion(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAccountMustBeConfigured(t *testing.T) {
+	_, err := Open(t.Context(), "cloudwatch", Config{Groups: []Group{{Name: "web", Account: "moon"}}, Discover: []Discovery{{All: true, Account: "mars"}}},
+		Deps{AWS: conf.AWS{Region: "us-east-1"}, Step: step, Log: slog.New(slog.DiscardHandler)})
+	for _, want := range []string{`group "web": account: "moon"`, `discover[0]: account: "mars"`, "aws.accounts"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
