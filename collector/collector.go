@@ -38,6 +38,10 @@ type Deps struct {
 	Step     time.Duration // length of a slot
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	// Configured holds a hash of each source's configuration, by its name. A back-fill
+	// that was stopped under another one begins again. Sources without one go on.
+	Configured map[string]string
 }
 
 // Collector moves samples from sources into the lake. Its methods may be called
@@ -54,12 +58,13 @@ type Collector struct {
 	log      *slog.Logger
 	meters   *meters
 
-	readings *spool.Spool // nil: no streams
-	inbox    *inbox
-	filed    filed
-	said     said
-	sweeping sync.RWMutex // held for reading while readings go to the spool and into the inbox
-	replayed sync.Once
+	readings   *spool.Spool // nil: no streams
+	inbox      *inbox
+	filed      filed
+	said       said
+	sweeping   sync.RWMutex // held for reading while readings go to the spool and into the inbox
+	replayed   sync.Once
+	configured map[string]string // Deps.Configured
 
 	mu         sync.Mutex        // serialises ticks and chunks, and guards what follows
 	loaded     bool              // the state was read, or there is none
@@ -102,7 +107,7 @@ func New(cfg Config, d Deps) (*Collector, error) {
 	c := &Collector{
 		cfg: cfg, sources: d.Sources, streams: d.Streams, lake: d.Lake, state: d.State, calendar: d.Calendar,
 		step: d.Step, now: d.Now, log: d.Log, marks: map[string]*marks{},
-		readings: d.Readings, ticks: d.Ticks, inbox: newInbox(cfg.Stream, d.Step, d.Now()), watch: newWatch(d.Step),
+		configured: d.Configured, readings: d.Readings, ticks: d.Ticks, inbox: newInbox(cfg.Stream, d.Step, d.Now()), watch: newWatch(d.Step),
 	}
 	c.meters = newMeters(c)
 	return c, nil

@@ -137,6 +137,8 @@ type world struct {
 	cal    Calendar
 	cfg    Config
 	c      *Collector
+
+	configured map[string]string // hashes of the sources' configuration
 }
 
 func newWorld(t *testing.T) *world {
@@ -153,7 +155,7 @@ func (w *world) restart() {
 	var err error
 	w.c, err = New(w.cfg, Deps{
 		Sources: []Source{w.source}, Lake: w.store, State: w.store.blob, Calendar: w.cal, Step: step,
-		Now: func() time.Time { return w.clock }, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return w.clock }, Log: slog.New(slog.DiscardHandler), Configured: w.configured,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -77,7 +77,12 @@ type snapshot struct {
 // with another value, and the calendar's flags beside them. It returns how many
 // rows were written. A nil error means that all of the samples are in the lake.
 func (c *Collector) put(ctx context.Context, samples []api.Sample, from, to time.Time) (int, error) {
-	known := c.known(ctx, from, to)
+	return c.putBeside(ctx, c.known(ctx, from, to), samples, to)
+}
+
+// putBeside is put for a caller that knows what the lake holds of the samples'
+// range, which ends at to.
+func (c *Collector) putBeside(ctx context.Context, known snapshot, samples []api.Sample, to time.Time) (int, error) {
 	fresh, count := c.unknown(samples, known)
 	if len(fresh) == 0 {
 		c.meters.stored(0, count)
@@ -227,12 +232,17 @@ func (c *Collector) known(ctx context.Context, from, to time.Time) snapshot {
 		// What others have stored after r.to is not in it, and is written again.
 		return snapshot{from, to, r.values}
 	}
-	snap := snapshot{from, to, map[point]float64{}}
+	return c.readBack(ctx, dataset.Query{From: from, To: to})
+}
+
+// readBack returns what the lake holds of a query, as known does.
+func (c *Collector) readBack(ctx context.Context, q dataset.Query) snapshot {
+	snap := snapshot{q.From, q.To, map[point]float64{}}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.StoreTimeout)
 	defer cancel()
-	rows, err := c.lake.Scan(ctx, dataset.Query{From: from, To: to})
+	rows, err := c.lake.Scan(ctx, q)
 	if err != nil {
-		c.log.Warn("cannot read back all that the lake holds; storing it again", "from", from, "to", to, "err", err)
+		c.log.Warn("cannot read back all that the lake holds; storing it again", "from", q.From, "to", q.To, "err", err)
 	}
 	for _, s := range rows {
 		snap.values[pointOf(s)] = s.Value

@@ -11,4 +11,5 @@ func (p *program) explain(w io.Writer) {
 	for _, line := range p.section.Describe(p.common.Step) {
 		fmt.Fprintln(w, line)
 	}
+	p.costs(w)
 }

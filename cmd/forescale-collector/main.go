@@ -5,6 +5,7 @@
 //	forescale-collector -config FILE -backfill 14d       a range of the past, then exit
 //	forescale-collector -config FILE -backfill 2026-03-01T00:00:00Z/2026-03-08T00:00:00Z
 //	forescale-collector -config FILE -compact            the daily upkeep of the lake, for cron
+//	forescale-collector -config FILE -check              what is wrong, and what a month costs
 //	forescale-collector -data URL -import FILE -group NAME [-column METRIC=COLUMN ...]
 //
 // A tick asks each source for the newest slots, three of them because points may
@@ -34,7 +35,15 @@
 // max_sensors, max_metrics and max_readings; what exceeds a bound is dropped and
 // counted in the metrics (collector.metrics_listen).
 //
-// -backfill may be repeated and interrupted: what is in the lake stays.
+// -backfill may be repeated and interrupted, kill -9 included: what is in the lake
+// stays, and the same command goes on where it was stopped. With -source NAME it
+// asks one source only, so that each can have a range of its own. CloudWatch keeps
+// slots of 5 minutes for 63 days and of one minute for 15; what is older it has by
+// the hour only, and no slots are made up from that.
+//
+// -check also prints what the sources cost: calls and what is billed for them, each
+// tick and each month, and with -backfill for that. It asks nobody, so that groups
+// that are found by their tags are not in the sum.
 //
 // -import reads a CSV or CSV.gz file with a column timestamp. Each other column
 // becomes a metric of the group, is_* columns become flags, *_label columns are

@@ -24,9 +24,11 @@ import (
 // program is the command line, and what check makes of it.
 type program struct {
 	config, data, at, backfill, importFile, group string
+	source                                        string
 	once, compact                                 bool
 	columns                                       columnFlag
 
+	now      func() time.Time // nil: time.Now
 	common   conf.Common
 	section  sources.Config
 	sources  []collector.Source // none for an import
@@ -38,6 +40,9 @@ type program struct {
 }
 
 func (p *program) command() cli.Command {
+	if p.now == nil {
+		p.now = time.Now
+	}
 	return cli.Command{
 		Name:    "forescale-collector",
 		Manual:  cli.PackageComment(source),
@@ -55,6 +60,7 @@ func (p *program) flags(fs *flag.FlagSet) {
 	fs.StringVar(&p.at, "at", "", "with -once: act as of this `TIME` (RFC 3339)")
 	fs.BoolVar(&p.compact, "compact", false, "compact the closed days of the lake, remove the old ones, and exit")
 	fs.StringVar(&p.backfill, "backfill", "", "fetch a `RANGE` of the past and exit: a length (14d, 36h) or FROM/TO (RFC 3339)")
+	fs.StringVar(&p.source, "source", "", "with -backfill: of the source with this `NAME` only")
 	fs.StringVar(&p.importFile, "import", "", "store the CSV or CSV.gz `FILE` and exit")
 	fs.StringVar(&p.group, "group", "", "with -import: the `NAME` of the group that the file speaks of")
 	fs.Var(&p.columns, "column", "with -import: `METRIC=COLUMN` takes a metric from a column; may be repeated")
@@ -92,7 +98,7 @@ func (p *program) check() error {
 		p.sources, err = sources.Open(context.Background(), p.section, deps)
 		faults = append(faults, err)
 		p.streams, err = sources.OpenStreams(context.Background(), p.section, deps)
-		faults = append(faults, err, p.checkSpool())
+		faults = append(faults, err, p.checkSpool(), p.choose())
 	}
 	return errors.Join(faults...)
 }
@@ -132,9 +138,12 @@ func (p *program) checkMode() error {
 	}
 	if p.backfill != "" {
 		var err error
-		if p.from, p.to, err = parseRange(p.backfill, time.Now().Add(-p.section.Settle)); err != nil {
+		if p.from, p.to, err = parseRange(p.backfill, p.now().Add(-p.section.Settle)); err != nil {
 			bad("-backfill %q: %w", p.backfill, err)
 		}
+	}
+	if p.source != "" && p.backfill == "" {
+		bad("-source: only with -backfill")
 	}
 	switch {
 	case p.importFile != "" && p.group == "":

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
 	"github.com/forescale/forescale/collector"
 	"github.com/forescale/forescale/internal/blob"
@@ -60,13 +57,17 @@ func (p *program) open(ctx context.Context, logs spools) (*collector.Collector, 
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
+	prints, err := p.section.Fingerprints()
+	if err != nil {
+		return nil, err
+	}
 	streams := p.streams
 	if logs.readings == nil { // an import, a back-fill, or a tick beside a collector that receives them
 		streams = nil
 	}
 	return collector.New(p.section.Config, collector.Deps{
 		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: dataset.New(store), State: store, Calendar: p.calendar,
-		Step: p.common.Step, Now: time.Now, Log: p.log,
+		Step: p.common.Step, Now: time.Now, Log: p.log, Configured: prints,
 	})
 }
 
@@ -118,26 +119,6 @@ func (p *program) serve(ctx context.Context, c *collector.Collector) error {
 	g.Go(func() error { return k.Run(ctx) })
 	g.Go(func() error { return c.Run(ctx) })
 	return g.Wait()
-}
-
-// progress returns what shows a back-fill's progress: a bar on a terminal, and a
-// log line a day otherwise.
-func (p *program) progress() func(collector.Progress) {
-	if !term.IsTerminal(int(os.Stderr.Fd())) {
-		return func(pr collector.Progress) {
-			p.log.Info("back-fill", "source", pr.Source, "at", pr.At, "done", pr.Done.String(),
-				"total", pr.Total.String(), "samples", pr.Samples)
-		}
-	}
-	var bar *progressbar.ProgressBar
-	return func(pr collector.Progress) {
-		if bar == nil {
-			bar = progressbar.NewOptions64(int64(pr.Total/time.Minute), progressbar.OptionSetWriter(os.Stderr),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-		}
-		bar.Describe(fmt.Sprintf("%s %s, %d samples", pr.Source, pr.At.Format("2006-01-02 15:04"), pr.Samples))
-		_ = bar.Set64(int64(pr.Done / time.Minute)) // a terminal that is gone is no reason to stop
-	}
 }
 
 // report logs the figures of the run at its end.

@@ -1,37 +1,107 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/forescale/forescale/internal/awshttp"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/obs"
 )
 
-// maxAttempts bounds the tries of one call. With the SDK's jittered exponential
-// backoff (at most 20 s each) a throttled call gives up within about a minute;
-// the deadline of the whole Fetch may end it sooner.
-const maxAttempts = 8
+const (
+	// maxAttempts bounds the tries of one call. With the SDK's jittered exponential
+	// backoff (at most 20 s each) a throttled call gives up within about a minute;
+	// the deadline of the whole Fetch may end it sooner.
+	maxAttempts = 8
+	// sessionName is how an assumed role appears in the account's own logs.
+	sessionName = "forescale"
+	// renewBefore is how long before its end an assumed role is assumed again.
+	renewBefore = 2 * time.Minute
+)
 
-// NewClient returns an SDK client with credentials from the SDK's default chain.
-// Its adaptive retryer lowers the rate of all calls together while CloudWatch
-// throttles. What the SDK has to say goes to log, at debug level. Nothing is sent
-// yet.
+// Deps is what a Source is opened with.
+type Deps struct {
+	AWS   conf.AWS
+	Step  time.Duration    // length of a slot, whole minutes
+	Now   func() time.Time // nil: time.Now
+	Log   *slog.Logger
+	Paces *Paces // that it shares with other sources; nil: one of its own
+}
+
+// Open returns the source of that name, with credentials from the SDK's default
+// chain and of the roles that they may assume. Nothing is sent yet. The error lists
+// every fault of the configuration.
+func Open(ctx context.Context, name string, c Config, d Deps) (*Source, error) {
+	if err := errors.Join(c.Validate(), c.validateAccounts(d.AWS)); err != nil {
+		return nil, err
+	}
+	if d.Paces == nil {
+		d.Paces = new(Paces)
+	}
+	c = c.withDefaults()
+	return newSource(name, c, d, func(account, region string) (*place, error) {
+		return dial(ctx, c, d, account, region)
+	})
+}
+
+// NewClient returns an SDK client for the source's own account and region, as the
+// ones that Open makes; what the SDK has to say goes to log, at debug level.
 func NewClient(ctx context.Context, c Config, shared conf.AWS, log *slog.Logger) (*cloudwatch.Client, error) {
-	region, endpoint := c.Region, c.Endpoint
-	if region == "" {
-		region = shared.Region
+	c = c.withDefaults()
+	p, err := dial(ctx, c, Deps{AWS: shared, Log: log, Paces: new(Paces)}, "", "")
+	if err != nil {
+		return nil, err
 	}
-	if endpoint == "" {
-		endpoint = shared.CloudWatchEndpoint
+	return p.metrics.(*cloudwatch.Client), nil
+}
+
+// dial returns the clients for an account, by its name in the configuration, and
+// region ("": the account's, else the source's, else the shared section's).
+func dial(ctx context.Context, c Config, d Deps, account, region string) (*place, error) {
+	role := d.AWS.Accounts[account] // the zero value: our own credentials
+	cfg, err := configure(ctx, cmp.Or(region, role.Region, c.Region, d.AWS.Region), d.Log)
+	if err != nil {
+		return nil, err
 	}
+	if role.Role != "" {
+		desk := sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = optional(d.AWS.STSEndpoint) })
+		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(desk, role.Role, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName, o.ExternalID = sessionName, optional(role.ExternalID)
+		}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
+	}
+	p := &place{account: account, region: cfg.Region, pace: d.Paces.of(role.Number(), cfg.Region, c.CallsPerSecond), batch: maxQueries}
+	p.metrics = cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
+		o.BaseEndpoint = optional(cmp.Or(c.Endpoint, d.AWS.CloudWatchEndpoint))
+		o.APIOptions = append(o.APIOptions, attach(p.pace.calls, c.CallTimeout))
+	})
+	p.groups = autoscaling.NewFromConfig(cfg, func(o *autoscaling.Options) {
+		o.BaseEndpoint = optional(d.AWS.AutoScalingEndpoint)
+		o.APIOptions = append(o.APIOptions, attach(p.pace.describes, c.CallTimeout))
+	})
+	p.balancers = elasticloadbalancingv2.NewFromConfig(cfg, func(o *elasticloadbalancingv2.Options) {
+		o.BaseEndpoint = optional(d.AWS.LoadBalancingEndpoint)
+		o.APIOptions = append(o.APIOptions, attach(p.pace.describes, c.CallTimeout))
+	})
+	return p, nil
+}
+
+// configure returns the SDK's configuration. Its adaptive retryer lowers the rate
+// of a client's calls together while the provider throttles.
+func configure(ctx context.Context, region string, log *slog.Logger) (aws.Config, error) {
 	opts := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithRetryer(func() aws.Retryer {
 			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
@@ -45,15 +115,19 @@ func NewClient(ctx context.Context, c Config, shared conf.AWS, log *slog.Logger)
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("cloudwatch: configure the SDK: %w", err)
+		return cfg, fmt.Errorf("cloudwatch: configure the SDK: %w", err)
 	}
 	if cfg.Region == "" {
-		return nil, fmt.Errorf("cloudwatch: no region: set aws.region in the configuration, or AWS_REGION")
+		return cfg, errors.New("cloudwatch: no region: set aws.region in the configuration, or AWS_REGION")
 	}
 	cfg.HTTPClient = awshttp.Whole(cfg.HTTPClient)
-	return cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
-		if endpoint != "" {
-			o.BaseEndpoint = aws.String(endpoint)
-		}
-	}), nil
+	return cfg, nil
+}
+
+// optional returns nil for an empty text: the SDK's own choice.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -217,6 +218,11 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// inABubble runs a test in which waiting for the pace of calls takes no time.
+func inABubble(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
+}
+
 func TestRequests(t *testing.T) {
 	answer := func(_ int, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
 		var results []types.MetricDataResult
@@ -260,7 +266,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%d different series, want 6000", len(seen))
 		}
 	})
-	t.Run("a call asks for no more points than a page holds", func(t *testing.T) {
+	t.Run("a call asks for no more points than a page holds", inABubble(func(t *testing.T) {
 		s := &script{answer: answer}
 		src := source(t, s, fleet(1200)...)
 		if _, err := src.Fetch(t.Context(), slot(0), slot(288)); err != nil {
@@ -275,7 +281,7 @@ func TestRequests(t *testing.T) {
 		if len(s.calls) != 18 { // 350 series a call
 			t.Errorf("%d calls", len(s.calls))
 		}
-	})
+	}))
 	t.Run("asks with the definitions of the reference", func(t *testing.T) {
 		s := &script{answer: answer}
 		src := source(t, s, Group{Name: "web", AutoScalingGroup: "web-asg", LoadBalancer: "app/web/1", TargetGroup: "targetgroup/web/2"})
@@ -338,11 +344,17 @@ func TestConfig(t *testing.T) {
 		config Config
 		want   []string
 	}{
-		"needs a group":            {Config{}, []string{"at least one"}},
-		"names an unknown metric":  {Config{Groups: []Group{{Name: "web", Metrics: []string{"cpu"}}}}, []string{`"web"`, `"cpu"`, "cpu_utilization"}},
-		"needs a load balancer":    {Config{Groups: []Group{{Name: "web", Metrics: []string{"request_count"}}}}, []string{`"web"`, "no load_balancer"}},
-		"refuses a series twice":   {Config{Groups: []Group{{Name: "web"}, {Name: "web"}}}, []string{"web/cpu_utilization is asked for twice"}},
-		"refuses a nameless group": {Config{Groups: []Group{{}}}, []string{"groups[0]"}},
+		"needs a group":              {Config{}, []string{"at least one"}},
+		"names an unknown metric":    {Config{Groups: []Group{{Name: "web", Metrics: []string{"cpu"}}}}, []string{`"web"`, `"cpu"`, "cpu_utilization"}},
+		"needs a load balancer":      {Config{Groups: []Group{{Name: "web", Metrics: []string{"request_count"}}}}, []string{`"web"`, "no load_balancer"}},
+		"refuses a series twice":     {Config{Groups: []Group{{Name: "web"}, {Name: "web"}}}, []string{"web/cpu_utilization is asked for twice"}},
+		"refuses a nameless group":   {Config{Groups: []Group{{}}}, []string{"groups[0]"}},
+		"needs tags, or all":         {Config{Discover: []Discovery{{}}}, []string{"discover[0]", "all: true"}},
+		"refuses tags and all":       {Config{Discover: []Discovery{{All: true, Tags: map[string]string{"a": "b"}}}}, []string{"not both"}},
+		"refuses one name for all":   {Config{Discover: []Discovery{{All: true, Name: "web"}}}, []string{"{auto_scaling_group}"}},
+		"knows the metrics of found": {Config{Discover: []Discovery{{All: true, Metrics: []string{"cpu"}}}}, []string{"discover[0]", `"cpu"`}},
+		"refuses negative figures": {
+			Config{Groups: []Group{{Name: "web"}}, Refresh: -1, CallsPerSecond: -1, Price: -1}, []string{"refresh", "calls_per_second", "price"}},
 		"reports all faults at once": {
 			Config{
 				Groups:  []Group{{}, {Name: "web", Metrics: []string{"nope", "tg"}}},
@@ -360,15 +372,19 @@ func TestConfig(t *testing.T) {
 		})
 	}
 	t.Run("takes a definition of one's own", func(t *testing.T) {
-		queries, err := Config{
+		c := Config{
 			Groups: []Group{{Name: "web", Metrics: []string{"slow"}}},
 			Metrics: map[string]Metric{"slow": {Metric: "response_time", Namespace: "My", Name: "Latency", Stat: api.StatP95,
 				Of: []string{"auto_scaling_group"}, Dimensions: map[string]string{"Zone": "a"}}},
-		}.queries()
+		}
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		queries, err := queries(c.Groups, c.Metrics)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := query{collector.Series{Group: "web", Metric: "response_time", Stat: api.StatP95}, "My", "Latency", "p95",
+		want := query{collector.Series{Group: "web", Metric: "response_time", Stat: api.StatP95}, "My", "Latency", "p95", 1,
 			[]dimension{{"AutoScalingGroupName", "web"}, {"Zone", "a"}}}
 		if len(queries) != 1 || queries[0].series != want.series || queries[0].statistic != want.statistic || !slices.Equal(queries[0].dimensions, want.dimensions) {
 			t.Errorf("got %+v", queries)

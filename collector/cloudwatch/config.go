@@ -1,25 +1,42 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/collector"
+	"github.com/forescale/forescale/internal/conf"
 )
 
-// Config lists the groups to read, and what of them.
+// Config says which groups to read, what of them, and at what pace.
 type Config struct {
-	// Region and Endpoint replace those of the shared section aws.
-	Region   string  `yaml:"region"`
-	Endpoint string  `yaml:"endpoint"`
-	Groups   []Group `yaml:"groups"`
+	// Region and Endpoint (CloudWatch's) replace those of the shared section aws.
+	Region   string `yaml:"region"`
+	Endpoint string `yaml:"endpoint"`
+	// Groups are named one by one. Discover adds those that Auto Scaling knows.
+	Groups   []Group     `yaml:"groups"`
+	Discover []Discovery `yaml:"discover"`
+	// Refresh is how often Discover looks again. Default 15m.
+	Refresh time.Duration `yaml:"refresh"`
 	// Metrics adds definitions, or replaces built-in ones, by the name under which
 	// Group.Metrics lists them.
 	Metrics map[string]Metric `yaml:"metrics"`
+	// CallsPerSecond is the pace of GetMetricData in each account and region, of all
+	// sources together; it gives way when CloudWatch throttles. Default 40, because
+	// the quota is 50 and others need some of it.
+	CallsPerSecond float64 `yaml:"calls_per_second"`
+	// CallTimeout is the deadline of one attempt of one call. A call that exceeds it
+	// is repeated in halves. Default 20s.
+	CallTimeout time.Duration `yaml:"call_timeout"`
+	// Price is what 1,000 metrics requested cost, in USD, for -check. Default 0.01.
+	Price float64 `yaml:"price"`
 }
 
 // Group is one group of instances.
@@ -28,6 +45,10 @@ type Group struct {
 	Name string `yaml:"name"`
 	// AutoScalingGroup is its name in AWS. Default Name.
 	AutoScalingGroup string `yaml:"auto_scaling_group"`
+	// Account is one of aws.accounts, by its name there; empty: the default
+	// credentials' own. Region is the group's; empty: the account's, or the source's.
+	Account string `yaml:"account"`
+	Region  string `yaml:"region"`
 	// LoadBalancer is the last part of an Application Load Balancer's ARN, for
 	// example app/web/50dc6c495c0c9188; TargetGroup, for example
 	// targetgroup/web/73e2d6bc24d8a067, narrows it down. Both are optional.
@@ -39,90 +60,125 @@ type Group struct {
 	Metrics []string `yaml:"metrics"`
 }
 
-// Metric defines where a series comes from.
-type Metric struct {
-	// Metric is the name in the lake. Default: the name of the definition.
-	Metric    string `yaml:"metric"`
-	Namespace string `yaml:"namespace"` // for example AWS/EC2
-	Name      string `yaml:"name"`      // CloudWatch's own, for example CPUUtilization
-	// Stat is avg, sum, min, max, count or p95. Default: the usual one of the metric.
-	Stat api.Stat `yaml:"stat"`
-	// Of lists what of the group becomes a dimension: auto_scaling_group,
-	// load_balancer (with the target group, where there is one) or target_group.
-	Of []string `yaml:"of"`
-	// Dimensions are further ones with a fixed value.
-	Dimensions map[string]string `yaml:"dimensions"`
+// Discovery reads all groups of an account and region that carry some tags. A
+// group that Config.Groups names too, in the same account and region, is read as
+// it is said there: so it gets another name or other metrics.
+type Discovery struct {
+	// Tags are those that a group has, all of them; * stands for any value. Empty
+	// means all groups, and needs All.
+	Tags map[string]string `yaml:"tags"`
+	All  bool              `yaml:"all"`
+	// Name is what a group is called in Forescale; {auto_scaling_group} stands for
+	// its name in AWS, and is the default.
+	Name    string `yaml:"name"`
+	Account string `yaml:"account"` // as in Group
+	Region  string `yaml:"region"`
+	// LoadBalancers looks up the load balancer of a group's target group, so that
+	// request_count can be read. A group with several target groups, or whose target
+	// group has several load balancers, has to be named under groups for that.
+	LoadBalancers bool `yaml:"load_balancers"`
+	// Metrics is as in Group. Of a found group those are left out for which it lacks
+	// something.
+	Metrics []string `yaml:"metrics"`
 }
 
-// What Metric.Of may name.
+// The defaults of Config.
 const (
-	ofGroup        = "auto_scaling_group"
-	ofLoadBalancer = "load_balancer"
-	ofTargetGroup  = "target_group"
+	defaultRefresh        = 15 * time.Minute
+	defaultCallsPerSecond = 40
+	defaultCallTimeout    = 20 * time.Second
+	// defaultPrice is the list price of us-east-1, in USD for 1,000 metrics
+	// requested, as known in November 2026.
+	defaultPrice = 0.01
 )
 
-// builtin are the definitions that need no configuration. GroupInServiceInstances
-// and GroupDesiredCapacity exist only where group metrics collection is enabled.
-var builtin = map[string]Metric{
-	api.MetricCPU:       {Namespace: "AWS/EC2", Name: "CPUUtilization", Stat: api.StatAvg, Of: []string{ofGroup}},
-	api.MetricNetworkIn: {Namespace: "AWS/EC2", Name: "NetworkIn", Stat: api.StatSum, Of: []string{ofGroup}},
-	api.MetricInService: {Namespace: "AWS/AutoScaling", Name: "GroupInServiceInstances", Stat: api.StatAvg, Of: []string{ofGroup}},
-	api.MetricDesired:   {Namespace: "AWS/AutoScaling", Name: "GroupDesiredCapacity", Stat: api.StatAvg, Of: []string{ofGroup}},
-	api.MetricRequests:  {Namespace: "AWS/ApplicationELB", Name: "RequestCount", Stat: api.StatSum, Of: []string{ofLoadBalancer}},
-	api.MetricResponse:  {Namespace: "AWS/ApplicationELB", Name: "TargetResponseTime", Stat: api.StatAvg, Of: []string{ofLoadBalancer}},
+// withDefaults returns the configuration with the defaults filled in.
+func (c Config) withDefaults() Config {
+	c.Refresh = cmp.Or(c.Refresh, defaultRefresh)
+	c.CallsPerSecond = cmp.Or(c.CallsPerSecond, defaultCallsPerSecond)
+	c.CallTimeout = cmp.Or(c.CallTimeout, defaultCallTimeout)
+	c.Price = cmp.Or(c.Price, defaultPrice)
+	return c
 }
-
-// statistics are CloudWatch's names of ours.
-var statistics = map[api.Stat]string{
-	api.StatAvg: "Average", api.StatSum: "Sum", api.StatMin: "Minimum", api.StatMax: "Maximum",
-	api.StatCount: "SampleCount", api.StatP95: "p95",
-}
-
-// query is one series as CloudWatch knows it.
-type query struct {
-	series     collector.Series
-	namespace  string
-	name       string
-	statistic  string
-	dimensions []dimension // sorted by name
-}
-
-type dimension struct{ name, value string }
 
 // Validate returns all faults at once.
 func (c Config) Validate() error {
-	_, err := c.queries()
-	return err
-}
-
-// queries returns every series that the configuration asks for, in its order.
-// The error lists all faults.
-func (c Config) queries() ([]query, error) {
-	var faults []error
+	definitions, err := c.definitions()
+	faults := []error{err}
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf("cloudwatch: "+format, args...)) }
-	if len(c.Groups) == 0 {
-		bad("groups: at least one is needed")
+	if len(c.Groups) == 0 && len(c.Discover) == 0 {
+		bad("groups: at least one is needed, or discover")
 	}
-	definitions := maps.Clone(builtin)
-	for _, name := range slices.Sorted(maps.Keys(c.Metrics)) {
-		m := c.Metrics[name]
-		if err := m.validate(name); err != nil {
-			bad("metrics.%s: %w", name, err)
+	if c.Refresh < 0 || c.CallTimeout < 0 {
+		bad("refresh, call_timeout: must be positive")
+	}
+	for name, v := range map[string]float64{"calls_per_second": c.CallsPerSecond, "price": c.Price} {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			bad("%s: %g must be positive", name, v)
 		}
-		definitions[name] = m
 	}
-	seen := map[collector.Series]bool{}
-	var out []query
 	for i, g := range c.Groups {
 		if g.Name == "" || len(g.Name) > api.MaxNameLen {
 			bad("groups[%d]: name must be 1 to %d bytes long", i, api.MaxNameLen)
-			continue
+		}
+	}
+	for i, d := range c.Discover {
+		if d.All == (len(d.Tags) > 0) {
+			bad("discover[%d]: needs tags, or all: true, and not both", i)
+		}
+		if d.Name != "" && !strings.Contains(d.Name, braced(ofGroup)) {
+			bad("discover[%d]: name: %q gives all groups the same name; it must hold %s", i, d.Name, braced(ofGroup))
+		}
+		for _, name := range d.Metrics {
+			if _, ok := definitions[name]; !ok {
+				bad("discover[%d]: %w", i, unknownMetric(name))
+			}
+		}
+	}
+	_, queryErr := queries(c.Groups, definitions)
+	return errors.Join(append(faults, queryErr)...)
+}
+
+// validateAccounts reports groups whose account the shared section does not have.
+func (c Config) validateAccounts(shared conf.AWS) error {
+	faults := []error{shared.Validate()}
+	check := func(where, account string) {
+		if _, ok := shared.Accounts[account]; account != "" && !ok {
+			faults = append(faults, fmt.Errorf("cloudwatch: %s: account: %q is not in aws.accounts", where, account))
+		}
+	}
+	for _, g := range c.Groups {
+		check(fmt.Sprintf("group %q", g.Name), g.Account)
+	}
+	for i, d := range c.Discover {
+		check(fmt.Sprintf("discover[%d]", i), d.Account)
+	}
+	return errors.Join(faults...)
+}
+
+// braced returns a name as a value holds it.
+func braced(name string) string { return "{" + name + "}" }
+
+func unknownMetric(name string) error {
+	return fmt.Errorf("metric %q is neither built in (%s) nor defined under metrics", name,
+		strings.Join(slices.Sorted(maps.Keys(builtin)), ", "))
+}
+
+// queries returns every series that the groups ask for, in their order. The error
+// lists all faults; the series without one are returned all the same.
+func queries(groups []Group, definitions map[string]Metric) ([]query, error) {
+	var faults []error
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf("cloudwatch: "+format, args...)) }
+	seen := map[collector.Series]bool{}
+	var out []query
+	for _, g := range groups {
+		if g.Name == "" {
+			continue // said by Validate
 		}
 		for _, name := range g.metrics() {
 			m, ok := definitions[name]
 			if !ok {
-				bad("group %q: metric %q is neither built in (%s) nor defined under metrics", g.Name, name,
-					strings.Join(slices.Sorted(maps.Keys(builtin)), ", "))
+				bad("group %q: %w", g.Name, unknownMetric(name))
 				continue
 			}
 			q, err := m.query(name, g)
@@ -151,72 +207,5 @@ func (g Group) metrics() []string {
 	return names
 }
 
-func (m Metric) validate(name string) error {
-	var faults []error
-	if m.Namespace == "" || m.Name == "" {
-		faults = append(faults, errors.New("namespace and name are required"))
-	}
-	if m.Stat != "" && !m.Stat.Valid() {
-		faults = append(faults, fmt.Errorf("stat: %q is not avg, sum, min, max, count or p95", m.Stat))
-	}
-	if stored := m.stored(name); stored == "" || len(stored) > api.MaxNameLen {
-		faults = append(faults, fmt.Errorf("metric: must be 1 to %d bytes long", api.MaxNameLen))
-	}
-	for _, of := range m.Of {
-		if of != ofGroup && of != ofLoadBalancer && of != ofTargetGroup {
-			faults = append(faults, fmt.Errorf("of: %q is not %s, %s or %s", of, ofGroup, ofLoadBalancer, ofTargetGroup))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// stored returns the metric's name in the lake.
-func (m Metric) stored(name string) string {
-	if m.Metric != "" {
-		return m.Metric
-	}
-	return name
-}
-
-// query applies the definition, known under name, to a group.
-func (m Metric) query(name string, g Group) (query, error) {
-	metric := m.stored(name)
-	stat := m.Stat
-	if stat == "" {
-		stat = api.DefaultStat(metric)
-	}
-	q := query{
-		series:    collector.Series{Group: g.Name, Metric: metric, Stat: stat},
-		namespace: m.Namespace, name: m.Name, statistic: statistics[stat],
-	}
-	values := maps.Clone(m.Dimensions)
-	if values == nil {
-		values = map[string]string{}
-	}
-	for _, of := range m.Of {
-		switch of {
-		case ofGroup:
-			values["AutoScalingGroupName"] = g.AutoScalingGroup
-			if g.AutoScalingGroup == "" {
-				values["AutoScalingGroupName"] = g.Name
-			}
-		case ofLoadBalancer:
-			if g.LoadBalancer == "" {
-				return q, errors.New("the group has no load_balancer")
-			}
-			values["LoadBalancer"] = g.LoadBalancer
-			if g.TargetGroup != "" {
-				values["TargetGroup"] = g.TargetGroup
-			}
-		case ofTargetGroup:
-			if g.TargetGroup == "" {
-				return q, errors.New("the group has no target_group")
-			}
-			values["TargetGroup"] = g.TargetGroup
-		}
-	}
-	for _, dim := range slices.Sorted(maps.Keys(values)) {
-		q.dimensions = append(q.dimensions, dimension{dim, values[dim]})
-	}
-	return q, nil
-}
+// autoScalingGroup returns the group's name in AWS.
+func (g Group) autoScalingGroup() string { return cmp.Or(g.AutoScalingGroup, g.Name) }

@@ -38,7 +38,7 @@ func (s *Source) fetch(ctx context.Context, c call) ([]api.Sample, error) {
 	in := s.input(c)
 	var callErr error
 	for page := 0; ; page++ {
-		out, err := s.api.GetMetricData(ctx, in)
+		out, err := c.place.metrics.GetMetricData(ctx, in)
 		if err != nil {
 			callErr = fmt.Errorf("GetMetricData, page %d: %w", page+1, err)
 			break
@@ -123,7 +123,7 @@ func samplesOf(queries []query, readings []reading) []api.Sample {
 		q := queries[i].series
 		for _, at := range slices.Sorted(maps.Keys(rd.points)) {
 			out = append(out, api.Sample{Group: q.Group, Metric: q.Metric, Stat: q.Stat,
-				Time: time.Unix(at, 0).UTC(), Value: rd.points[at]})
+				Time: time.Unix(at, 0).UTC(), Value: queries[i].scale * rd.points[at]})
 		}
 	}
 	return out

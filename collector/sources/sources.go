@@ -150,11 +150,14 @@ type Deps struct {
 	AWS  conf.AWS
 	Step time.Duration
 	Log  *slog.Logger
+
+	paces *cloudwatch.Paces // of one account and region, whichever source calls; set by Open
 }
 
 // Open returns the configured sources that are asked, in order. It connects to
 // nothing. The error names each source that cannot be opened.
 func Open(ctx context.Context, c Config, d Deps) ([]collector.Source, error) {
+	d.paces = new(cloudwatch.Paces)
 	return open(c, func(driver driver, name string) (collector.Source, error) {
 		if driver.source == nil {
 			return nil, nil
@@ -202,11 +205,7 @@ func open[T comparable](c Config, one func(d driver, name string) (T, error)) ([
 
 func openCloudWatch(c *cloudwatch.Config) func(context.Context, string, Deps) (collector.Source, error) {
 	return func(ctx context.Context, name string, d Deps) (collector.Source, error) {
-		client, err := cloudwatch.NewClient(ctx, *c, d.AWS, d.Log)
-		if err != nil {
-			return nil, err
-		}
-		return cloudwatch.New(name, *c, client, d.Step, d.Log)
+		return cloudwatch.Open(ctx, name, *c, cloudwatch.Deps{AWS: d.AWS, Step: d.Step, Log: d.Log, Paces: d.paces})
 	}
 }
 

@@ -170,3 +170,25 @@ collector:
 		t.Errorf("described as\n%s", strings.Join(lines, "\n"))
 	}
 }
+
+func TestFingerprintsTellConfigurationsApart(t *testing.T) {
+	prints := func(groups string) map[string]string {
+		t.Helper()
+		c, _, err := load(t, "collector:\n  sources:\n    - cloudwatch: {groups: ["+groups+"]}\n    - {name: other, cloudwatch: {groups: [{name: x}]}}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := c.Fingerprints()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	one, same, more := prints("{name: a}"), prints("{name: a}"), prints("{name: a}, {name: b}")
+	if one["cloudwatch"] == "" || one["cloudwatch"] != same["cloudwatch"] || one["cloudwatch"] == more["cloudwatch"] {
+		t.Errorf("got %v, %v, %v", one, same, more)
+	}
+	if one["other"] == "" || one["other"] != more["other"] {
+		t.Errorf("a source that did not change has another hash: %v, %v", one, more)
+	}
+}

@@ -45,6 +45,8 @@ type AWS struct {
 	CloudWatchEndpoint  string `yaml:"cloudwatch_endpoint"`
 	AutoScalingEndpoint string `yaml:"autoscaling_endpoint"`
 	STSEndpoint         string `yaml:"sts_endpoint"`
+	// LoadBalancingEndpoint likewise; the collector looks up load balancers there.
+	LoadBalancingEndpoint string `yaml:"load_balancing_endpoint"`
 	// Accounts are the accounts, by a name of yours, whose groups are scaled by a
 	// role in them. Groups name theirs; those that name none are scaled with the
 	// default credentials.

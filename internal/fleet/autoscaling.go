@@ -209,12 +209,16 @@ func (c *Cloud) describeGroups(form request) (any, *apiError) {
 	if len(names) > limit {
 		return nil, validation("The number of group names that may be passed in is limited to %d", limit)
 	}
+	filter, err := readTagFilter(form)
+	if err != nil {
+		return nil, err
+	}
 	wanted := map[string]bool{}
 	for _, n := range names {
 		wanted[n] = true
 	}
 	selected := slices.DeleteFunc(slices.Clone(c.groups), func(g *group) bool {
-		return !form.from.sees(g) || len(names) > 0 && !wanted[g.Name]
+		return !form.from.sees(g) || len(names) > 0 && !wanted[g.Name] || !filter.passes(g.Tags)
 	})
 	from, to, next, err := page(form, len(selected), groupsPage)
 	if err != nil {

@@ -51,6 +51,8 @@ type Config struct {
 type GroupConfig struct {
 	Name   string
 	Demand *Demand // may be shared by several groups
+	// Tags are the group's, by which DescribeAutoScalingGroups can select.
+	Tags map[string]string
 	// Account owns the group, default the cloud's own; Region is where it lives,
 	// empty: in every region.
 	Account, Region string
@@ -109,8 +111,9 @@ type Cloud struct {
 	calls    map[Call]int
 	sessions map[string]session // by access key
 	clock    time.Time
-	minute   time.Time // start of the minute that runs next: clock, cut to the minute
-	groups   []*group  // by name
+	minute   time.Time         // start of the minute that runs next: clock, cut to the minute
+	groups   []*group          // by name
+	series   map[string]*group // by metricKey
 	changes  []GroupChange
 	traps    traps
 }
@@ -133,6 +136,7 @@ func New(config Config) (*Cloud, error) {
 		c.groups = append(c.groups, newGroup(c, gc))
 	}
 	slices.SortFunc(c.groups, func(a, b *group) int { return strings.Compare(a.Name, b.Name) })
+	c.indexSeries()
 	if err := c.Advance(config.Now); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type pageToken struct {
 }
 
 // getMetricData answers the operation GetMetricData; the caller holds mu.
-func (c *Cloud) getMetricData(in cbor.Map) (cbor.Map, *apiError) {
+func (c *Cloud) getMetricData(from caller, in cbor.Map) (cbor.Map, *apiError) {
 	start, end, err := readRange(in)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (c *Cloud) getMetricData(in cbor.Map) (cbor.Map, *apiError) {
 			break
 		}
 		q := queries[i]
-		r := c.series(q, start, end, ascending, token.After, page)
+		r := c.read(from, q, start, end, ascending, token.After, page)
 		token.After = 0
 		page -= len(r.times)
 		if q.Return {
@@ -99,10 +99,10 @@ type result struct {
 	message string
 }
 
-// series returns at most limit points of a query in the order of the scan,
+// read returns at most limit points of a query in the order of the scan,
 // beyond the time after (Unix seconds; 0: from the beginning).
-func (c *Cloud) series(q query, start, end time.Time, ascending bool, after int64, limit int) result {
-	mt, g, ok := c.lookup(q.Namespace, q.Metric, q.Dimensions)
+func (c *Cloud) read(from caller, q query, start, end time.Time, ascending bool, after int64, limit int) result {
+	mt, g, ok := c.lookup(from, q.Namespace, q.Metric, q.Dimensions)
 	if !ok {
 		return result{status: statusComplete} // CloudWatch does not tell an unknown series from a silent one
 	}
@@ -284,7 +284,7 @@ func readToken(s string, request uint64, queries int) (pageToken, *apiError) {
 }
 
 // listMetrics answers the operation ListMetrics; the caller holds mu.
-func (c *Cloud) listMetrics(in cbor.Map) (cbor.Map, *apiError) {
+func (c *Cloud) listMetrics(from caller, in cbor.Map) (cbor.Map, *apiError) {
 	first := 0
 	if s := text(in, "NextToken"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -297,6 +297,9 @@ func (c *Cloud) listMetrics(in cbor.Map) (cbor.Map, *apiError) {
 	var all cbor.List
 	for _, g := range c.groups {
 		for i := range metrics {
+			if !from.sees(g) {
+				continue
+			}
 			if mt := &metrics[i]; matches(text(in, "Namespace"), mt.namespace) && matches(text(in, "MetricName"), mt.name) && g.passes(mt, filters) {
 				all = append(all, g.describe(mt))
 			}

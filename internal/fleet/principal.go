@@ -27,7 +27,7 @@ func (r Role) account() string {
 	return ""
 }
 
-// Call is what the cloud knows of a call to Auto Scaling or STS: enough to count
+// Call is what the cloud knows of a call to one of its services: enough to count
 // them by.
 type Call struct {
 	Operation string

@@ -24,7 +24,7 @@ const (
 )
 
 // Handler returns the services of a cloud on one address: CloudWatch by its
-// path, Auto Scaling and the Security Token Service at /, and the control of the
+// path, Auto Scaling, load balancing and the Security Token Service at /, and the control of the
 // simulation itself at
 //
 //	GET  /_simulation/state                        State
@@ -149,7 +149,7 @@ func (c *Cloud) interfere(r *http.Request, operation, group string) (lose bool, 
 // serveCloudWatch speaks Smithy RPC v2 CBOR.
 func (c *Cloud) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
 	operation := r.PathValue("operation")
-	handle, ok := map[string]func(*Cloud, cbor.Map) (cbor.Map, *apiError){
+	handle, ok := map[string]func(*Cloud, caller, cbor.Map) (cbor.Map, *apiError){
 		"GetMetricData": (*Cloud).getMetricData,
 		"ListMetrics":   (*Cloud).listMetrics,
 	}[operation]
@@ -168,6 +168,12 @@ func (c *Cloud) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
 		writeCBORError(w, &apiError{Status: 413, Code: "RequestEntityTooLarge", Message: err.Error()})
 		return
 	}
+	from, fault := c.caller(r)
+	c.count(Call{Operation: operation, Account: from.account, Region: from.region, Role: from.role}, action{})
+	if fault != nil {
+		writeCBORError(w, fault)
+		return
+	}
 	lose, fault := c.interfere(r, operation, "")
 	if fault != nil {
 		writeCBORError(w, fault)
@@ -183,7 +189,7 @@ func (c *Cloud) serveCloudWatch(w http.ResponseWriter, r *http.Request) {
 		}
 		in = m
 	}
-	out, fault := locked(c, handle, in)
+	out, fault := locked(c, func(c *Cloud, in cbor.Map) (cbor.Map, *apiError) { return handle(c, from, in) }, in)
 	switch {
 	case lose:
 		panic(http.ErrAbortHandler)
@@ -222,6 +228,9 @@ func actionOf(form url.Values) (action, *apiError) {
 	name, version := form.Get("Action"), form.Get("Version")
 	if handle, ok := autoScalingOperations[name]; ok && version == autoScalingVersion {
 		return action{version, autoScalingNamespace, handle}, nil
+	}
+	if name == "DescribeTargetGroups" && version == balancingVersion {
+		return action{version, balancingNamespace, (*Cloud).describeTargetGroups}, nil
 	}
 	if name == "AssumeRole" && version == stsVersion {
 		return action{version, stsNamespace, (*Cloud).assumeRole}, nil

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ type xmlGroup struct {
 	HealthCheckType       string         `xml:"HealthCheckType"`
 	CreatedTime           string         `xml:"CreatedTime"`
 	TargetGroupARNs       []string       `xml:"TargetGroupARNs>member"`
+	Tags                  []xmlTag       `xml:"Tags>member"`
 	EnabledMetrics        []xmlEnabled   `xml:"EnabledMetrics>member"`
 	Instances             []xmlInstance  `xml:"Instances>member"`
 	SuspendedProcesses    []xmlSuspended `xml:"SuspendedProcesses>member"`
@@ -134,7 +136,10 @@ func (g *group) describeGroup(instances bool) xmlGroup {
 		AvailabilityZones: []string{g.zone()},
 		HealthCheckType:   "EC2",
 		CreatedTime:       xmlTime(g.cloud.config.Start),
-		TargetGroupARNs:   []string{fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:%s", g.region(), g.Account, g.TargetGroup)},
+		TargetGroupARNs:   []string{g.balancingARN(g.TargetGroup)},
+	}
+	for _, key := range slices.Sorted(maps.Keys(g.Tags)) {
+		x.Tags = append(x.Tags, xmlTag{key, g.Tags[key], g.Name, "auto-scaling-group"})
 	}
 	for i := range metrics {
 		if metrics[i].namespace == "AWS/AutoScaling" {
