@@ -208,7 +208,7 @@ func within(samples []api.Sample, from, to time.Time) []api.Sample {
 
 func stableName(t *testing.T, h Harness) {
 	a, b := h.Open(t, &Provider{}), h.Open(t, &Provider{})
-	if a.Name() == "" || a.Name() != b.Name() || a.Name() != a.Name() {
+	if before := a.Name(); before == "" || before != b.Name() || before != a.Name() {
 		t.Errorf("the names are %q and %q", a.Name(), b.Name())
 	}
 }
