@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ func each[T any](ctx context.Context, d *Dataset, q Query, take func(*part) T) (
 	}
 	for _, day := range slices.Sorted(maps.Keys(byDay)) {
 		taken = append(taken, byDay[day].taken...)
+		slices.SortFunc(byDay[day].corrupt, func(a, b *CorruptError) int { return strings.Compare(a.Key, b.Key) })
 		for _, c := range byDay[day].corrupt {
 			corrupt = append(corrupt, c)
 		}
