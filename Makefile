@@ -33,10 +33,13 @@ comma       := ,
 space       := $() $()
 TAGS        := $(subst $(space),$(comma),$(strip $(if $(FORESCALE_TRACES),traces) $(if $(FORESCALE_PEERS),peers) $(if $(FORESCALE_REFEREE),referee)))
 TEST_ENV    := FORESCALE_ONNXRUNTIME=$${FORESCALE_ONNXRUNTIME:-$(CURDIR)/$(ORT_LIB)} FORESCALE_VERSITYGW=$(VERSITYGW)
+DUCKDB_NPM  := internal/dataset/duckdb
+DUCKDB      := $(DUCKDB_NPM)/node_modules/.package-lock.json
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
                FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool) \
                FORESCALE_PUSHGATEWAY=$$(command -v prometheus-pushgateway) \
-               FORESCALE_ETCD=$(ETCD) FORESCALE_KUBE_APISERVER=$(KUBE_APISERVER)
+               FORESCALE_ETCD=$(ETCD) FORESCALE_KUBE_APISERVER=$(KUBE_APISERVER) \
+               FORESCALE_NODE=$$(command -v node) FORESCALE_DUCKDB=$(CURDIR)/$(DUCKDB_NPM)/query.mjs
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
@@ -48,6 +51,10 @@ setup: $(ORT_LIB) $(VERSITYGW) ## fetch ONNX Runtime and build the S3 server tha
 
 $(ORT_SOURCE): $(ORT_NPM)/package.json $(ORT_NPM)/package-lock.json
 	cd $(ORT_NPM) && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+$(DUCKDB): $(DUCKDB_NPM)/package.json $(DUCKDB_NPM)/package-lock.json
+	cd $(DUCKDB_NPM) && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 $(ORT_LIB): $(ORT_SOURCE)
@@ -101,7 +108,7 @@ deb-packages:
 	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-test-system: setup kubernetes deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
+test-system: setup kubernetes $(DUCKDB) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
 	$(SYSTEM_ENV) go test -tags 'system,$(TAGS)' -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
 
 race: setup ## all tests under the race detector
@@ -136,4 +143,4 @@ lint: $(STATICCHECK) ## formatting, vet and staticcheck
 	$(STATICCHECK) -tags system,traces,peers,referee ./...
 
 clean: ## remove what was built and fetched
-	rm -rf bin .cache $(ORT_NPM)/node_modules
+	rm -rf bin .cache $(ORT_NPM)/node_modules $(DUCKDB_NPM)/node_modules

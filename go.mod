@@ -85,4 +85,7 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 )
 
-ignore ./server/ort/runtime/node_modules
+ignore (
+	./internal/dataset/duckdb/node_modules
+	./server/ort/runtime/node_modules
+)

@@ -17,14 +17,12 @@ import (
 
 // CompactConfig says what to compact.
 type CompactConfig struct {
-	// Before bounds the days: those that ended by then. Required. A day that gets
-	// rows hourly is better left alone: each compaction writes its files again.
+	// Before bounds the days: those that ended by then. Required. A day that still
+	// gets rows is better left alone: each compaction writes its files again.
 	Before time.Time
 	// FileBytes is about how large a closed file may become; a day of more is split
 	// by groups. 0: 256 MiB. It is decided at the first compaction of a day.
 	FileBytes int64
-	// Progress, if set, is told of each day that was looked at.
-	Progress func(day time.Time, r CompactReport)
 }
 
 const (
@@ -93,9 +91,6 @@ func (d *Dataset) Compact(ctx context.Context, cfg CompactConfig) (CompactReport
 		}
 		if ctx.Err() != nil {
 			break
-		}
-		if cfg.Progress != nil {
-			cfg.Progress(day, report)
 		}
 	}
 	return report, errors.Join(failed...)
@@ -315,9 +310,4 @@ func (c *compaction) remove(ctx context.Context, stands []*closedFile) error {
 		g.Go(func() error { return c.d.store.Delete(ctx, info.Key) })
 	}
 	return g.Wait()
-}
-
-// String says it in one line.
-func (r CompactReport) String() string {
-	return fmt.Sprintf("%d days, %d files written with %d rows in %d bytes, %d parts removed", r.Days, r.Files, r.Rows, r.Bytes, r.Deleted)
 }

@@ -246,7 +246,7 @@ var whole = dataset.CompactConfig{Before: day.AddDate(0, 0, 5)}
 // The compaction is killed before each of its operations on the store in turn, and
 // at each of them a reader asks for everything.
 func TestReadersAreExactAtEveryMomentOfACompaction(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		l := &lake{store: blob.NewMemory(), truth: truth{}, clock: at(2000)}
 		cfg := whole
@@ -306,7 +306,7 @@ func TestReadersAreExactAtEveryMomentOfACompaction(t *testing.T) {
 // Now the other way round: between any two operations of a reader a whole
 // compaction happens, and rows come in as well.
 func TestACompactionBetweenAnyTwoOperationsOfAReader(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 8))
 		l := &lake{store: blob.NewMemory(), truth: truth{}, clock: at(2000)}
 		l.grow(t, r, 12)

@@ -24,6 +24,13 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(childCompact); dir != "" {
+		if err := childCompacts(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		os.Exit(0)
+	}
 	if dir := os.Getenv(childDir); dir != "" {
 		if err := childAppends(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)

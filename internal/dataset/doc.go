@@ -18,8 +18,7 @@
 // # Revisions
 //
 // A later part may state a (group, metric, stat, time) again. Readers merge: the
-// row with the later ingested_at wins, and on a tie the one in the part with the
-// greater key.
+// row with the later ingested_at wins, and on a tie the one with the greater value.
 //
 // The sha256 in the key is taken over the rows without ingested_at. Appending
 // the same rows for the same interval again, as a restarted collector does,
@@ -29,6 +28,20 @@
 // It is then stored beside the first, with ingested_at at the end of the name,
 // and wins by its time.
 //
+// # Closed days
+//
+// [Dataset.Compact] turns the parts of days that have ended into few large files,
+//
+//	closed/date=YYYY-MM-DD/part-<number>-of-<files>.parquet
+//
+// with the same columns, the winners only, sorted as parts are, in row groups that
+// are small enough for a reader of one group to read about a hundredth of a day.
+// Each file has its key for good and is replaced as a whole, by compare-and-swap,
+// with the join of itself and late parts; and it says which parts it stands for.
+// Readers list the parts before the files and leave out the parts that the files
+// stand for. They are exact at every moment, and so is any reader of the closed
+// files alone for what these cover: docs/data-lake.md and ADR 15.
+//
 // # What readers trust
 //
 // Nothing. A part that is cut short, is not Parquet, fails a checksum, claims
@@ -36,5 +49,6 @@
 // *CorruptError and left out, without hiding the other parts. To bound the
 // memory that a hostile part can ask for before anything is allocated, only the
 // subset of Parquet that this package writes is read: required columns, plain
-// encoding, snappy.
+// encoding and snappy in parts, dictionaries for names and zstd in closed files,
+// whose row groups and footer have hashes of their own.
 package dataset
