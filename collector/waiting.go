@@ -195,7 +195,6 @@ func (c *Collector) place(ctx context.Context, b batch, away error) (stored bool
 // big-endian. Times are of slots: any that does not fit is refused by the lake too.
 const batchVersion = 1
 
-//
 // What the lake would refuse for itself is left out here: it must not keep the rest
 // from being delivered.
 func encodeBatch(b batch) []byte {
