@@ -282,11 +282,13 @@ func TestKillingCollectorAndStoreAtAnyMomentLosesNothing(t *testing.T) {
 	b := &broker{pending: map[int][]collector.Reading{}, sent: map[string]collector.Reading{}}
 	rng := rand.New(rand.NewPCG(9, uint64(time.Now().UnixNano())))
 
-	killed, storeKilled, slot := 0, 0, first
+	killed, storeKilled, slot, quiet := 0, 0, first, false
 	live := func(ticks int, kill time.Duration) {
 		var at []time.Time
 		for range ticks {
-			b.publish(rng, s.slot(slot))
+			if !quiet {
+				b.publish(rng, s.slot(slot))
+			}
 			slot++
 			s.advance(slot)
 			at = append(at, s.slot(slot))
@@ -348,7 +350,9 @@ func TestKillingCollectorAndStoreAtAnyMomentLosesNothing(t *testing.T) {
 	for stopped != nil {
 		restart()
 	}
-	for range 4 {
+	for i := range 4 {
+		// Readings and the tick race: what comes after a tick is stored by the next one.
+		quiet = i > 1
 		live(1, time.Minute)
 	}
 	if len(b.pending) > 0 {
