@@ -36,11 +36,54 @@
 // only beside a slot that has a measured value of the group: it must never make
 // a silent group look alive.
 //
-// # Later drivers
+// # The spool of ticks
 //
-// A source that is asked implements [Source]. A source that pushes (sensors)
-// will implement Stream, {Name() string; Run(ctx, emit func([]api.Sample) error)
-// error}, where emit returns only when the samples are safe and the message may
-// be acknowledged; the tick then drains what was emitted through the same path
-// as what was fetched.
+// A tick that the lake does not take goes to a spool on the local disk and is
+// delivered later, oldest first. When a tick begins one of them is tried: while
+// that fails the lake is asked for nothing else. When the lake is back the live
+// range goes first, because the scaler waits for it; the rows' times of ingestion,
+// which are those of their ticks, keep a late delivery from undoing a newer
+// revision.
+//
+// The rule that keeps the marks true: in the memory of the process a tick on the
+// spool counts as stored, so that it is not fetched twice. In the lake no mark is
+// written while anything waits on the spool. What the lake says of itself is
+// therefore true without this disk:
+//
+//   - killed while ticks wait: the marks in the lake are those of before the
+//     outage. The next process delivers what waits, and asks the sources for the
+//     hole as well; the lake has most of it by then.
+//   - killed between a delivery and its removal from the spool: it is delivered
+//     again, which is the same object.
+//   - the disk is lost: sources are asked for all of it again. Sensors are not; what
+//     they had sent and had acknowledged is lost with the disk.
+//   - the spool is full, or a record of it is damaged: what went is owed by every
+//     source, and fetched again. Sensors' samples in it are lost, counted and logged.
+//
+// Without a spool, as on AWS Lambda, a tick that the lake does not take moves no
+// mark, and the next run fetches it again.
+//
+// # Streams
+//
+// A place that is asked implements [Source]; a place that pushes, [Stream]. Its
+// readings go to a spool of their own, synced, before their message is acknowledged.
+// They are in memory too, by cell (a metric of a group in a slot), until the slot
+// has ended, its samples are stored, and stream.keep is over. A late reading revises
+// its slot until then, and is dropped and counted after. What a sensor sends belongs
+// to the slot of its own clock, however wrong that is within the bounds.
+//
+// The lake cannot add up two halves of a slot, so that a collector must have all
+// readings of a group: of two that share the sensors of a group, or after the loss
+// of a disk, the row that is made of more readings stays. A stream's readings of a
+// slot are therefore in one collector, and its spool is on a disk that outlives it.
+//
+// # What is only looked at
+//
+// Gaps (slots without a value between two values of a series) are counted. A series
+// that changes by a hundredfold or more and stays there for three slots is counted
+// and logged, for its unit may have changed; nothing is corrected or left out,
+// because a real jump looks the same. Another statistic is another series and is
+// never mixed with the first. A negative value of a metric that is a sum by its
+// nature (requests, bytes, events) comes from a counter that was reset, and is
+// dropped and counted.
 package collector

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -194,7 +195,10 @@ func (c *Collector) place(ctx context.Context, b batch, away error) (stored bool
 // big-endian. Times are of slots: any that does not fit is refused by the lake too.
 const batchVersion = 1
 
+// What the lake would refuse for itself is left out here: it must not keep the rest
+// from being delivered.
 func encodeBatch(b batch) []byte {
+	b.samples = slices.DeleteFunc(slices.Clone(b.samples), func(s api.Sample) bool { return s.Validate() != nil })
 	buf := []byte{batchVersion}
 	buf = binary.BigEndian.AppendUint64(buf, uint64(b.slot.UnixNano()))
 	buf = binary.BigEndian.AppendUint64(buf, uint64(b.ingested.UnixNano()))

@@ -305,6 +305,14 @@ func TestRandomFailuresWithSpoolsLoseNothing(t *testing.T) {
 	}
 }
 
+func TestASampleThatNoLakeTakesDoesNotHoldUpTheOthers(t *testing.T) {
+	bad := cpu(strings.Repeat("x", 300), 0, 1)
+	b, err := decodeBatch(encodeBatch(batch{slot: at(0), ingested: at(1), samples: []api.Sample{bad, cpu("web", 0, 1)}}))
+	if err != nil || len(b.samples) != 1 || b.samples[0] != cpu("web", 0, 1) {
+		t.Errorf("%v, %v", b.samples, err)
+	}
+}
+
 func FuzzDecodeBatch(f *testing.F) {
 	f.Add(encodeBatch(batch{slot: at(0), ingested: at(1), samples: ramp("web", 0, 3)}))
 	f.Add([]byte{1})

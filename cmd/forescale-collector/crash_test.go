@@ -146,8 +146,14 @@ func (s *system) compare(from, to int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.compareRows(rows, s.offered(from, to), from, to)
+}
+
+// compareRows is compare for rows and for what was sent, each beside the flags.
+func (s *system) compareRows(rows, sent []api.Sample, from, to int) {
+	s.t.Helper()
 	want := map[string]float64{}
-	for _, o := range s.offered(from, to) {
+	for _, o := range sent {
 		want[key(o)] = o.Value
 		o.Metric, o.Stat, o.Value = "is_sale_active", api.StatAvg, 1
 		want[key(o)] = o.Value
