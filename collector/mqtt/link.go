@@ -49,7 +49,7 @@ type message struct {
 // another dials again.
 type link interface {
 	// subscribe asks for the filters, and returns those that the broker refuses.
-	subscribe(ctx context.Context, filters []string) (refused []string, err error)
+	subscribe(ctx context.Context, filters []string) (refused []refusal, err error)
 	// publish returns nil when the broker has taken the message over.
 	publish(ctx context.Context, topic string, payload []byte) error
 	// lost yields one error when the connection is gone. close does not cause it.
@@ -57,6 +57,21 @@ type link interface {
 	// close ends the connection in order; the session remains at the broker.
 	close()
 }
+
+// refusal is a filter that is not subscribed to, and the broker's code for why;
+// MQTT 3.1.1 has but one, 0x80.
+type refusal struct {
+	filter string
+	code   byte
+}
+
+// codeInUse says that the packet identifier is in use. Brokers that keep one table
+// for both directions (mochi-mqtt does) say so while messages of the session, which
+// have identifiers of their own, wait for their acknowledgement.
+const codeInUse = 0x91
+
+// failed is where the codes begin that are no success.
+const failed = 0x80
 
 // session is what a link is opened with, besides the way to the broker.
 type session struct {

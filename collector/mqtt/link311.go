@@ -56,10 +56,7 @@ func (l *link311) lose(err error) {
 
 func (l *link311) lost() <-chan error { return l.gone }
 
-// refused311 is the return code of a subscription that is not granted.
-const refused311 = 0x80
-
-func (l *link311) subscribe(ctx context.Context, filters []string) (refused []string, err error) {
+func (l *link311) subscribe(ctx context.Context, filters []string) (refused []refusal, err error) {
 	want := map[string]byte{}
 	for _, f := range filters {
 		want[f] = 1
@@ -68,8 +65,8 @@ func (l *link311) subscribe(ctx context.Context, filters []string) (refused []st
 	err = wait(ctx, token, l)
 	granted := token.(*classic.SubscribeToken).Result()
 	for _, f := range filters {
-		if granted[f] == refused311 {
-			refused = append(refused, f)
+		if code := granted[f]; code >= failed {
+			refused = append(refused, refusal{f, code})
 		}
 	}
 	if len(refused) > 0 {

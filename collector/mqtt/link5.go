@@ -93,7 +93,7 @@ func (l *link5) lose(err error) {
 
 func (l *link5) lost() <-chan error { return l.gone }
 
-func (l *link5) subscribe(ctx context.Context, filters []string) (refused []string, err error) {
+func (l *link5) subscribe(ctx context.Context, filters []string) (refused []refusal, err error) {
 	request := &paho.Subscribe{}
 	for _, f := range filters {
 		// 1: what the broker has retained is sent when the subscription is new, not at
@@ -105,8 +105,8 @@ func (l *link5) subscribe(ctx context.Context, filters []string) (refused []stri
 		return nil, err
 	}
 	for i, code := range reply.Reasons {
-		if code >= 0x80 && i < len(filters) {
-			refused = append(refused, filters[i]+" ("+reason(code, "")+")")
+		if code >= failed && i < len(filters) {
+			refused = append(refused, refusal{filters[i], code})
 		}
 	}
 	return refused, nil
@@ -114,7 +114,7 @@ func (l *link5) subscribe(ctx context.Context, filters []string) (refused []stri
 
 func (l *link5) publish(ctx context.Context, topic string, payload []byte) error {
 	reply, err := l.client.Publish(ctx, &paho.Publish{Topic: topic, Payload: payload, QoS: 1})
-	if reply != nil && reply.ReasonCode >= 0x80 {
+	if reply != nil && reply.ReasonCode >= failed {
 		return &RefusedError{Topic: topic, Reason: reason(reply.ReasonCode, "")}
 	}
 	return err
@@ -141,7 +141,7 @@ var reasons = map[byte]string{
 	0x84: "protocol version not supported", 0x85: "client id not valid", 0x86: "bad user name or password",
 	0x87: "not authorized", 0x88: "server unavailable", 0x89: "server busy", 0x8a: "banned", 0x8b: "server shutting down",
 	0x8d: "keep alive timeout", 0x8e: "session taken over", 0x8f: "topic filter not valid", 0x90: "topic name not valid",
-	0x93: "receive maximum exceeded", 0x95: "packet too large", 0x96: "message rate too high", 0x97: "quota exceeded",
+	codeInUse: "packet identifier in use", 0x93: "receive maximum exceeded", 0x95: "packet too large", 0x96: "message rate too high", 0x97: "quota exceeded",
 	0x98: "administrative action", 0x99: "payload format not valid", 0x9a: "retain not supported", 0x9b: "quality of service not supported",
 	0x9f: "connection rate exceeded", 0xa2: "wildcard subscriptions not supported",
 }

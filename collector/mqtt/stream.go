@@ -137,11 +137,13 @@ func (s *Stream) subscribe(ctx context.Context, l link) error {
 		}
 	}
 	for some := range slices.Chunk(filters, filtersARequest) {
-		no, err := l.subscribe(ctx, some)
+		no, err := subscribeTo(ctx, l, some)
 		if err != nil {
 			return fmt.Errorf("subscribe: %w", err)
 		}
-		refused = append(refused, no...)
+		for _, r := range no {
+			refused = append(refused, r.filter+": "+reason(r.code, ""))
+		}
 	}
 	s.meters.refused(len(refused))
 	switch {
@@ -151,6 +153,22 @@ func (s *Stream) subscribe(ctx context.Context, l link) error {
 		s.log.Error("the broker refuses subscriptions; check its access rules", "filters", refused)
 	}
 	return nil
+}
+
+// busyRetry is the pause before a subscription is asked for again whose identifier
+// is in use. Messages are delivered and acknowledged meanwhile.
+const busyRetry = 20 * time.Millisecond
+
+// subscribeTo asks for a few filters.
+func subscribeTo(ctx context.Context, l link, filters []string) ([]refusal, error) {
+	for {
+		refused, err := l.subscribe(ctx, filters)
+		busy := slices.ContainsFunc(refused, func(r refusal) bool { return r.code == codeInUse })
+		if err != nil || !busy || ctx.Err() != nil {
+			return refused, err
+		}
+		pause(ctx, busyRetry)
+	}
 }
 
 // receive queues a delivery. A message that the broker would deliver again waits
