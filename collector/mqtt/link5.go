@@ -100,6 +100,8 @@ func (l *link5) subscribe(ctx context.Context, filters []string) (refused []refu
 		// each connection.
 		request.Subscriptions = append(request.Subscriptions, paho.SubscribeOptions{Topic: f, QoS: 1, RetainHandling: 1})
 	}
+	ctx, cancel := l.whileUp(ctx)
+	defer cancel()
 	reply, err := l.client.Subscribe(ctx, request)
 	if reply == nil {
 		return nil, err
@@ -113,11 +115,27 @@ func (l *link5) subscribe(ctx context.Context, filters []string) (refused []refu
 }
 
 func (l *link5) publish(ctx context.Context, topic string, payload []byte) error {
+	ctx, cancel := l.whileUp(ctx)
+	defer cancel()
 	reply, err := l.client.Publish(ctx, &paho.Publish{Topic: topic, Payload: payload, QoS: 1})
 	if reply != nil && reply.ReasonCode >= failed {
 		return &RefusedError{Topic: topic, Reason: reason(reply.ReasonCode, "")}
 	}
 	return err
+}
+
+// whileUp returns a context that ends with the connection too: the client goes on
+// waiting for an answer that cannot come any more.
+func (l *link5) whileUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-l.client.Done():
+			cancel(errClosed)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 func (l *link5) close() {
