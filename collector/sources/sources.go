@@ -12,6 +12,7 @@ import (
 	"github.com/forescale/forescale/collector"
 	"github.com/forescale/forescale/collector/azuremonitor"
 	"github.com/forescale/forescale/collector/cloudwatch"
+	"github.com/forescale/forescale/collector/mqtt"
 	"github.com/forescale/forescale/collector/prometheus"
 	"github.com/forescale/forescale/internal/conf"
 )
@@ -30,6 +31,7 @@ type Source struct {
 	CloudWatch   *cloudwatch.Config   `yaml:"cloudwatch"`
 	Prometheus   *prometheus.Config   `yaml:"prometheus"`
 	AzureMonitor *azuremonitor.Config `yaml:"azure_monitor"`
+	MQTT         *mqtt.Config         `yaml:"mqtt"`
 }
 
 // DefaultConfig returns a configuration without sources.
@@ -57,11 +59,14 @@ func (s Source) drivers() []driver {
 	if c := s.AzureMonitor; c != nil {
 		named = append(named, driver{name: "azure_monitor", validate: c.Validate, source: openAzureMonitor(c)})
 	}
+	if c := s.MQTT; c != nil {
+		named = append(named, driver{name: "mqtt", validate: c.Validate, stream: openMQTT(c)})
+	}
 	return named
 }
 
 // known names every driver, for messages.
-const known = "cloudwatch, prometheus, azure_monitor"
+const known = "cloudwatch, prometheus, azure_monitor, mqtt"
 
 // driver returns the one driver of the entry.
 func (s Source) driver() (driver, error) {
@@ -218,5 +223,11 @@ func openPrometheus(c *prometheus.Config) func(context.Context, string, Deps) (c
 func openAzureMonitor(c *azuremonitor.Config) func(context.Context, string, Deps) (collector.Source, error) {
 	return func(_ context.Context, name string, d Deps) (collector.Source, error) {
 		return azuremonitor.Open(name, *c, d.Step)
+	}
+}
+
+func openMQTT(c *mqtt.Config) func(context.Context, string, Deps) (collector.Stream, error) {
+	return func(_ context.Context, name string, d Deps) (collector.Stream, error) {
+		return mqtt.New(name, *c, mqtt.Deps{Log: d.Log})
 	}
 }

@@ -54,6 +54,7 @@ var services = []string{"collector", "trainer", "server", "scaler"}
 var drivers = map[string]string{
 	"collector/azuremonitor": "collector/sources",
 	"collector/cloudwatch":   "collector/sources",
+	"collector/mqtt":         "collector/sources",
 	"collector/prometheus":   "collector/sources",
 	"scaler/asg":             "scaler/targets",
 	"scaler/kube":            "scaler/targets",
