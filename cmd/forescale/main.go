@@ -5,6 +5,7 @@
 //	forescale cloud    run the simulated cloud on its own
 //	forescale freeze, pause, resume, controls    orders to the scaler, and which are in force
 //	forescale retrain, watch                     a better model, if it is one; and how the one at work does
+//	forescale sensor   publish this host's own metrics over MQTT
 //	forescale explain, replay                    why a decision was made; whether it would be made again
 //
 // Each has its own -help.
@@ -26,6 +27,7 @@ Usage:
   forescale backtest [flags] replay decisions over your own history: what would they have saved?
   forescale demo [flags]     replay a workload through the whole pipeline on this machine
   forescale cloud [flags]    run the simulated cloud on its own, for tries with your own configuration
+  forescale sensor [flags]   publish this host's own metrics over MQTT, for the collector
 
 Models:
   forescale retrain -group NAME | -all-groups              train a challenger; let it serve if it serves better
@@ -58,6 +60,7 @@ func run(ctx context.Context, args []string) int {
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
 		"explain": explainCommand, "replay": replayCommand,
 		"retrain": retrainCommand, "watch": watchCommand,
+		"sensor": sensorCommand,
 	}
 	name := ""
 	if len(args) > 0 {
