@@ -97,6 +97,7 @@ var Metrics = []Metric{
 	{MetricInService, "instances", StatAvg},
 	{MetricDesired, "instances", StatAvg},
 	{MetricResponse, "seconds", StatAvg},
+	{"network_out", "bytes per step", StatSum},
 	{"memory_utilization", "percent", StatAvg},
 	{"network_latency", "seconds", StatAvg},
 	{"temperature", "degrees Celsius", StatAvg},
