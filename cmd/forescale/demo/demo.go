@@ -1,5 +1,5 @@
 // Package demo replays a workload through the whole pipeline on one machine: a
-// simulated cloud on loopback, the real collector, trainer and scaler in this
+// simulated cloud and an MQTT broker on loopback, the real collector, trainer and scaler in this
 // process on the simulated clock, and the real server as a child process.
 //
 // Two groups live through the same load. One is steered by forecasts, the other
@@ -68,6 +68,7 @@ type demo struct {
 	cloud      *fleet.Cloud
 	stores     stores
 	collector  *collector.Collector
+	sensors    *sensors
 	server     *child
 	scaler     *scaler.Scaler
 	aws        conf.AWS    // of the cloud
@@ -195,6 +196,9 @@ func (d *demo) close() {
 	if d.server != nil {
 		d.server.Stop()
 	}
+	if d.sensors != nil {
+		d.sensors.close()
+	}
 	for _, f := range d.files {
 		f.Close()
 	}
@@ -229,6 +233,7 @@ func (d *demo) live(ctx context.Context) error {
 		if err := d.cloud.Advance(tick.Add(visibleAfter)); err != nil {
 			return err
 		}
+		d.failed("sensors", d.measure(ctx, tick))
 		d.failed("collector", d.collector.Once(ctx, tick))
 		record, err := d.scaler.Once(ctx, tick)
 		d.failed("scaler", err)
@@ -302,6 +307,12 @@ func (d *demo) summarise(ctx context.Context) error {
 	}
 	if want := 2 * d.Steps; d.report.Decisions != want {
 		d.failed("audit log", fmt.Errorf("holds %d decisions, there were %d ticks of two groups", d.report.Decisions, d.Steps))
+	}
+	if d.report.Readings, err = d.storedReadings(ctx); err != nil {
+		return err
+	}
+	if d.report.Readings != d.sensors.sent {
+		d.failed("sensors", fmt.Errorf("the lake counts %d readings, %d were sent", d.report.Readings, d.sensors.sent))
 	}
 	d.report.Horizons = liveScores(d.load.demand, d.begin, groupPredictive, records)
 	d.report.ServerRestarts = d.server.Restarts()

@@ -89,13 +89,17 @@ func (d *demo) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.startSensors(); err != nil {
+		return fmt.Errorf("sensors: %w", err)
+	}
 	d.collector, err = collector.New(cfg.Config, collector.Deps{
-		Sources: opened, Lake: d.stores.data, State: d.stores.lake, Calendar: d.load.plans,
+		Sources: opened, Streams: []collector.Stream{d.sensors.stream}, Readings: d.sensors.disk, Lake: d.stores.data, State: d.stores.lake, Calendar: d.load.plans,
 		Step: step, Now: d.cloud.Now, Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
+	d.sensors.receive(ctx, d.collector)
 	return d.collector.Backfill(ctx, d.load.demand.Start, d.begin, nil)
 }
 

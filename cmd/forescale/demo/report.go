@@ -32,6 +32,8 @@ type Report struct {
 	// Gaps counts the decisions that had to do without a forecast because metrics
 	// were missing.
 	Gaps int `json:"gaps"`
+	// Readings counts what the sensors published over MQTT and the lake has.
+	Readings int `json:"sensor_readings"`
 	// Errors counts what went wrong at any caller; Messages names the first few.
 	Errors   int      `json:"errors"`
 	Messages []string `json:"error_messages,omitempty"`
@@ -149,6 +151,9 @@ func (r Report) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s\n", r.verdict())
 	if r.Gaps > 0 {
 		fmt.Fprintf(w, "At %d ticks the metrics had a gap; the measured load decided then.\n", r.Gaps)
+	}
+	if r.Readings > 0 {
+		fmt.Fprintf(w, "%d readings of sensors came over MQTT; the lake has them as %s and %s of both groups.\n", r.Readings, metricTemperature, metricPower)
 	}
 	fmt.Fprintf(w, "%d decisions, %d errors\n", r.Decisions, r.Errors)
 	if r.ServerRestarts > 0 {
