@@ -110,7 +110,7 @@ func (p *program) serve(ctx context.Context, c *collector.Collector) error {
 			return fmt.Errorf("collector.metrics_listen: %w", err)
 		}
 		p.log.Info("serving metrics", "addr", l.Addr().String())
-		g.Go(func() error { return obs.ServeMetrics(ctx, l, c.Metrics()) })
+		g.Go(func() error { return obs.ServeMetrics(ctx, l, metricsOf(c, p.streams)) })
 	}
 	k, err := p.keeper(ctx)
 	if err != nil {
