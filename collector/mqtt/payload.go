@@ -11,8 +11,6 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
-
-	"github.com/forescale/forescale/api"
 )
 
 // Bounds of a payload. AWS IoT Core takes no larger one.
@@ -168,7 +166,7 @@ func (d *decoder) metrics() ([]Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkMetric(metric); err != nil {
+		if err := checkName(metric); err != nil {
 			return nil, err
 		}
 		value, err := d.number()
@@ -211,14 +209,7 @@ func (d *decoder) metric() (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%v is no string", shown(token))
 	}
-	return text, checkMetric(text)
-}
-
-func checkMetric(metric string) error {
-	if metric == "" || len(metric) > api.MaxNameLen {
-		return fmt.Errorf("the name of a metric must be 1 to %d bytes long", api.MaxNameLen)
-	}
-	return nil
+	return text, checkName(text)
 }
 
 func (d *decoder) number() (float64, error) {
@@ -284,7 +275,7 @@ func Encode(at time.Time, metrics map[string]float64) ([]byte, error) {
 		if math.IsNaN(metrics[metric]) || math.IsInf(metrics[metric], 0) {
 			return nil, fmt.Errorf("%s: %v is not finite; leave a missing value out", metric, metrics[metric])
 		}
-		if err := checkMetric(metric); err != nil {
+		if err := checkName(metric); err != nil {
 			return nil, err
 		}
 	}

@@ -70,6 +70,7 @@ func TestDecode(t *testing.T) {
 		"an empty name":                            {payload: `{"metrics":{"":1}}`, fault: "1 to 255"},
 		"a name that is too long":                  {payload: fmt.Sprintf(`{"metric":%q,"value":1}`, strings.Repeat("x", 256)), fault: "1 to 255"},
 		"a metric that is no string":               {payload: `{"metric":1,"value":1}`, fault: "no string"},
+		"a name with a control character":          {payload: `{"metric":"a\u0000b","value":1}`, fault: "control characters", beyond: true},
 		"no metrics":                               {payload: `{"metrics":{}}`, fault: "empty"},
 		"metrics that are no object":               {payload: `{"metrics":[1]}`, fault: "where {"},
 		"a deep value":                             {payload: `{"metrics":{"a":{"b":1}}}`, fault: "no number"},

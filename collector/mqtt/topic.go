@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/forescale/forescale/api"
 )
@@ -153,11 +155,20 @@ func (p Pattern) match(topic string) (s source, ok bool, err error) {
 // name decodes one level of a topic.
 func name(level string) (string, error) {
 	text, err := url.PathUnescape(level)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
-	case text == "" || len(text) > api.MaxNameLen:
-		return "", fmt.Errorf("a name must be 1 to %d bytes long", api.MaxNameLen)
 	}
-	return text, nil
+	return text, checkName(text)
+}
+
+// checkName returns an error unless a name from outside is one that can be stored
+// and shown: UTF-8 without control characters, within the bounds.
+func checkName(name string) error {
+	switch {
+	case name == "" || len(name) > api.MaxNameLen:
+		return fmt.Errorf("a name must be 1 to %d bytes long", api.MaxNameLen)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("the name %.40q must be UTF-8 without control characters", name)
+	}
+	return nil
 }

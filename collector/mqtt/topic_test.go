@@ -52,14 +52,16 @@ func TestPatternsMatch(t *testing.T) {
 	}{
 		"levels in another order": {pattern: Pattern{Topic: "plant/{metric}/+/{sensor}", Group: "hall"}, topic: "plant/temp/x/7",
 			want: source{group: "hall", sensor: "7", metric: "temp"}},
-		"the rest of a topic":           {pattern: Pattern{Topic: "{group}/{sensor}/#"}, topic: "a/b/c/d", want: source{group: "a", sensor: "b"}},
-		"a rest that is not there":      {pattern: Pattern{Topic: "{group}/{sensor}/#"}, topic: "a/b", want: source{group: "a", sensor: "b"}},
-		"too few levels":                {pattern: Pattern{Topic: "{group}/{sensor}/#"}, topic: "a", other: true},
-		"too many levels":               {pattern: Pattern{Topic: "{group}/{sensor}"}, topic: "a/b/c", other: true},
-		"another text":                  {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "y/a/b", other: true},
-		"an empty name":                 {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "x//b", fault: "level 2"},
-		"an escape that is none":        {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "x/a/100%", fault: "level 3"},
-		"a wrong name and another text": {pattern: Pattern{Topic: "{group}/{sensor}/x"}, topic: "/a/y", other: true},
+		"the rest of a topic":             {pattern: Pattern{Topic: "{group}/{sensor}/#"}, topic: "a/b/c/d", want: source{group: "a", sensor: "b"}},
+		"a rest that is not there":        {pattern: Pattern{Topic: "{group}/{sensor}/#"}, topic: "a/b", want: source{group: "a", sensor: "b"}},
+		"too few levels":                  {pattern: Pattern{Topic: "{group}/{sensor}/#"}, topic: "a", other: true},
+		"too many levels":                 {pattern: Pattern{Topic: "{group}/{sensor}"}, topic: "a/b/c", other: true},
+		"another text":                    {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "y/a/b", other: true},
+		"an empty name":                   {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "x//b", fault: "level 2"},
+		"a name with a control character": {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "x/a%0a/b", fault: "control characters"},
+		"a name that is not UTF-8":        {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "x/a/%ff", fault: "UTF-8"},
+		"an escape that is none":          {pattern: Pattern{Topic: "x/{group}/{sensor}"}, topic: "x/a/100%", fault: "level 3"},
+		"a wrong name and another text":   {pattern: Pattern{Topic: "{group}/{sensor}/x"}, topic: "/a/y", other: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.pattern.validate(); err != nil {
