@@ -85,6 +85,16 @@ func (s *shelf) Champion(_ context.Context, name string) (models.Manifest, error
 	return s.versions[name][s.champion[name]-1].manifest, nil
 }
 
+func (s *shelf) Versions(_ context.Context, name string) ([]int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var versions []int
+	for i := range s.versions[name] {
+		versions = append(versions, i+1)
+	}
+	return versions, s.away
+}
+
 func (s *shelf) Get(_ context.Context, name string, version int) (models.Manifest, []byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
