@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/forescale/forescale/api/inference"
 )
@@ -64,7 +66,7 @@ func newGRPC(s *Server) *grpcServer {
 		grpc.ReadBufferSize(grpcBufferGrowth), grpc.WriteBufferSize(grpcBufferGrowth),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: s.cfg.IdleTimeout, Time: grpcPingEvery, Timeout: grpcPingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: grpcClientPings, PermitWithoutStream: true}),
-		grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream),
+		grpc.InTapHandle(g.bound), grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream),
 	)
 	inference.RegisterGRPCInferenceServiceServer(g.rpc, &inferenceService{server: s})
 	healthpb.RegisterHealthServer(g.rpc, g.health)
@@ -113,6 +115,18 @@ func (g *grpcServer) drain(ctx context.Context) error {
 		<-done
 		return context.Cause(ctx)
 	}
+}
+
+// bound bounds the time of an inference call from its header on: the interceptor
+// sees a call only when its message is there, which a client may never finish.
+func (g *grpcServer) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if !strings.HasPrefix(info.FullMethodName, "/"+inference.GRPCInferenceService_ServiceDesc.ServiceName+"/") {
+		return ctx, nil // health and reflection go on for as long as the client likes
+	}
+	cfg := g.server.cfg
+	bounded, cancel := context.WithTimeout(ctx, cfg.ReadTimeout+cfg.RequestTimeout)
+	context.AfterFunc(ctx, cancel) // when the call has ended
+	return bounded, nil
 }
 
 // unary bounds the time of a call, counts it, and turns errors and panics into a
