@@ -25,7 +25,9 @@ const (
 
 // InputOf returns a GraphProto field with an input. An axis is an int, its length,
 // or a string, the name of an axis of any length. No axes: a scalar.
-func InputOf(t ElementType, name string, axes ...any) Message { return typed(11, t, name, shapeOf(axes)) }
+func InputOf(t ElementType, name string, axes ...any) Message {
+	return typed(11, t, name, shapeOf(axes))
+}
 
 // OutputOf is like InputOf.
 func OutputOf(t ElementType, name string, axes ...any) Message {
