@@ -56,6 +56,13 @@ func (s *shelf) put(name string, m models.Manifest, model []byte) int {
 	return m.Version
 }
 
+// crown makes a version champion.
+func (s *shelf) crown(name string, version int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.champion[name] = version
+}
+
 func (s *shelf) setAway(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
