@@ -126,7 +126,7 @@ func (s *Server) v2Infer(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body, err := s.bodyOf(c, echo.MIMEApplicationJSON, octetStream)
+	body, err := s.bodyOf(c, echo.MIMEApplicationJSON, octetStream, echo.MIMEApplicationForm)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *Server) v2Infer(c echo.Context) error {
 
 // v2Index answers POST /v2/repository/index.
 func (s *Server) v2Index(c echo.Context) error {
-	body, err := s.bodyOf(c, echo.MIMEApplicationJSON, echo.MIMEApplicationForm)
+	body, err := s.body(c)
 	if err != nil {
 		return err
 	}

@@ -210,20 +210,21 @@ func TestAnInferenceAtFaultIsAnErrorThatNamesTheTensor(t *testing.T) {
 		status            int
 		want              string
 	}{
-		"an unknown model":          {"none", `{"inputs":[` + a + `]}`, "", 404, `"none"`},
-		"an unknown version":        {"two/versions/7", `{"inputs":[` + a + `]}`, "", 404, "version 7"},
-		"a model that cannot serve": {"corrupt", `{"inputs":[` + a + `]}`, "", 503, "cannot be served"},
-		"a missing input":           {"two", `{"inputs":[` + a + `]}`, "", 400, `input "b": is missing`},
-		"an unknown input":          {"two", `{"inputs":[` + a + `,` + strings.ReplaceAll(b, `"b"`, `"c"`) + `]}`, "", 400, `input "c": the model has no such input`},
-		"an unknown output":         {"two", `{"inputs":[` + a + `,` + b + `],"outputs":[{"name":"y"}]}`, "", 400, `output "y": the model has no such output; it has "sum" FP32`},
-		"another datatype":          {"two", `{"inputs":[` + a + `,` + strings.ReplaceAll(b, "FP32", "FP64") + `]}`, "", 400, `input "b": datatype is FP64, the model reads FP32`},
-		"another shape":             {"two", `{"inputs":[` + a + `,{"name":"b","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`, "", 400, `input "b": shape is [1, 3], the model reads [?, 2]`},
-		"batches that differ":       {"two", `{"inputs":[` + a + `,{"name":"b","shape":[2,2],"datatype":"FP32","data":[1,2,3,4]}]}`, "", 400, `axis "batch" of input "a" is 1 long`},
-		"no JSON":                   {"two", `hello`, "", 400, "not valid"},
-		"another content type":      {"two", `{}`, "text/plain", 415, "text/plain"},
-		"a body over the limit":     {"two", `{"id":"` + strings.Repeat("x", 4096) + `"}`, "", 413, "larger than 4096 bytes"},
-		"an infinity as a sum":      {"two", `{"inputs":[` + strings.ReplaceAll(a+","+b, "[1,2]}", "[3e38,1]}") + `]}`, "", 400, `output "sum": value 0 is +Inf, which JSON cannot hold`},
-		"an own model that fails":   {"nan", series, "", 500, "its output forecast is not finite"},
+		"an unknown model":            {"none", `{"inputs":[` + a + `]}`, "", 404, `"none"`},
+		"an unknown version":          {"two/versions/7", `{"inputs":[` + a + `]}`, "", 404, "version 7"},
+		"a model that cannot serve":   {"corrupt", `{"inputs":[` + a + `]}`, "", 503, "cannot be served"},
+		"a missing input":             {"two", `{"inputs":[` + a + `]}`, "", 400, `input "b": is missing`},
+		"an unknown input":            {"two", `{"inputs":[` + a + `,` + strings.ReplaceAll(b, `"b"`, `"c"`) + `]}`, "", 400, `input "c": the model has no such input`},
+		"an unknown output":           {"two", `{"inputs":[` + a + `,` + b + `],"outputs":[{"name":"y"}]}`, "", 400, `output "y": the model has no such output; it has "sum" FP32`},
+		"another datatype":            {"two", `{"inputs":[` + a + `,` + strings.ReplaceAll(b, "FP32", "FP64") + `]}`, "", 400, `input "b": datatype is FP64, the model reads FP32`},
+		"another shape":               {"two", `{"inputs":[` + a + `,{"name":"b","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`, "", 400, `input "b": shape is [1, 3], the model reads [?, 2]`},
+		"batches that differ":         {"two", `{"inputs":[` + a + `,{"name":"b","shape":[2,2],"datatype":"FP32","data":[1,2,3,4]}]}`, "", 400, `axis "batch" of input "a" is 1 long`},
+		"no JSON":                     {"two", `hello`, "", 400, "not valid"},
+		"another content type":        {"two", `{}`, "text/plain", 415, "text/plain"},
+		"a form by its name, as curl": {"two", `{}`, "application/x-www-form-urlencoded", 400, "inputs: is empty"},
+		"a body over the limit":       {"two", `{"id":"` + strings.Repeat("x", 4096) + `"}`, "", 413, "larger than 4096 bytes"},
+		"an infinity as a sum":        {"two", `{"inputs":[` + strings.ReplaceAll(a+","+b, "[1,2]}", "[3e38,1]}") + `]}`, "", 400, `output "sum": value 0 is +Inf, which JSON cannot hold`},
+		"an own model that fails":     {"nan", series, "", 500, "its output forecast is not finite"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{}
