@@ -59,7 +59,7 @@ func newGRPC(s *Server) *grpcServer {
 	g.ending, g.end = context.WithCancel(context.Background())
 	g.base, g.endAll = context.WithCancel(context.Background())
 	g.rpc = grpc.NewServer(
-		grpc.MaxRecvMsgSize(int(s.cfg.BodyLimit)),
+		grpc.MaxRecvMsgSize(int(s.cfg.BodyLimit)), grpc.ForceServerCodecV2(newBoundedCodec()),
 		grpc.MaxConcurrentStreams(grpcStreams),
 		grpc.MaxHeaderListSize(grpcHeaders),
 		grpc.ConnectionTimeout(min(grpcHandshake, s.cfg.ReadTimeout)),

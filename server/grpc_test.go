@@ -327,13 +327,18 @@ func TestMessagesThatAreNoProtocolBuffersAreRefused(t *testing.T) {
 	registry := newShelf()
 	registry.foreign("two", onnxtest.SumAndDifference())
 	_, conn, _ := startGRPC(t, registry, nil)
-	for name, message := range map[string]string{
-		"noise": "\xff\xff\xff\xff", "a string that is cut off": "\x0a\x7fabc", "a string that is not UTF-8": "\x0a\x01\xff", "groups without an end": strings.Repeat("\x0b", 20000),
+	for name, c := range map[string]struct{ message, want string }{
+		"a million empty inputs":                 {strings.Repeat("\x2a\x00", 1<<20), "more than 8192 parts"},
+		"a million empty parameters of an input": {"\x2a\x80\x80\x80\x01" + strings.Repeat("\x22\x00", 1<<20), "more than 8192 parts"},
+		"noise":                                  {"\xff\xff\xff\xff", "unmarshal"},
+		"a string that is cut off":               {"\x0a\x7fabc", "unmarshal"},
+		"a string that is not UTF-8":             {"\x0a\x01\xff", "UTF-8"},
+		"groups without an end":                  {strings.Repeat("\x0b", 20000), "unmarshal"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in, out := []byte(message), []byte(nil)
+			in, out := []byte(c.message), []byte(nil)
 			err := conn.Invoke(t.Context(), inference.GRPCInferenceService_ModelInfer_FullMethodName, &in, &out, grpc.ForceCodec(unparsed{}))
-			if code := status.Code(err); code != codes.Internal && code != codes.InvalidArgument {
+			if s := status.Convert(err); s.Code() != codes.Internal || !strings.Contains(s.Message(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -27,6 +27,62 @@ var refused = []string{"shared_memory_region", "classification", "sequence_id"}
 // parameters are the values by name, as they came.
 type parameters map[string]json.RawMessage
 
+// maxParameters bounds the parameters of one object.
+const maxParameters = 64
+
+// UnmarshalJSON reads no more than maxParameters: a map takes many times the memory
+// of the JSON that it is made of.
+func (p *parameters) UnmarshalJSON(raw []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		if start == nil { // null
+			return err
+		}
+		return fault("parameters", "must be an object")
+	}
+	*p = parameters{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return err
+		}
+		if (*p)[fmt.Sprint(name)] = value; len(*p) > maxParameters {
+			return fault("parameters", "has more than %d values", maxParameters)
+		}
+	}
+	return nil
+}
+
+// list is an array of objects, bounded for the same reason.
+type list[T any] []T
+
+// UnmarshalJSON reads no more than maxTensors.
+func (l *list[T]) UnmarshalJSON(raw []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if start, err := dec.Token(); err != nil || start != json.Delim('[') {
+		if start == nil { // null
+			return err
+		}
+		return fault("", "inputs and outputs must be arrays")
+	}
+	*l = nil // of a field that is there twice, the last counts
+	for dec.More() {
+		if len(*l) == maxTensors {
+			return fault("", "more than %d inputs or outputs", maxTensors)
+		}
+		var v T
+		if err := dec.Decode(&v); err != nil {
+			return err
+		}
+		*l = append(*l, v)
+	}
+	return nil
+}
+
 // check refuses parameters that cannot be passed over.
 func (p parameters) check(field string) error {
 	for _, name := range refused {
@@ -49,10 +105,10 @@ func (p parameters) read(field, name, kind string, into any) (bool, error) {
 
 // The JSON of a request. Fields that the protocol does not know are passed over.
 type jsonRequest struct {
-	ID         string       `json:"id"`
-	Parameters parameters   `json:"parameters"`
-	Inputs     []jsonInput  `json:"inputs"`
-	Outputs    []jsonWanted `json:"outputs"`
+	ID         string           `json:"id"`
+	Parameters parameters       `json:"parameters"`
+	Inputs     list[jsonInput]  `json:"inputs"`
+	Outputs    list[jsonWanted] `json:"outputs"`
 }
 
 type jsonInput struct {
@@ -84,11 +140,8 @@ func Parse(body []byte, header int) (Request, error) {
 		return Request{}, err
 	}
 	req := Request{ID: from.ID}
-	switch {
-	case len(from.ID) > maxID:
+	if len(from.ID) > maxID {
 		return Request{}, fault("id", "is longer than %d bytes", maxID)
-	case len(from.Inputs) > maxTensors || len(from.Outputs) > maxTensors:
-		return Request{}, fault("", "more than %d inputs or outputs", maxTensors)
 	}
 	if err := from.Parameters.check("request"); err != nil {
 		return Request{}, err
@@ -202,9 +255,12 @@ func decode(body []byte, into any) error {
 
 // jsonFault says in our words what the decoder refused.
 func jsonFault(err error) error {
+	var own *Error
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
+	case errors.As(err, &own):
+		return own
 	case errors.As(err, &syntax):
 		return fault("", "the JSON is not valid: %s (byte %d)", strings.TrimPrefix(syntax.Error(), "json: "), syntax.Offset)
 	case errors.As(err, &kind):

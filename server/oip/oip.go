@@ -158,7 +158,7 @@ func (r Request) Bind(inputs []tensor.Info) ([]tensor.Tensor, error) {
 	for _, in := range r.Inputs {
 		i := slices.IndexFunc(inputs, func(info tensor.Info) bool { return info.Name == in.Name })
 		if i < 0 {
-			return nil, fault(fmt.Sprintf("input %.80q", in.Name), "the model has no such input; it has %s", list(inputs))
+			return nil, fault(fmt.Sprintf("input %.80q", in.Name), "the model has no such input; it has %s", inventory(inputs))
 		}
 		info, field := inputs[i], fmt.Sprintf("input %q", in.Name)
 		switch {
@@ -181,7 +181,7 @@ func (r Request) Bind(inputs []tensor.Info) ([]tensor.Tensor, error) {
 	}
 	for i, ok := range found {
 		if !ok {
-			return nil, fault(fmt.Sprintf("input %q", inputs[i].Name), "is missing; the model reads %s", list(inputs))
+			return nil, fault(fmt.Sprintf("input %q", inputs[i].Name), "is missing; the model reads %s", inventory(inputs))
 		}
 	}
 	return bound, nil
@@ -212,14 +212,14 @@ func (r Request) Select(infos []tensor.Info, all []tensor.Tensor) []Output {
 func (r Request) CheckOutputs(infos []tensor.Info) error {
 	for _, w := range r.Outputs {
 		if !slices.ContainsFunc(infos, func(info tensor.Info) bool { return info.Name == w.Name }) {
-			return fault(fmt.Sprintf("output %.80q", w.Name), "the model has no such output; it has %s", list(infos))
+			return fault(fmt.Sprintf("output %.80q", w.Name), "the model has no such output; it has %s", inventory(infos))
 		}
 	}
 	return nil
 }
 
-// list writes what a model has, for messages.
-func list(infos []tensor.Info) string {
+// inventory writes what a model has, for messages.
+func inventory(infos []tensor.Info) string {
 	const most = 16
 	var names []string
 	for _, info := range infos[:min(len(infos), most)] {

@@ -3,6 +3,7 @@ package oip_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -150,6 +151,12 @@ func TestABodyAtFaultIsRefusedWithTheTensorAndThePlace(t *testing.T) {
 		"an input twice":                      {`{"inputs":[{"name":"x","shape":[1],"datatype":"BOOL","data":[true]},{"name":"x","shape":[1],"datatype":"BOOL","data":[true]}]}`, 0, `inputs[1] ("x"): is there twice`},
 		"an output twice":                     {`{"inputs":[{"name":"x","shape":[1],"datatype":"BOOL","data":[true]}],"outputs":[{"name":"y"},{"name":"y"}]}`, 0, "is there twice"},
 		"an output without a name":            {`{"inputs":[{"name":"x","shape":[1],"datatype":"BOOL","data":[true]}],"outputs":[{}]}`, 0, "outputs[0].name"},
+		"a million inputs":                    {`{"inputs":[` + strings.Repeat("{},", 1<<20) + `{}]}`, 0, "more than 1024 inputs"},
+		"a million parameters":                {`{"parameters":{` + manyFields(1<<16) + `},"inputs":[]}`, 0, "parameters: has more than 64"},
+		"inputs that are an object":           {`{"inputs":{}}`, 0, "must be arrays"},
+		"an input that is a number":           {`{"inputs":[1]}`, 0, "must not be a number"},
+		"parameters that are a list":          {`{"parameters":[],"inputs":[]}`, 0, "parameters: must be an object"},
+		"inputs that are null":                {`{"parameters":null,"inputs":null}`, 0, "inputs: is empty"},
 		"a header longer than the body":       {`{}`, 3, "is 3, but the body has 2 bytes"},
 		"binary data without the header":      {one(`"shape":[1],"datatype":"BOOL","parameters":{"binary_data_size":1}`), 0, "0 bytes are left after the JSON"},
 		"binary data that is not there":       {one(`"shape":[1],"datatype":"BOOL","parameters":{"binary_data_size":1}`), -1, "binary_data_size is 1, but 0 bytes"},
@@ -179,6 +186,14 @@ func TestABodyAtFaultIsRefusedWithTheTensorAndThePlace(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyFields(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"p%d":1,`, i)
+	}
+	return b.String() + `"q":1`
 }
 
 func TestAMessageAtFaultIsRefusedWithTheTensor(t *testing.T) {
