@@ -96,13 +96,14 @@ type Catalog struct {
 	triedAt time.Time
 	readErr error
 
-	mu      sync.Mutex
-	entries map[string]*entry // champions by model name; guarded by mu, with what they point to
-	others  map[key]*entry    // versions that were asked for by number; guarded as entries are
-	off     map[string]bool   // models that Unload has taken out of service; guarded by mu
-	held    int64             // sum of the costs of the loaded versions; guarded by mu
-	uses    int64             // counts acquisitions, for the order of use; guarded by mu
-	closed  bool              // guarded by mu
+	mu       sync.Mutex
+	entries  map[string]*entry  // champions by model name; guarded by mu, with what they point to
+	others   map[key]*entry     // versions that were asked for by number; guarded as entries are
+	listings map[string]listing // versions by model name; guarded by mu
+	off      map[string]bool    // models that Unload has taken out of service; guarded by mu
+	held     int64              // sum of the costs of the loaded versions; guarded by mu
+	uses     int64              // counts acquisitions, for the order of use; guarded by mu
+	closed   bool               // guarded by mu
 
 	// What a request has begun for others too goes on after it, until Close.
 	life  context.Context
@@ -135,7 +136,7 @@ type failure struct {
 // New returns an empty catalog. Run keeps it up to date.
 func New(cfg Config, deps Deps) *Catalog {
 	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1),
-		entries: map[string]*entry{}, others: map[key]*entry{}, off: map[string]bool{}}
+		entries: map[string]*entry{}, others: map[key]*entry{}, off: map[string]bool{}, listings: map[string]listing{}}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.index.Store(newIndex(nil, nil, time.Time{}))
 	return c

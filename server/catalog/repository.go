@@ -56,8 +56,15 @@ func (c *Catalog) find(name string, version int, create bool) (*entry, models.Ma
 	return e, target, nil
 }
 
+// listing is what the registry said of the versions of a model.
+type listing struct {
+	versions []int
+	at       time.Time
+}
+
 // Versions returns the versions of a model that may serve, ascending. The error is
-// models.ErrNoModel, a *RegistryError or the context's. It reads the registry.
+// models.ErrNoModel, a *RegistryError or the context's. It reads the registry unless
+// that was done less than missMaxAge ago.
 func (c *Catalog) Versions(ctx context.Context, name string) ([]int, error) {
 	if _, known := c.index.Load().champions[name]; !known {
 		if err := c.refreshOnMiss(ctx); err != nil {
@@ -66,6 +73,13 @@ func (c *Catalog) Versions(ctx context.Context, name string) ([]int, error) {
 		if _, known = c.index.Load().champions[name]; !known {
 			return nil, fmt.Errorf("model %q: %w", name, models.ErrNoModel)
 		}
+	}
+	now := c.deps.Now()
+	c.mu.Lock()
+	known := c.listings[name]
+	c.mu.Unlock()
+	if !known.at.IsZero() && now.Sub(known.at) < missMaxAge {
+		return known.versions, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -76,6 +90,9 @@ func (c *Catalog) Versions(ctx context.Context, name string) ([]int, error) {
 		}
 		return nil, &RegistryError{err}
 	}
+	c.mu.Lock()
+	c.listings[name] = listing{versions, now}
+	c.mu.Unlock()
 	return versions, nil
 }
 

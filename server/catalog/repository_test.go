@@ -43,6 +43,10 @@ func TestAVersionByItsNumberServesBesideTheChampionAndJoinsIt(t *testing.T) {
 
 		// The next version is asked for by its number before it is champion.
 		registry.version = 3
+		if _, err := c.At(t.Context(), "web", 3); !errors.Is(err, models.ErrNoModel) {
+			t.Errorf("the registry is read again at once: %v", err)
+		}
+		time.Sleep(missMaxAge)
 		if ask(3) == champion || len(sessions) != 2 {
 			t.Fatalf("%d sessions", len(sessions))
 		}
