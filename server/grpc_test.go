@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"reflect"
@@ -367,4 +368,21 @@ func TestTheHealthIsThatOfTheRegistryAtTheStart(t *testing.T) {
 	}
 	registry.setAway(nil)
 	eventually(t, "serving", func() bool { return check("inference.GRPCInferenceService") == healthpb.HealthCheckResponse_SERVING })
+}
+
+func TestAnAddressForGRPCThatIsTakenIsAnError(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg := server.Defaults()
+	cfg.Listen, cfg.GRPCListen = "127.0.0.1:0", taken.Addr().String()
+	s, err := server.New(cfg, server.Deps{Registry: newShelf(), Load: loadORT, Step: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "listen for gRPC") {
+		t.Errorf("got %v", err)
+	}
 }

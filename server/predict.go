@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -107,8 +108,11 @@ func (s *Server) predictInstances(c echo.Context, req request.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(outputs[0].CheckFinite(), outputs[0].CheckText()); err != nil {
-		return s.modelFault(v, errors.New("its output is not finite: "+err.Error()))
+	if err := outputs[0].CheckFinite(); err != nil {
+		return s.modelFault(v, fmt.Errorf("its output is not finite: %w", err))
+	}
+	if err := outputs[0].CheckText(); err != nil {
+		return s.modelFault(v, fmt.Errorf("its output is not text: %w", err))
 	}
 	answer := append([]byte(nil), `{"predictions":`...)
 	answer = append(outputs[0].AppendJSON(answer), '}')
