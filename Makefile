@@ -12,6 +12,10 @@ LDFLAGS     := -s -w -X github.com/forescale/forescale/internal/cli.Version=$(VE
 
 VERSITYGW   := $(TOOLS)/versitygw-v1.8.0
 STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
+BUF         := $(TOOLS)/buf-v1.75.0
+GRPCURL     := $(TOOLS)/grpcurl-v1.9.3
+PROTO_GO    := $(TOOLS)/protoc-gen-go-v1.36.12
+PROTO_GRPC  := $(TOOLS)/protoc-gen-go-grpc-v1.6.2
 
 # The Kubernetes of the system tests comes out of a module of its own, which also
 # says its version.
@@ -38,13 +42,14 @@ DUCKDB      := $(DUCKDB_NPM)/node_modules/.package-lock.json
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
                FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool) \
                FORESCALE_PUSHGATEWAY=$$(command -v prometheus-pushgateway) \
+               FORESCALE_GRPCURL=$(GRPCURL) \
                FORESCALE_MOSQUITTO=$$(PATH=$$PATH:/usr/sbin command -v mosquitto) FORESCALE_MOSQUITTO_PUB=$$(command -v mosquitto_pub) \
                FORESCALE_ETCD=$(ETCD) FORESCALE_KUBE_APISERVER=$(KUBE_APISERVER) \
                FORESCALE_NODE=$$(command -v node) FORESCALE_DUCKDB=$(CURDIR)/$(DUCKDB_NPM)/query.mjs
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup kubernetes build demo test test-system race bench bench-trainer accuracy fuzz lint clean deb-packages
+.PHONY: help setup kubernetes proto build demo test test-system race bench bench-trainer accuracy fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -75,6 +80,22 @@ $(VERSITYGW):
 
 $(STATICCHECK):
 	$(call install-tool,honnef.co/go/tools/cmd/staticcheck@v0.8.2)
+
+$(BUF):
+	$(call install-tool,github.com/bufbuild/buf/cmd/buf@v1.75.0)
+
+$(PROTO_GO):
+	$(call install-tool,google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12)
+
+$(PROTO_GRPC):
+	$(call install-tool,google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2)
+
+$(GRPCURL):
+	$(call install-tool,github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3)
+
+proto: $(BUF) $(PROTO_GO) $(PROTO_GRPC) ## generate the gRPC messages and services from api/inference
+	ln -sf $(PROTO_GO) $(TOOLS)/protoc-gen-go && ln -sf $(PROTO_GRPC) $(TOOLS)/protoc-gen-go-grpc
+	cd api/inference && PATH=$(TOOLS):$$PATH $(BUF) generate .
 
 # Statically linked and unprivileged: no container, no root.
 define build-kubernetes
@@ -109,7 +130,7 @@ deb-packages:
 	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-test-system: setup kubernetes $(DUCKDB) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
+test-system: setup kubernetes $(DUCKDB) $(GRPCURL) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
 	$(SYSTEM_ENV) go test -tags 'system,$(TAGS)' -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
 
 race: setup ## all tests under the race detector

@@ -13,9 +13,15 @@ import (
 type Config struct {
 	// Listen is the address to listen on, host:port; port 0 takes a free one.
 	Listen string `yaml:"listen"`
-	// AllowRemote permits a Listen address that other machines can reach. The
+	// AllowRemote permits addresses to listen on that other machines can reach. The
 	// server has no authentication of its own.
 	AllowRemote bool `yaml:"allow_remote"`
+	// GRPCListen is the address to listen on for gRPC, host:port; empty: there is no
+	// gRPC. BodyLimit bounds a message there.
+	GRPCListen string `yaml:"grpc_listen"`
+	// ModelControl permits requests to load and unload models, by anyone who can
+	// reach the server.
+	ModelControl bool `yaml:"model_control"`
 	// ONNXRuntime is the path of the ONNX Runtime library; empty: it is looked for.
 	ONNXRuntime string `yaml:"onnxruntime"`
 	// Threads is how many threads one run of a model may use.
@@ -76,6 +82,11 @@ func (c Config) Validate() error {
 	}
 	if err := checkListen(c.Listen, c.AllowRemote); err != nil {
 		fault("listen", "%v", err)
+	}
+	if c.GRPCListen != "" {
+		if err := checkListen(c.GRPCListen, c.AllowRemote); err != nil {
+			fault("grpc_listen", "%v", err)
+		}
 	}
 	for _, f := range []struct {
 		name          string

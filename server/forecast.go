@@ -179,7 +179,7 @@ func (g gated) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) 
 		m.rejected.Inc()
 	case err == nil:
 		m.runTime.Observe(m.now().Sub(started).Seconds())
-		m.rows.WithLabelValues(g.version.Manifest.Name).Add(float64(b.Rows))
+		m.rows.WithLabelValues(g.version.Manifest.Name).Add(float64(max(1, b.Rows)))
 	}
 	return outputs, err
 }

@@ -56,6 +56,13 @@ func (s *shelf) put(name string, m models.Manifest, model []byte) int {
 	return m.Version
 }
 
+// crown makes a version champion.
+func (s *shelf) crown(name string, version int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.champion[name] = version
+}
+
 func (s *shelf) setAway(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,6 +90,16 @@ func (s *shelf) Champion(_ context.Context, name string) (models.Manifest, error
 		return models.Manifest{}, models.ErrNoModel
 	}
 	return s.versions[name][s.champion[name]-1].manifest, nil
+}
+
+func (s *shelf) Versions(_ context.Context, name string) ([]int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var versions []int
+	for i := range s.versions[name] {
+		versions = append(versions, i+1)
+	}
+	return versions, s.away
 }
 
 func (s *shelf) Get(_ context.Context, name string, version int) (models.Manifest, []byte, error) {

@@ -276,6 +276,11 @@ func TestTheDefaultConfigurationIsValidAndFaultsAreToldAtOnce(t *testing.T) {
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s, allowed: %v", listen, err)
 		}
+		c = server.Defaults()
+		c.GRPCListen = listen
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "server.grpc_listen") || !strings.Contains(err.Error(), "allow_remote") {
+			t.Errorf("gRPC on %s: %v", listen, err)
+		}
 	}
 	c := server.Defaults()
 	c.Listen, c.Threads, c.BodyLimit, c.Reload, c.DrainTimeout = "nowhere", 0, -1, 0, -time.Second

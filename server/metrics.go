@@ -20,6 +20,9 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
 
+	calls    *prometheus.CounterVec   // method, code
+	callTime *prometheus.HistogramVec // method
+
 	rows     *prometheus.CounterVec // model
 	failed   *prometheus.CounterVec // code: windows that got an error instead of a forecast
 	runTime  prometheus.Histogram
@@ -46,7 +49,11 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 		Help: "Time from the header of a request to its last answered byte.", Buckets: latencyBuckets,
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour}, []string{"route"})
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts(opts("http_requests_in_flight", "HTTP requests in progress.")))
-	m.panics = prometheus.NewCounter(prometheus.CounterOpts(opts("http_panics_total", "Requests whose handler panicked.")))
+	m.panics = prometheus.NewCounter(prometheus.CounterOpts(opts("http_panics_total", "HTTP and gRPC requests whose handler panicked.")))
+	m.calls = counter("grpc_requests_total", "gRPC requests answered.", "method", "code")
+	m.callTime = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "forescale", Name: "grpc_request_duration_seconds",
+		Help: "Time of a gRPC request, without receiving and sending its messages.", Buckets: latencyBuckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour}, []string{"method"})
 	m.rows = counter("predict_rows_total", "Rows that models have answered.", "model")
 	m.failed = counter("predict_window_errors_total", "Windows that got an error in place of a forecast, by its status.", "code")
 	m.runTime = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "forescale", Name: "predict_run_duration_seconds",
@@ -59,7 +66,7 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 	m.info = prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("model_info", "1 for each model version that serves.")), []string{"model", "version"})
 	m.reads = counter("registry_reads_total", "Readings of the model registry, by result: ok or error.", "result")
 	m.lastRead = prometheus.NewGauge(prometheus.GaugeOpts(opts("registry_last_read_timestamp_seconds", "Unix time of the last successful reading of the registry.")))
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.panics, m.rows, m.failed, m.runTime, m.rejected,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.panics, m.calls, m.callTime, m.rows, m.failed, m.runTime, m.rejected,
 		m.loads, m.loadTime, m.info, m.reads, m.lastRead,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_waiting", "Runs that wait for their turn.")), func() float64 { return float64(gate.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_in_progress", "Runs that go on.")), func() float64 { return float64(gate.Running()) }),

@@ -4,16 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/models"
-	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/request"
 	"github.com/forescale/forescale/server/tensor"
@@ -39,8 +40,15 @@ func (s *Server) predict(c echo.Context) error {
 	return c.JSON(http.StatusOK, response)
 }
 
-// body reads the request's body, whole and bounded.
+// body reads the JSON body of a request, whole and bounded. The type of a form is
+// what curl -d sends unasked. A prediction changes nothing, so taking it for JSON lets
+// no other site do harm.
 func (s *Server) body(c echo.Context) ([]byte, error) {
+	return s.bodyOf(c, echo.MIMEApplicationJSON, echo.MIMEApplicationForm)
+}
+
+// bodyOf reads a body of one of the given content types, or of none.
+func (s *Server) bodyOf(c echo.Context, kinds ...string) ([]byte, error) {
 	r := c.Request()
 	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
 		// A few kilobytes of gzip unfold into gigabytes; windows are small enough
@@ -49,10 +57,8 @@ func (s *Server) body(c echo.Context) ([]byte, error) {
 		return nil, problem(http.StatusUnsupportedMediaType, "", "content encoding %.40q is not supported; send the body as it is", coding)
 	}
 	if text := r.Header.Get(echo.HeaderContentType); text != "" {
-		// The type of a form is what curl -d sends unasked. A prediction changes
-		// nothing, so taking it for JSON lets no other site do harm.
-		if kind, _, err := mime.ParseMediaType(text); err != nil || kind != echo.MIMEApplicationJSON && kind != echo.MIMEApplicationForm {
-			return nil, problem(http.StatusUnsupportedMediaType, "", "content type %.80q is not application/json", text)
+		if kind, _, err := mime.ParseMediaType(text); err != nil || !slices.Contains(kinds, kind) {
+			return nil, problem(http.StatusUnsupportedMediaType, "", "content type %.80q is not %s", text, kinds[0])
 		}
 	}
 	limit := s.cfg.BodyLimit
@@ -98,15 +104,15 @@ func (s *Server) predictInstances(c echo.Context, req request.Request) error {
 	if err != nil {
 		return err
 	}
-	outputs, err := s.run(v).Run(ctx, batch.Batch{Rows: input.Rows(), Inputs: []tensor.Tensor{input}})
-	switch {
-	case err != nil && (ctx.Err() != nil || errors.Is(err, batch.ErrFull)):
+	outputs, err := s.runTensors(ctx, v, []tensor.Tensor{input})
+	if err != nil {
 		return err
-	case err != nil:
-		return s.modelFault(v, err)
 	}
 	if err := outputs[0].CheckFinite(); err != nil {
-		return s.modelFault(v, errors.New("its output is not finite: "+err.Error()))
+		return s.modelFault(v, fmt.Errorf("its output is not finite: %w", err))
+	}
+	if err := outputs[0].CheckText(); err != nil {
+		return s.modelFault(v, fmt.Errorf("its output is not text: %w", err))
 	}
 	answer := append([]byte(nil), `{"predictions":`...)
 	answer = append(outputs[0].AppendJSON(answer), '}')

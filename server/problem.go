@@ -14,6 +14,7 @@ import (
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
+	"github.com/forescale/forescale/server/oip"
 	"github.com/forescale/forescale/server/request"
 )
 
@@ -33,6 +34,7 @@ func problemOf(err error) *api.Problem {
 		known    *api.Problem
 		parse    *request.Error
 		tooLarge *http.MaxBytesError
+		protocol *oip.Error
 		registry *catalog.RegistryError
 		load     *catalog.LoadError
 		he       *echo.HTTPError
@@ -42,13 +44,15 @@ func problemOf(err error) *api.Problem {
 		return known
 	case errors.As(err, &parse):
 		return problem(http.StatusBadRequest, parse.Field, "%s (byte %d)", parse.Detail, parse.Offset)
+	case errors.As(err, &protocol):
+		return problem(http.StatusBadRequest, protocol.Field, "%s", protocol.Detail)
 	case errors.As(err, &tooLarge):
 		return problem(http.StatusRequestEntityTooLarge, "", "the body is larger than %d bytes", tooLarge.Limit)
 	case errors.Is(err, models.ErrNoModel):
 		return problem(http.StatusNotFound, "", "%v", err)
 	case errors.Is(err, batch.ErrFull):
 		return problem(http.StatusTooManyRequests, "", "%v; try again later", err)
-	case errors.As(err, &registry), errors.As(err, &load), errors.Is(err, catalog.ErrClosed):
+	case errors.As(err, &registry), errors.As(err, &load), errors.Is(err, catalog.ErrClosed), errors.Is(err, catalog.ErrUnloaded):
 		return problem(http.StatusServiceUnavailable, "", "%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, "", "the request was not done in time")
@@ -80,13 +84,18 @@ func writeProblem(w http.ResponseWriter, p *api.Problem) error {
 	if err != nil {
 		return err
 	}
+	return writeBody(w, p.Status, api.ProblemType, body)
+}
+
+// writeBody answers with the body of an error.
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) error {
 	h := w.Header()
-	h.Set(echo.HeaderContentType, api.ProblemType)
+	h.Set(echo.HeaderContentType, contentType)
 	h.Set(echo.HeaderCacheControl, "no-store")
-	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
 	}
-	w.WriteHeader(p.Status)
-	_, err = w.Write(body)
+	w.WriteHeader(status)
+	_, err := w.Write(body)
 	return err
 }

@@ -33,8 +33,10 @@ type Deps struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	// Listening is called once with the base URL when the server accepts
-	// connections. It may be nil.
-	Listening func(url string)
+	// connections, and ListeningGRPC before it with the address, if there is gRPC.
+	// Both may be nil.
+	Listening     func(url string)
+	ListeningGRPC func(address string)
 }
 
 // Server is the inference server.
@@ -46,6 +48,7 @@ type Server struct {
 	metrics  *metrics
 	history  *history
 	handler  http.Handler
+	grpc     *grpcServer // nil: there is none
 	draining atomic.Bool
 }
 
@@ -67,11 +70,28 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s := &Server{cfg: cfg, deps: deps, gate: gate, metrics: newMetrics(gate, deps.Now)}
 	s.catalog = catalog.New(
 		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.MemoryBudget, LoadTimeout: cfg.LoadTimeout},
-		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: s.metrics, Log: deps.Log, Now: deps.Now})
+		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
 	s.handler = s.routes()
+	if cfg.GRPCListen != "" {
+		s.grpc = newGRPC(s)
+	}
 	return s, nil
+}
+
+// observer is the metrics, and tells the health of gRPC that the registry was read.
+type observer struct {
+	*metrics
+	server *Server
+}
+
+// RegistryRead implements catalog.Observer.
+func (o observer) RegistryRead(err error) {
+	o.metrics.RegistryRead(err)
+	if g := o.server.grpc; err == nil && g != nil {
+		g.ready()
+	}
 }
 
 // Run listens and serves until ctx ends, drains, and returns nil. Any other
@@ -96,6 +116,12 @@ func (s *Server) Run(ctx context.Context) error {
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelDebug), // clients' mistakes
 	}
+	if s.grpc != nil {
+		if err := s.serveGRPC(group); err != nil {
+			_ = listener.Close()
+			return err
+		}
+	}
 	group.Go(func() error { return s.catalog.Run(work) })
 	group.Go(func() error {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -115,17 +141,45 @@ func (s *Server) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// drain stops the web server: not ready first, then no new connections, then the
+// serveGRPC listens for gRPC and serves it until the drain.
+func (s *Server) serveGRPC(group *errgroup.Group) error {
+	listener, err := net.Listen("tcp", s.cfg.GRPCListen)
+	if err != nil {
+		return fmt.Errorf("listen for gRPC: %w", err)
+	}
+	group.Go(func() error { return s.grpc.serve(listener) })
+	address := listener.Addr().String()
+	s.deps.Log.Info("listening for gRPC", "address", address)
+	if s.deps.ListeningGRPC != nil {
+		s.deps.ListeningGRPC(address)
+	}
+	return nil
+}
+
+// drain stops both servers: not ready first, then no new connections, then the
 // requests in progress end, by force when they take too long.
 func (s *Server) drain(web *http.Server, endAll context.CancelFunc) error {
 	s.draining.Store(true)
 	web.SetKeepAlivesEnabled(false)
+	if s.grpc != nil {
+		s.grpc.announce()
+	}
 	time.Sleep(s.cfg.DrainDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
-	if err := web.Shutdown(ctx); err != nil {
-		endAll()
-		_ = web.Close() // the listener is closed already
+	var both errgroup.Group
+	if s.grpc != nil {
+		both.Go(func() error { return s.grpc.drain(ctx) })
+	}
+	both.Go(func() error {
+		err := web.Shutdown(ctx)
+		if err != nil {
+			endAll()
+			_ = web.Close() // the listener is closed already
+		}
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return fmt.Errorf("drain: requests were still in progress after %s: %w", s.cfg.DrainTimeout, err)
 	}
 	s.deps.Log.Info("drained")
@@ -150,6 +204,7 @@ func (s *Server) routes() http.Handler {
 		e.GET(path, handler)
 		e.HEAD(path, handler)
 	}
+	s.routeV2(e)
 	dashboard.Register(e)
 	return e
 }
@@ -207,7 +262,11 @@ func (s *Server) answerError(err error, c echo.Context) {
 			s.deps.Log.Error("request failed", "path", c.Request().URL.Path, "err", err)
 		}
 	}
-	if err := writeProblem(c.Response(), p); err != nil {
+	write := writeProblem
+	if isV2(c.Request().URL.Path) {
+		write = writeV2Error
+	}
+	if err := write(c.Response(), p); err != nil {
 		s.deps.Log.Debug("answer not sent", "err", err)
 	}
 }
@@ -219,11 +278,8 @@ func (s *Server) health(c echo.Context) error {
 
 // ready says whether the server can serve.
 func (s *Server) ready(c echo.Context) error {
-	switch {
-	case s.draining.Load():
-		return problem(http.StatusServiceUnavailable, "", "the server is shutting down")
-	case !s.catalog.Ready():
-		return problem(http.StatusServiceUnavailable, "", "the model registry has not been read yet")
+	if err := s.readiness(); err != nil {
+		return err
 	}
 	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
 }

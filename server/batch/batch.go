@@ -18,8 +18,10 @@ import (
 var ErrFull = errors.New("too many requests are waiting")
 
 // Batch is the input of one run: one tensor per input of the model, in the order
-// in which the model declares them, all with the same number of rows.
+// in which the model declares them.
 type Batch struct {
+	// Rows is the length of the first axis, which all inputs and outputs share
+	// (tensor.Batched). 0: they share none, and the batch runs alone and whole.
 	Rows   int
 	Inputs []tensor.Tensor
 }

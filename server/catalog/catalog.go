@@ -17,6 +17,9 @@ import (
 // ErrClosed is returned once the catalog is closed.
 var ErrClosed = errors.New("the server is shutting down")
 
+// ErrUnloaded is returned for a model that Unload has taken out of service.
+var ErrUnloaded = errors.New("the model was unloaded by request; load it again")
+
 // RegistryError says that a model is not loaded and the registry, which could
 // tell of it, cannot be read. The caller should try again.
 type RegistryError struct{ Err error }
@@ -49,6 +52,9 @@ type Registry interface {
 	// Champion returns the manifest of the version that should serve, or
 	// models.ErrNoModel.
 	Champion(ctx context.Context, name string) (models.Manifest, error)
+	// Versions returns the versions of a model that may serve, ascending; none for
+	// a name that does not exist.
+	Versions(ctx context.Context, name string) ([]int, error)
 	// Get returns a version whose content agrees with its checksum.
 	Get(ctx context.Context, name string, version int) (models.Manifest, []byte, error)
 }
@@ -90,16 +96,25 @@ type Catalog struct {
 	triedAt time.Time
 	readErr error
 
-	mu      sync.Mutex
-	entries map[string]*entry // by model name; guarded by mu, with what it points to
-	held    int64             // sum of the costs of the loaded versions; guarded by mu
-	uses    int64             // counts acquisitions, for the order of use; guarded by mu
-	closed  bool              // guarded by mu
+	mu       sync.Mutex
+	entries  map[string]*entry  // champions by model name; guarded by mu, with what they point to
+	others   map[key]*entry     // versions that were asked for by number; guarded as entries are
+	listings map[string]listing // versions by model name; guarded by mu
+	off      map[string]bool    // models that Unload has taken out of service; guarded by mu
+	held     int64              // sum of the costs of the loaded versions; guarded by mu
+	uses     int64              // counts acquisitions, for the order of use; guarded by mu
+	closed   bool               // guarded by mu
 
 	// What a request has begun for others too goes on after it, until Close.
 	life  context.Context
 	end   context.CancelFunc
 	tasks sync.WaitGroup // goes up only while mu is held and closed is false
+}
+
+// key names one version of a model.
+type key struct {
+	name    string
+	version int
 }
 
 // entry is a model that is loaded, is being loaded, or could not be.
@@ -120,7 +135,8 @@ type failure struct {
 
 // New returns an empty catalog. Run keeps it up to date.
 func New(cfg Config, deps Deps) *Catalog {
-	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1), entries: map[string]*entry{}}
+	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1),
+		entries: map[string]*entry{}, others: map[key]*entry{}, off: map[string]bool{}, listings: map[string]listing{}}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.index.Store(newIndex(nil, nil, time.Time{}))
 	return c
@@ -199,16 +215,37 @@ func (c *Catalog) refreshOnMiss(ctx context.Context) error {
 	return nil
 }
 
-// acquire returns the loaded version of a model that the index knows. Whoever
-// finds it not loaded begins to load it, and waits as all others do.
+// acquire returns the loaded champion of a model that the index knows.
 func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
+	return c.hold(ctx, name, func() (*entry, models.Manifest, error) {
+		e := c.entries[name]
+		champion, known := c.index.Load().champions[name]
+		switch {
+		case !known:
+			return e, champion, fmt.Errorf("model %q: %w", name, models.ErrNoModel)
+		case e == nil:
+			e = &entry{}
+			c.entries[name] = e
+		}
+		return e, champion, nil
+	})
+}
+
+// hold returns what serves in an entry of the named model. Whoever finds it not
+// loaded begins to load it, and waits as all others do. find is called with c.mu
+// held and returns the entry, which may be nil with an error, and what to load into
+// it; its error matters only when nothing serves.
+func (c *Catalog) hold(ctx context.Context, name string, find func() (*entry, models.Manifest, error)) (*Version, error) {
 	for {
 		c.mu.Lock()
-		if c.closed {
-			c.mu.Unlock()
-			return nil, ErrClosed
+		if c.closed || c.off[name] {
+			defer c.mu.Unlock()
+			if c.closed {
+				return nil, ErrClosed
+			}
+			return nil, fmt.Errorf("model %q: %w", name, ErrUnloaded)
 		}
-		e := c.entries[name]
+		e, target, err := find()
 		if e != nil && e.current != nil && e.current.session.Retain() {
 			c.uses++
 			e.usedAt = c.uses
@@ -216,14 +253,10 @@ func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
 			c.mu.Unlock()
 			return v, nil
 		}
-		champion, known := c.index.Load().champions[name]
 		switch {
-		case !known:
+		case err != nil:
 			c.mu.Unlock()
-			return nil, fmt.Errorf("model %q: %w", name, models.ErrNoModel)
-		case e == nil:
-			e = &entry{}
-			c.entries[name] = e
+			return nil, err
 		case e.loading != nil:
 			loading := e.loading
 			c.mu.Unlock()
@@ -233,15 +266,15 @@ func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)
 			}
-		case e.rests(champion.Version, c.deps.Now()):
+		case e.rests(target.Version, c.deps.Now()):
 			err := e.failure.err
 			c.mu.Unlock()
-			return nil, &LoadError{name, champion.Version, err}
+			return nil, &LoadError{name, target.Version, err}
 		}
 		// Others wait for the outcome: it must not end with this caller's request,
 		// which waits as they do, and finds the outcome in the entry.
 		e.loading = make(chan struct{})
-		c.tasks.Go(func() { _ = c.load(c.life, e, champion) }) // it has logged and noted its error
+		c.tasks.Go(func() { _ = c.load(c.life, e, target) }) // it has logged and noted its error
 		c.mu.Unlock()
 	}
 }
@@ -260,6 +293,22 @@ func (c *Catalog) loadedNames() []string {
 	return names
 }
 
+// loaded returns the entries in which a version serves. c.mu is held.
+func (c *Catalog) loaded() []*entry {
+	var found []*entry
+	for _, e := range c.entries {
+		if e.current != nil {
+			found = append(found, e)
+		}
+	}
+	for _, e := range c.others {
+		if e.current != nil {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
 // Close ends what goes on and gives up every version. Those still in use are
 // destroyed on release.
 func (c *Catalog) Close() {
@@ -267,11 +316,9 @@ func (c *Catalog) Close() {
 	c.closed = true
 	c.end()
 	var all []*Version
-	for _, e := range c.entries {
-		if e.current != nil {
-			all = append(all, e.current)
-			e.current = nil
-		}
+	for _, e := range c.loaded() {
+		all = append(all, e.current)
+		e.current = nil
 	}
 	c.held = 0
 	c.mu.Unlock()

@@ -39,6 +39,10 @@ func (s *shelf) Champion(ctx context.Context, name string) (models.Manifest, err
 	return models.Manifest{Name: name, Version: s.version}, s.wait(ctx)
 }
 
+func (s *shelf) Versions(ctx context.Context, _ string) ([]int, error) {
+	return []int{s.version}, s.wait(ctx)
+}
+
 func (s *shelf) Get(ctx context.Context, name string, version int) (models.Manifest, []byte, error) {
 	return models.Manifest{Name: name, Version: version}, nil, s.wait(ctx)
 }

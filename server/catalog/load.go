@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/forescale/forescale/models"
@@ -41,9 +42,11 @@ func (c *Catalog) load(ctx context.Context, e *entry, champion models.Manifest) 
 			err = fmt.Errorf("not ready within %s: %w", c.cfg.LoadTimeout, err)
 		}
 		e.fail(champion.Version, err, c.deps.Now())
-	case c.closed:
-		v.session.Close()
-		stopped, err = true, ErrClosed
+	case c.closed || c.off[champion.Name]:
+		displaced = append(displaced, v)
+		if stopped, err = true, ErrClosed; !c.closed {
+			err = ErrUnloaded
+		}
 	default:
 		displaced = c.install(e, v)
 	}
@@ -103,8 +106,8 @@ func (e *entry) fail(version int, err error, now time.Time) {
 }
 
 // install lets a version serve and returns those that no longer do: the one
-// before it and, over the memory budget, the least recently used of other models.
-// c.mu is held.
+// before it and, over the memory budget, the least recently used others. c.mu is
+// held.
 func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 	if e.current != nil {
 		displaced = append(displaced, e.current)
@@ -113,10 +116,16 @@ func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 	c.uses++
 	e.current, e.usedAt, e.failure = v, c.uses, nil
 	c.held += v.cost
+	same := key{v.Manifest.Name, v.Manifest.Version}
+	if other := c.others[same]; other != nil && other != e && other.current != nil {
+		displaced = append(displaced, other.current) // a version has become champion that was asked for by number before
+		c.held -= other.current.cost
+		other.current = nil
+	}
 	for c.held > c.cfg.MemoryBudget {
 		var idle *entry
-		for _, other := range c.entries {
-			if other != e && other.current != nil && (idle == nil || other.usedAt < idle.usedAt) {
+		for _, other := range c.loaded() {
+			if other != e && (idle == nil || other.usedAt < idle.usedAt) {
 				idle = other
 			}
 		}
@@ -132,30 +141,44 @@ func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 
 // drop gives a version up. It is destroyed when its last user releases it.
 func (c *Catalog) drop(v *Version) {
-	c.deps.Observer.Unloaded(v.Manifest.Name, v.Manifest.Version)
+	c.mu.Lock()
+	serves := slices.ContainsFunc(c.loaded(), func(e *entry) bool {
+		return e.current.Manifest.Name == v.Manifest.Name && e.current.Manifest.Version == v.Manifest.Version
+	})
+	c.mu.Unlock()
+	if !serves {
+		c.deps.Observer.Unloaded(v.Manifest.Name, v.Manifest.Version)
+	}
 	v.session.Close()
 }
 
 // renew loads the champions of the loaded models that have a new one.
 func (c *Catalog) renew(ctx context.Context) {
-	champions := c.index.Load().champions
 	for _, name := range c.loadedNames() {
-		champion, ok := champions[name]
-		if !ok || ctx.Err() != nil {
-			continue
-		}
-		c.mu.Lock()
-		e := c.entries[name]
-		due := e.current != nil && e.current.Manifest.Version != champion.Version &&
-			e.loading == nil && !e.rests(champion.Version, c.deps.Now()) && !c.closed
-		if due {
-			e.loading = make(chan struct{})
-		} else if e.current != nil && e.current.Manifest.Version == champion.Version {
-			e.failure = nil // a failed version that is champion no longer
-		}
-		c.mu.Unlock()
-		if due {
-			_ = c.load(ctx, e, champion) // it has logged and noted its error
+		if ctx.Err() == nil {
+			_ = c.renewOne(ctx, name) // it has logged and noted its error
 		}
 	}
+}
+
+// renewOne loads the champion of a model in whose entry another version serves.
+func (c *Catalog) renewOne(ctx context.Context, name string) error {
+	champion, ok := c.index.Load().champions[name]
+	if !ok {
+		return nil
+	}
+	c.mu.Lock()
+	e := c.entries[name]
+	due := e.current != nil && e.current.Manifest.Version != champion.Version &&
+		e.loading == nil && !e.rests(champion.Version, c.deps.Now()) && !c.closed
+	if due {
+		e.loading = make(chan struct{})
+	} else if e.current != nil && e.current.Manifest.Version == champion.Version {
+		e.failure = nil // a failed version that is champion no longer
+	}
+	c.mu.Unlock()
+	if due {
+		return c.load(ctx, e, champion)
+	}
+	return nil
 }

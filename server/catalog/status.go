@@ -66,6 +66,9 @@ func (c *Catalog) Status() ([]Status, RegistryStatus) {
 	for name, m := range ix.champions {
 		s := c.entries[name].status(name, m, ix.faults[name])
 		s.Manifest.Golden, s.Manifest.Calibration = nil, nil // thousands of numbers that nobody reads here
+		if c.off[name] {
+			s.State, s.Failure = StateFailed, &Failure{Reason: ErrUnloaded.Error()}
+		}
 		list = append(list, s)
 	}
 	for name, err := range ix.faults {

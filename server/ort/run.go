@@ -23,6 +23,11 @@ func (s *Session) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, erro
 	if len(b.Inputs) != len(s.inputs) {
 		return nil, fmt.Errorf("the model has %d inputs, not %d", len(s.inputs), len(b.Inputs))
 	}
+	outputs, err := s.room(b)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { destroy(outputs) }()
 	inputs := make([]onnxruntime.Value, 0, len(b.Inputs))
 	defer func() { destroy(inputs) }()
 	for i, t := range b.Inputs {
@@ -32,14 +37,12 @@ func (s *Session) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, erro
 		}
 		inputs = append(inputs, v)
 	}
-	outputs := make([]onnxruntime.Value, len(s.outputs))
-	defer func() { destroy(outputs) }()
 	if err := s.run(ctx, inputs, outputs); err != nil {
 		return nil, err
 	}
 	answer := make([]tensor.Tensor, len(outputs))
 	for i, v := range outputs {
-		t, err := fromValue(v)
+		t, err := fromValue(v, s.outputs[i].Type)
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %w", s.outputs[i].Name, err)
 		}
@@ -71,42 +74,4 @@ func (s *Session) run(ctx context.Context, inputs, outputs []onnxruntime.Value) 
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// toValue makes a view of a tensor's data. The data stays where it is.
-func toValue(t tensor.Tensor) (onnxruntime.Value, error) {
-	switch data := t.Data.(type) {
-	case []float32:
-		return onnxruntime.NewTensor(onnxruntime.Shape(t.Shape), data)
-	case []float64:
-		return onnxruntime.NewTensor(onnxruntime.Shape(t.Shape), data)
-	case []int32:
-		return onnxruntime.NewTensor(onnxruntime.Shape(t.Shape), data)
-	case []int64:
-		return onnxruntime.NewTensor(onnxruntime.Shape(t.Shape), data)
-	}
-	return nil, fmt.Errorf("elements of type %T cannot be fed", t.Data)
-}
-
-func fromValue(v onnxruntime.Value) (tensor.Tensor, error) {
-	shape := []int64(v.GetShape())
-	switch v := v.(type) {
-	case *onnxruntime.Tensor[float32]:
-		return tensor.Tensor{Shape: shape, Data: v.GetData()}, nil
-	case *onnxruntime.Tensor[float64]:
-		return tensor.Tensor{Shape: shape, Data: v.GetData()}, nil
-	case *onnxruntime.Tensor[int32]:
-		return tensor.Tensor{Shape: shape, Data: v.GetData()}, nil
-	case *onnxruntime.Tensor[int64]:
-		return tensor.Tensor{Shape: shape, Data: v.GetData()}, nil
-	}
-	return tensor.Tensor{}, fmt.Errorf("values of type %T cannot be read", v)
-}
-
-func destroy(values []onnxruntime.Value) {
-	for _, v := range values {
-		if v != nil {
-			_ = v.Destroy() // fails only for a value destroyed before
-		}
-	}
 }

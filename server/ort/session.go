@@ -75,8 +75,12 @@ func (s *Session) describe(model []byte) error {
 	if s.inputs, err = infos("input", ins); err != nil {
 		return err
 	}
-	s.outputs, err = infos("output", outs)
-	return err
+	if s.outputs, err = infos("output", outs); err != nil {
+		return err
+	}
+	addAxes(model, s.inputs)
+	addAxes(model, s.outputs)
+	return nil
 }
 
 func infos(role string, from []onnxruntime.InputOutputInfo) ([]tensor.Info, error) {
@@ -99,15 +103,8 @@ func names(infos []tensor.Info) []string {
 }
 
 func typeName(t onnxruntime.TensorElementDataType) tensor.Type {
-	switch t {
-	case onnxruntime.TensorElementDataTypeFloat:
-		return tensor.Float32
-	case onnxruntime.TensorElementDataTypeDouble:
-		return tensor.Float64
-	case onnxruntime.TensorElementDataTypeInt32:
-		return tensor.Int32
-	case onnxruntime.TensorElementDataTypeInt64:
-		return tensor.Int64
+	if name, ok := elementTypes[t]; ok {
+		return name
 	}
 	return tensor.Type(t.String())
 }

@@ -4,11 +4,11 @@
 package tensor
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
-	"strings"
+	"unicode/utf8"
 )
 
 // Type is the element type of a tensor.
@@ -17,17 +17,28 @@ type Type string
 // The element types that a model may read or answer here. Other types load, but
 // cannot be fed or read.
 const (
-	Float32 Type = "float32"
-	Float64 Type = "float64"
-	Int32   Type = "int32"
-	Int64   Type = "int64"
+	Float16  Type = "float16"  // IEEE 754 binary16
+	BFloat16 Type = "bfloat16" // the upper half of a float32
+	Float32  Type = "float32"
+	Float64  Type = "float64"
+	Int8     Type = "int8"
+	Int16    Type = "int16"
+	Int32    Type = "int32"
+	Int64    Type = "int64"
+	Uint8    Type = "uint8"
+	Uint16   Type = "uint16"
+	Uint32   Type = "uint32"
+	Uint64   Type = "uint64"
+	Bool     Type = "bool"
+	String   Type = "string" // any bytes, but for the byte 0
 )
 
 // MaxRank bounds the number of axes of a tensor that comes from outside.
 const MaxRank = 8
 
-// Tensor is a dense array. Data is a []float32, []float64, []int32 or []int64 in
-// row-major order whose length is the product of Shape.
+// Tensor is a dense array. Data is a slice in row-major order whose length is the
+// product of Shape: []Half for Float16, []Brain for BFloat16, otherwise of the Go
+// type that has the name of the element type.
 type Tensor struct {
 	Shape []int64
 	Data  any
@@ -50,6 +61,9 @@ func (t Tensor) Rows() int {
 	}
 	return int(t.Shape[0])
 }
+
+// Len returns the number of elements.
+func (t Tensor) Len() int { return Elements(t.Shape) }
 
 // Convert returns a tensor of type t with the given values. An integer type
 // refuses a fraction or a value out of its range, float32 one that would become
@@ -105,6 +119,31 @@ func (t Tensor) CheckFinite() error {
 		return checkFinite(data)
 	case []float64:
 		return checkFinite(data)
+	case []Half:
+		return checkHalves(data)
+	case []Brain:
+		return checkHalves(data)
+	}
+	return nil
+}
+
+// CheckText returns an error that names the first string that is not valid UTF-8,
+// which JSON cannot hold.
+func (t Tensor) CheckText() error {
+	data, _ := t.Data.([]string)
+	for i, v := range data {
+		if !utf8.ValidString(v) {
+			return fmt.Errorf("value %d is not valid UTF-8", i)
+		}
+	}
+	return nil
+}
+
+func checkHalves[T interface{ Float32() float32 }](data []T) error {
+	for i, v := range data {
+		if f := v.Float32(); f-f != 0 { // NaN and infinities
+			return fmt.Errorf("value %d is %v", i, f)
+		}
 	}
 	return nil
 }
@@ -118,25 +157,67 @@ func checkFinite[T float32 | float64](data []T) error {
 	return nil
 }
 
-// AppendJSON appends the tensor as nested arrays of numbers. Floats are written
-// with the fewest digits that read back as the same value. The values must be
-// finite (CheckFinite).
+// AppendJSON appends the tensor as nested arrays. Floats are written with the
+// fewest digits that read back as the same value. They must be finite
+// (CheckFinite), and strings valid UTF-8 (CheckText).
 func (t Tensor) AppendJSON(b []byte) []byte {
 	switch data := t.Data.(type) {
 	case []float32:
-		return nest(b, t.Shape, data, func(b []byte, v float32) []byte {
-			return strconv.AppendFloat(b, float64(v), 'g', -1, 32)
-		})
+		return nest(b, t.Shape, data, appendFloat32)
 	case []float64:
-		return nest(b, t.Shape, data, func(b []byte, v float64) []byte {
-			return strconv.AppendFloat(b, v, 'g', -1, 64)
-		})
+		return nest(b, t.Shape, data, appendFloat64)
+	case []Half:
+		return nest(b, t.Shape, data, func(b []byte, v Half) []byte { return appendFloat32(b, v.Float32()) })
+	case []Brain:
+		return nest(b, t.Shape, data, func(b []byte, v Brain) []byte { return appendFloat32(b, v.Float32()) })
+	case []int8:
+		return nest(b, t.Shape, data, appendInt)
+	case []int16:
+		return nest(b, t.Shape, data, appendInt)
 	case []int32:
-		return nest(b, t.Shape, data, func(b []byte, v int32) []byte { return strconv.AppendInt(b, int64(v), 10) })
+		return nest(b, t.Shape, data, appendInt)
 	case []int64:
-		return nest(b, t.Shape, data, func(b []byte, v int64) []byte { return strconv.AppendInt(b, v, 10) })
+		return nest(b, t.Shape, data, appendInt)
+	case []uint8:
+		return nest(b, t.Shape, data, appendUint)
+	case []uint16:
+		return nest(b, t.Shape, data, appendUint)
+	case []uint32:
+		return nest(b, t.Shape, data, appendUint)
+	case []uint64:
+		return nest(b, t.Shape, data, appendUint)
+	case []bool:
+		return nest(b, t.Shape, data, strconv.AppendBool)
+	case []string:
+		return nest(b, t.Shape, data, appendText)
 	}
 	return append(b, "null"...)
+}
+
+// AppendFlatJSON is like AppendJSON, as one array in row-major order.
+func (t Tensor) AppendFlatJSON(b []byte) []byte {
+	return Tensor{Shape: []int64{int64(t.Len())}, Data: t.Data}.AppendJSON(b)
+}
+
+func appendFloat32(b []byte, v float32) []byte {
+	return strconv.AppendFloat(b, float64(v), 'g', -1, 32)
+}
+func appendFloat64(b []byte, v float64) []byte { return strconv.AppendFloat(b, v, 'g', -1, 64) }
+
+func appendInt[T int8 | int16 | int32 | int64](b []byte, v T) []byte {
+	return strconv.AppendInt(b, int64(v), 10)
+}
+
+func appendUint[T uint8 | uint16 | uint32 | uint64](b []byte, v T) []byte {
+	return strconv.AppendUint(b, uint64(v), 10)
+}
+
+func appendText(b []byte, v string) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // a string always marshals
+	}
+	return append(b, text...)
 }
 
 // nest writes data, of the given shape, as nested arrays.
@@ -145,7 +226,7 @@ func nest[T any](b []byte, shape []int64, data []T, number func([]byte, T) []byt
 		return number(b, data[0])
 	}
 	b = append(b, '[')
-	rows := int(shape[0])
+	rows := int(shape[0]) // 0: nothing but the brackets
 	for i := range rows {
 		if i > 0 {
 			b = append(b, ',')
@@ -154,46 +235,4 @@ func nest[T any](b []byte, shape []int64, data []T, number func([]byte, T) []byt
 		b = nest(b, shape[1:], data[i*stride:(i+1)*stride], number)
 	}
 	return append(b, ']')
-}
-
-// Info is what a model says of one of its inputs or outputs. An axis of -1 may
-// have any length; the first axis is then the batch.
-type Info struct {
-	Name  string  `json:"name"`
-	Type  Type    `json:"type"`
-	Shape []int64 `json:"shape"`
-}
-
-// String returns, for example, series float32 [?, 24, 4].
-func (i Info) String() string { return fmt.Sprintf("%s %s %s", i.Name, i.Type, ShapeString(i.Shape)) }
-
-// ShapeString writes a shape with ? for an axis of any length.
-func ShapeString(shape []int64) string {
-	axes := make([]string, len(shape))
-	for i, n := range shape {
-		if axes[i] = strconv.FormatInt(n, 10); n < 0 {
-			axes[i] = "?"
-		}
-	}
-	return "[" + strings.Join(axes, ", ") + "]"
-}
-
-// Accepts reports whether a tensor of the given shape fits.
-func (i Info) Accepts(shape []int64) bool {
-	return slices.EqualFunc(i.Shape, shape, func(want, have int64) bool { return want < 0 || want == have })
-}
-
-// Place writes the place of value i, in row-major order, of a tensor of the given
-// shape as indices: [2][0][3].
-func Place(shape []int64, i int) string {
-	at := make([]int64, len(shape))
-	for axis := len(shape) - 1; axis >= 0; axis-- {
-		at[axis] = int64(i) % shape[axis]
-		i /= int(shape[axis])
-	}
-	var b strings.Builder
-	for _, n := range at {
-		fmt.Fprintf(&b, "[%d]", n)
-	}
-	return b.String()
 }
