@@ -52,6 +52,8 @@ func (e Event) check() []error {
 		bad("start: an event needs a start")
 	case e.End.IsZero():
 		bad("end: an event needs an end")
+	case e.Start.UTC().Year() < 1 || e.End.UTC().Year() > 9999:
+		bad("start: %s to %s is not within the years 1 to 9999", stamp(e.Start), stamp(e.End))
 	case !e.End.After(e.Start):
 		bad("end: %s is not after the start %s", stamp(e.End), stamp(e.Start))
 	}
