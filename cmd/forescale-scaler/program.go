@@ -55,7 +55,7 @@ type program struct {
 	section  scaler.Config
 	calendar *calendar.Live // nil: none
 	checking func() bool    // -check was given
-	moment   time.Time          // of -at; zero: now
+	moment   time.Time      // of -at; zero: now
 	log      *slog.Logger
 }
 
