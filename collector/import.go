@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -25,18 +26,38 @@ import (
 // would be mostly missing. When the rows do not start at whole steps of the
 // clock, slots are moved back to them.
 func (c *Collector) Import(ctx context.Context, t *tidy.Table, group string, columns map[string]string) (int, error) {
-	step, err := t.Step()
+	if _, err := t.Step(); err != nil { // a file of a single row is a mistake
+		return 0, err
+	}
+	chosen, err := chooseColumns(t, columns)
 	if err != nil {
 		return 0, err
 	}
-	if step > c.step {
-		return 0, fmt.Errorf("the rows are %s apart, and slots are %s: set step: %s in the configuration", step, c.step, step)
+	return c.ImportColumns(ctx, t, group, chosen, nil)
+}
+
+// Column says what a column of a table holds.
+type Column struct {
+	Name   string // of the column
+	Metric string
+	Stat   api.Stat // empty: the metric's default
+	// Scale is what each value is multiplied by to be in the metric's unit; 0: 1.
+	Scale float64
+}
+
+// stat returns the statistic, with its default.
+func (c Column) stat() api.Stat {
+	if c.Stat == "" {
+		return api.DefaultStat(c.Metric)
 	}
-	g, err := t.GridOf(group, c.step)
-	if err != nil {
-		return 0, err
-	}
-	sources, err := chooseColumns(t, columns)
+	return c.Stat
+}
+
+// ImportColumns is Import for columns that are described one by one, and no others:
+// rows of one slot are reduced as the statistic says, and a single row is enough. After each day it calls
+// progress, which may be nil, with the slots done and those to do.
+func (c *Collector) ImportColumns(ctx context.Context, t *tidy.Table, group string, columns []Column, progress func(done, total int)) (int, error) {
+	g, err := importGrid(t, group, columns, c.step)
 	if err != nil {
 		return 0, err
 	}
@@ -46,57 +67,111 @@ func (c *Collector) Import(ctx context.Context, t *tidy.Table, group string, col
 	for i := 0; i < g.Len(); {
 		from := g.Time(i).UTC().Truncate(c.step)
 		to := from.Truncate(24 * time.Hour).Add(24 * time.Hour)
-		samples, next := day(g, i, to, sources, c.step)
-		for _, s := range samples {
-			if err := s.Validate(); err != nil {
-				return stored, err
-			}
-		}
+		samples, next := day(g, i, to, columns, c.step)
 		n, err := c.put(ctx, samples, from, to)
 		if err != nil {
 			return stored, err
 		}
 		stored, i = stored+n, next
+		if progress != nil {
+			progress(i, g.Len())
+		}
 	}
 	return stored, nil
 }
 
-// chooseColumns returns, by metric, the columns to import.
-func chooseColumns(t *tidy.Table, columns map[string]string) (map[string]string, error) {
-	out := map[string]string{}
-	for metric, column := range columns {
-		if !slices.Contains(t.Names, column) {
-			return nil, fmt.Errorf("there is no column %q; the file has %s", column, strings.Join(t.Names, ", "))
+// ImportedSamples returns what ImportColumns would store, for slots of the given
+// length, but for the flags that a calendar adds.
+func ImportedSamples(t *tidy.Table, group string, columns []Column, step time.Duration) ([]api.Sample, error) {
+	g, err := importGrid(t, group, columns, step)
+	if err != nil {
+		return nil, err
+	}
+	samples, _ := day(g, 0, g.End().Add(step), columns, step)
+	return samples, nil
+}
+
+// importGrid lays the columns on slots, each under its key.
+func importGrid(t *tidy.Table, group string, columns []Column, step time.Duration) (*window.Grid, error) {
+	apart, err := t.Step()
+	if err != nil && !errors.Is(err, tidy.ErrNoStep) {
+		return nil, err
+	}
+	if len(t.Times) == 0 {
+		return nil, errors.New("there are no rows")
+	}
+	if apart > step {
+		return nil, fmt.Errorf("the rows are %s apart, and slots are %s: set step: %s in the configuration", apart, step, apart)
+	}
+	mapped := &tidy.Table{Times: t.Times, Columns: map[string]api.Series{}, Stats: map[string]api.Stat{}}
+	for i, c := range columns {
+		values, found := t.Columns[c.Name]
+		if !found {
+			return nil, fmt.Errorf("there is no column %q; the file has %s", c.Name, strings.Join(t.Names, ", "))
 		}
-		out[metric] = column
+		if err := (api.Sample{Group: group, Metric: c.Metric, Stat: c.stat(), Time: t.Times[0]}).Validate(); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(columns[:i], func(o Column) bool { return o.key() == c.key() }) {
+			return nil, fmt.Errorf("%s (%s) is given by two columns", c.Metric, c.stat())
+		}
+		if c.Scale != 0 && c.Scale != 1 {
+			values = slices.Clone(values)
+			for i := range values {
+				values[i] *= c.Scale
+			}
+			if slices.ContainsFunc(values, func(v float64) bool { return math.IsInf(v, 0) }) {
+				return nil, fmt.Errorf("column %q: times %g its values are not finite", c.Name, c.Scale)
+			}
+		}
+		mapped.Names = append(mapped.Names, c.key())
+		mapped.Columns[c.key()], mapped.Stats[c.key()] = values, c.stat()
+	}
+	if len(columns) == 0 {
+		return nil, errors.New("there is no column to import")
+	}
+	return mapped.GridOf(group, step)
+}
+
+// key names a column of the grid. It is no name of a label or a flag, which
+// a table treats in another way.
+func (c Column) key() string { return c.Metric + " " + string(c.stat()) }
+
+// chooseColumns returns the columns to import.
+func chooseColumns(t *tidy.Table, columns map[string]string) ([]Column, error) {
+	var out []Column
+	for _, metric := range slices.Sorted(maps.Keys(columns)) {
+		if !slices.Contains(t.Names, columns[metric]) {
+			return nil, fmt.Errorf("there is no column %q; the file has %s", columns[metric], strings.Join(t.Names, ", "))
+		}
+		out = append(out, Column{Name: columns[metric], Metric: metric})
 	}
 	if len(columns) == 0 {
 		for _, name := range t.Inputs() {
-			out[name] = name
+			out = append(out, Column{Name: name, Metric: name})
 		}
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("there is no column to import; the file has %s", strings.Join(t.Names, ", "))
 	}
 	for _, name := range t.Flags() {
-		out[name] = name
+		out = append(out, Column{Name: name, Metric: name})
 	}
 	return out, nil
 }
 
 // day returns the samples of the slots from i on that start before end, and the
 // index of the first slot after them.
-func day(g *window.Grid, i int, end time.Time, sources map[string]string, step time.Duration) ([]api.Sample, int) {
-	metrics := slices.Sorted(maps.Keys(sources))
+func day(g *window.Grid, i int, end time.Time, columns []Column, step time.Duration) ([]api.Sample, int) {
 	var samples []api.Sample
 	for ; i < g.Len(); i++ {
 		slot := g.Time(i).UTC().Truncate(step)
 		if !slot.Before(end) {
 			break
 		}
-		for _, metric := range metrics {
-			if v := g.Columns[sources[metric]][i]; !math.IsNaN(v) {
-				samples = append(samples, api.Sample{Group: g.Group, Metric: metric, Stat: api.DefaultStat(metric), Time: slot, Value: v})
+		for _, c := range columns {
+			if v := g.Columns[c.key()][i]; !math.IsNaN(v) {
+				samples = append(samples, api.Sample{Group: g.Group, Metric: c.Metric, Stat: c.stat(), Time: slot, Value: v})
 			}
 		}
 	}

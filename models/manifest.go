@@ -25,6 +25,11 @@ type Manifest struct {
 	CreatedAt    time.Time `json:"created_at"`
 	TrainedFrom  time.Time `json:"trained_from"`  // start of the first slot used
 	TrainedUntil time.Time `json:"trained_until"` // end of the last slot that fitted or chose anything
+	// CalendarHash is the hash of the business calendar that the model was trained
+	// with (calendar.Calendar.Hash), empty where there was none and the data's own
+	// flags were read. Another hash later is no fault; a flag of Spec.Future that the
+	// calendar no longer has is.
+	CalendarHash string `json:"calendar_hash,omitempty"`
 	// Scores are the errors on the untouched last part of the data, by horizon. Those
 	// of a model that several groups share are pooled, as score.Pool does: its MAE and
 	// RMSE are then in units of each group's mean.

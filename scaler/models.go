@@ -151,6 +151,7 @@ func (t *tick) forget() {
 	for v := range t.read {
 		if !used[v] {
 			delete(t.read, v)
+			delete(t.changed, v)
 		}
 	}
 }
@@ -164,5 +165,5 @@ func (t *tick) usable(group string, m models.Manifest) error {
 	case m.Spec.Step() != t.step:
 		return fmt.Errorf("model %s version %d has a step of %s, not %s", m.Name, m.Version, m.Spec.Step(), t.step)
 	}
-	return nil
+	return t.flagsKnown(m)
 }

@@ -37,6 +37,7 @@ type Scaler struct {
 	age       int                         // guarded by mu: ticks since all of them were read
 	memory    *memory                     // guarded by mu: nil: none yet
 	orders    orders                      // guarded by mu: as last read
+	changed   map[version]string          // guarded by mu: hash of the calendar that was logged as another one than the model's
 	late      map[string]bool             // guarded by mu: models whose last request ran out of time
 	failed    map[string]bool             // guarded by mu: groups whose last change failed
 }
@@ -64,7 +65,7 @@ func New(cfg Config, step time.Duration, deps Deps) (*Scaler, error) {
 	}
 	s := &Scaler{cfg: cfg, step: step, deps: deps, meters: newMeters(cfg.MetricsByGroup), journal: journal.New(deps.Store).Shard(deps.Shard),
 		byName: map[string]int{}, shadows: map[string]*plan.Group{}, manifests: map[string]models.Manifest{}, read: map[version]models.Manifest{},
-		late: map[string]bool{}, failed: map[string]bool{}}
+		changed: map[version]string{}, late: map[string]bool{}, failed: map[string]bool{}}
 	for i, g := range cfg.Groups {
 		s.groups = append(s.groups, g.Plan(step, cfg.Settle))
 		s.names = append(s.names, g.Name)
@@ -85,6 +86,7 @@ type tick struct {
 	lease  *lease
 	ledger *ledger
 	faults []error // what went wrong outside of any single group
+	plans  plans   // of the calendar, once it was looked at
 }
 
 // Once runs the tick that now belongs to and returns its record, be it made now,

@@ -34,14 +34,15 @@ type world struct {
 
 	cooldown time.Duration // of every group
 
-	mu      sync.Mutex
-	now     time.Time         // guarded by mu
-	groups  map[string]*group // guarded by mu
-	calls   []call            // guarded by mu: every Scale that reached the provider
-	changes []call            // guarded by mu: those that changed something
-	asked   []api.PredictRequest
-	spec    models.Spec // the model's, as the registry shows it
-	version int
+	mu           sync.Mutex
+	now          time.Time         // guarded by mu
+	groups       map[string]*group // guarded by mu
+	calls        []call            // guarded by mu: every Scale that reached the provider
+	changes      []call            // guarded by mu: those that changed something
+	asked        []api.PredictRequest
+	spec         models.Spec // the model's, as the registry shows it
+	version      int
+	calendarHash string // in the manifest
 
 	// hooks, nil: none
 	beforeScale func(ctx context.Context, group string) error
@@ -236,7 +237,7 @@ func (w *world) ForGroup(ctx context.Context, _ string) (models.Manifest, error)
 	return sabotage(w.bad, ctx, "manifest", func() (models.Manifest, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return models.Manifest{Name: "m", Version: w.version, Spec: w.spec}, nil
+		return models.Manifest{Name: "m", Version: w.version, Spec: w.spec, CalendarHash: w.calendarHash}, nil
 	})
 }
 

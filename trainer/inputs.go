@@ -24,6 +24,8 @@ type Data struct {
 	Flags window.Flags
 	// FlagNames are the flags that the calendar knows.
 	FlagNames []string
+	// CalendarHash is that of the calendar, for the manifest; empty: there is none.
+	CalendarHash string
 
 	// split, when set, says where the parts of the history begin, in place of
 	// score.NewSplit: where groups are compared, they are cut at the same time.

@@ -142,6 +142,7 @@ func (t *shared) result(ctx context.Context, started time.Time) (*SharedResult, 
 	res.Report.ModelSHA256 = m.SHA256
 	res.Report.Training = s.training(c.now().Sub(started).Seconds())
 	res.Manifest.Groups, res.Manifest.Scores = []string{models.AnyGroup}, res.Report.Horizons
+	res.Manifest.CalendarHash = t.sharers[0].data.CalendarHash // one calendar is for all groups
 	res.Manifest.TrainedFrom, res.Manifest.TrainedUntil = t.timeline.time(0), t.timeline.time(s.split.TestStart())
 	res.Manifest.Calibration = map[string][]float64{}
 	for _, g := range t.sharers {

@@ -139,7 +139,7 @@ func (s *study) result(ctx context.Context, d Data, seconds float64) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	m.Groups, m.Scores = []string{d.Grid.Group}, t.horizons
+	m.Groups, m.Scores, m.CalendarHash = []string{d.Grid.Group}, t.horizons, d.CalendarHash
 	m.TrainedFrom, m.TrainedUntil = d.Grid.Time(0).UTC(), d.Grid.Time(s.split.TestStart()).UTC()
 	return &Result{
 		Model: model, Manifest: m, Predictions: t.predictions, Notes: s.notes(s.w.gaps, t.fallbacks),

@@ -33,7 +33,7 @@ type program struct {
 	section  sources.Config
 	sources  []collector.Source // none for an import
 	streams  []collector.Stream // none for an import
-	calendar *calendar.Calendar // nil: none
+	calendar *calendar.Live     // nil: none
 	moment   time.Time          // of -at; zero: now
 	from, to time.Time          // of -backfill
 	log      *slog.Logger
@@ -86,7 +86,7 @@ func (p *program) check() error {
 	p.log, err = obs.NewLogger(os.Stderr, p.common.Log.Level, p.common.Log.Format)
 	faults = append(faults, err)
 	if p.common.Calendar != "" {
-		p.calendar, err = calendar.Load(p.common.Calendar)
+		p.calendar, err = calendar.Open(p.common.Calendar)
 		faults = append(faults, err)
 	}
 	switch { // an import or a compaction needs no provider and no credentials

@@ -66,7 +66,7 @@ func (p *program) open(ctx context.Context, logs spools) (*collector.Collector, 
 		streams = nil
 	}
 	return collector.New(p.section.Config, collector.Deps{
-		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: dataset.New(store), State: store, Calendar: p.calendar,
+		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: dataset.New(store), State: store, Calendar: p.plans(),
 		Step: p.common.Step, Now: time.Now, Log: p.log, Configured: prints,
 	})
 }
@@ -82,6 +82,15 @@ func (p *program) keeper(ctx context.Context) (*collector.Keeper, error) {
 		return nil, fmt.Errorf("data: %w", err)
 	}
 	return collector.NewKeeper(p.section.Lake, dataset.NewWithCache(store, keeperCache), time.Now, p.log), nil
+}
+
+// plans returns the calendar as the collector's. A nil *Live in the interface would
+// be a calendar.
+func (p *program) plans() collector.Calendar {
+	if p.calendar == nil {
+		return nil
+	}
+	return p.calendar
 }
 
 func (p *program) importCSV(ctx context.Context, c *collector.Collector) error {
@@ -117,6 +126,9 @@ func (p *program) serve(ctx context.Context, c *collector.Collector) error {
 		return err
 	}
 	g.Go(func() error { return k.Run(ctx) })
+	if p.calendar != nil {
+		g.Go(func() error { return p.calendar.Watch(ctx, p.common.Step, p.log) })
+	}
 	g.Go(func() error { return c.Run(ctx) })
 	return g.Wait()
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/obs"
+	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/scaler/control"
@@ -52,8 +53,9 @@ type program struct {
 
 	common   conf.Common
 	section  scaler.Config
-	calendar *calendar.Calendar // nil: none
-	moment   time.Time          // of -at; zero: now
+	calendar *calendar.Live // nil: none
+	checking func() bool    // -check was given
+	moment   time.Time      // of -at; zero: now
 	log      *slog.Logger
 }
 
@@ -62,6 +64,7 @@ func (p *program) command() cli.Command {
 }
 
 func (p *program) flags(fs *flag.FlagSet) {
+	p.checking = func() bool { f := fs.Lookup("check"); return f != nil && f.Value.String() == "true" }
 	fs.StringVar(&p.config, "config", "", "configuration `FILE`")
 	fs.BoolVar(&p.once, "once", false, "run one tick and exit")
 	fs.BoolVar(&p.dryRun, "dry-run", false, "put every group into dry-run mode, whatever the configuration says")
@@ -103,7 +106,7 @@ func (p *program) check() error {
 		faults = append(faults, err)
 	}
 	if p.common.Calendar != "" {
-		p.calendar, err = calendar.Load(p.common.Calendar)
+		p.calendar, err = calendar.Open(p.common.Calendar)
 		faults = append(faults, err)
 	}
 	if p.at != "" {
@@ -114,7 +117,53 @@ func (p *program) check() error {
 			bad("-at: only goes with -once")
 		}
 	}
-	return errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil || !p.checking() {
+		return err
+	}
+	return p.checkFlags(context.Background())
+}
+
+// checkFlags reports the models that read a flag which the calendar does not have.
+// Only -check asks for it: a scaler that is started again must not stay away from
+// all groups because of one model. A registry that cannot be read is no fault of
+// the configuration, and is told of.
+func (p *program) checkFlags(ctx context.Context) error {
+	if !p.predicts() {
+		return nil
+	}
+	if dir := blob.Directory(p.common.Models); dir != "" {
+		if _, err := os.Stat(dir); err != nil { // Open would make it
+			fmt.Fprintf(p.errOut, "the models were not checked: %v\n", err)
+			return nil
+		}
+	}
+	registry, err := blob.Open(ctx, p.common.Models, blob.WithLog(p.log))
+	if err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	deps := scaler.Deps{Store: blob.NewMemory(), Specs: models.NewRegistry(registry), Log: p.log, Flags: p.plans()}
+	s, err := scaler.New(p.section, p.common.Step, deps)
+	if err != nil {
+		return err
+	}
+	return s.CheckFlags(ctx)
+}
+
+// plans returns the calendar as the scaler's source of flags. A nil *Live in the
+// interface would hide the lake's own flags.
+func (p *program) plans() window.Flags {
+	if p.calendar == nil {
+		return nil
+	}
+	return p.calendar
+}
+
+// ticked prints a record and lets a changed calendar count from the next tick on.
+func (p *program) ticked(rec api.TickRecord) {
+	_ = p.print(rec, nil)
+	if p.calendar != nil {
+		p.calendar.Refresh(p.log)
+	}
 }
 
 // predicts reports whether any group wants forecasts.
@@ -175,7 +224,12 @@ func (p *program) serve(ctx context.Context, s *scaler.Scaler) error {
 		p.log.Info("serving metrics", "addr", l.Addr().String())
 		g.Go(func() error { return obs.ServeMetrics(ctx, l, s.Metrics()) })
 	}
-	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error {
+		if err := s.CheckFlags(ctx); err != nil { // at once, and not only in the decisions
+			p.log.Error("groups are scaled without forecasts", "err", err)
+		}
+		return s.Run(ctx)
+	})
 	return g.Wait()
 }
 
@@ -204,10 +258,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 		return nil, fmt.Errorf("data: %w", err)
 	}
 	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Controls: control.New(lake), Log: p.log, Now: p.now, Shard: shard, Version: cli.Version,
-		OnTick: func(rec api.TickRecord) { _ = p.print(rec, nil) }}
-	if p.calendar != nil { // a nil *Calendar in the interface would hide the lake's own flags
-		deps.Flags = p.calendar
-	}
+		OnTick: p.ticked, Flags: p.plans()}
 	if p.predicts() {
 		registry, err := blob.Open(ctx, p.common.Models, blob.WithLog(p.log))
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 func (p *program) prepare(g *window.Grid) (trainer.Config, trainer.Data, error) {
 	c, d := p.config, trainer.Data{Grid: g}
 	if p.calendar != nil {
-		d.Flags, d.FlagNames = p.calendar, p.calendar.Flags()
+		d.Flags, d.FlagNames, d.CalendarHash = p.calendar, p.calendar.Flags(), p.calendar.Hash()
 	}
 	if isLake(p.common.Data) && g.AddDemand() && c.Target == "" {
 		c.Target = api.SeriesDemand

@@ -7,6 +7,8 @@
 //	forescale retrain, watch                     a better model, if it is one; and how the one at work does
 //	forescale sensor   publish this host's own metrics over MQTT
 //	forescale explain, replay                    why a decision was made; whether it would be made again
+//	forescale calendar check, show               the business calendar
+//	forescale import, export, data               into and out of the data lake; what is in it
 //
 // Each has its own -help.
 package main
@@ -43,6 +45,16 @@ Past decisions, from the audit log:
   forescale explain GROUP [-at TIME]                       why a group has its size
   forescale replay [-at TIME | -from T -to T] [GROUP…]     reach decisions anew and compare
 
+Business calendar:
+  forescale calendar check FILE…                           is it sound? All faults at once, with line and fix
+  forescale calendar show [FILE] -days 30                  what is planned, and what models will see of it
+
+Data lake:
+  forescale import FILE… -group NAME                       store CSV or Parquet files; -dry-run shows what would be stored
+  forescale export -out FILE [GROUP…]                      CSV or Parquet that other tools, and ours, read
+  forescale data [GROUP…]                                  groups, ranges, gaps, duplicates, sizes
+  forescale data verify                                    checksum and schema of every object
+
 'forescale COMMAND -help' says more. The services are programs of their own:
 forescale-collector, forescale-trainer, forescale-server and forescale-scaler.
 `
@@ -61,10 +73,17 @@ func run(ctx context.Context, args []string) int {
 		"explain": explainCommand, "replay": replayCommand,
 		"retrain": retrainCommand, "watch": watchCommand,
 		"sensor": sensorCommand,
+		"calendar": calendarCommand, "calendar check": calendarCheckCommand, "calendar show": calendarShowCommand,
+		"import": importCommand, "export": exportCommand, "data": dataCommand, "data verify": dataVerifyCommand,
 	}
 	name := ""
 	if len(args) > 0 {
 		name = args[0]
+	}
+	if len(args) > 1 { // a command of two words
+		if c, ok := commands[args[0]+" "+args[1]]; ok {
+			return cli.Execute(ctx, c(), args[2:], os.Stdout, os.Stderr)
+		}
 	}
 	if c, ok := commands[name]; ok {
 		return cli.Execute(ctx, c(), args[1:], os.Stdout, os.Stderr)

@@ -225,7 +225,7 @@ func (r *retrain) train(ctx context.Context, e *exam, res *retrained) (*servedMo
 	c.Progress = func(p trainer.Progress) { r.show.update(g.Group+": training", p.Done) }
 	data := trainer.Data{Grid: g}
 	if r.calendar != nil {
-		data.Flags, data.FlagNames = r.calendar, r.calendar.Flags()
+		data.Flags, data.FlagNames, data.CalendarHash = r.calendar, r.calendar.Flags(), r.calendar.Hash()
 	}
 	result, err := trainer.Train(ctx, c, data.FitUntil(e.fitUntil()))
 	if err != nil {

@@ -150,10 +150,10 @@ func TestParseNamesThePlace(t *testing.T) {
 	}{
 		{"nothing", "", "line 1, column 1: the calendar ends early"},
 		{"no object", "[1]", "line 1, column 1: the calendar must be an object in braces"},
-		{"an unknown key", "{\n  \"evnets\": []\n}", `line 2, column 3: unknown key "evnets"; names of flags begin with is_; the other key is events`},
+		{"an unknown key", "{\n  \"evnets\": []\n}", `line 2, column 3: unknown key "evnets"; names of flags begin with is_; the other keys are events, holidays and files`},
 		{"a misspelt flag", `{"sale_active": 1}`, `line 1, column 2: unknown key "sale_active"`},
 		{"a flag without a name", `{"is_": 1}`, `line 1, column 2: unknown key "is_"`},
-		{"an unknown key of an event", event(`"name": "a", "begin": "2026-07-01T00:00:00Z"`), `line 2, column 17: events[0]: unknown key "begin"; an event has name, start, end and flags`},
+		{"an unknown key of an event", event(`"name": "a", "begin": "2026-07-01T00:00:00Z"`), `line 2, column 17: events[0]: unknown key "begin"; an event has name, start, end, flags, lead, tail, zone, repeat, except and also`},
 		{"an unknown flag", event(`"name": "a", ` + when + `, "flags": {"sale": 1}`), `line 2, column 91: events[0].flags: unknown key "sale"`},
 		{"an unknown flag in a list", event(`"name": "a", ` + when + `, "flags": ["is_x", "sale"]`), `line 2, column 99: events[0].flags: unknown key "sale"`},
 		{"a key twice", "{\"is_x\": 1,\n\"is_x\": 0}", `line 2, column 1: the calendar has the key "is_x" twice`},

@@ -8,45 +8,75 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"github.com/forescale/forescale/api"
 )
 
-// Parse reads a calendar. The error gives the line and column, the path of the
-// value, what is wrong with it and what is allowed.
+// Parse reads a calendar in JSON that names no other files. The error lists all
+// faults, each with its line and column, the path of the value, what is wrong with
+// it and what is allowed.
 func Parse(raw []byte) (*Calendar, error) {
+	content, includes, faults := parseJSON(raw)
+	if len(includes) > 0 {
+		faults = append(faults, errors.New("files: only a calendar that is itself a file may name others"))
+	}
+	if len(faults) > 0 {
+		return nil, join("", faults)
+	}
+	return build(content)
+}
+
+// include is an entry of files: another file, and what its events get that do not
+// say so themselves.
+type include struct {
+	path  string
+	place string // in the file that names it
+	settings
+}
+
+// parseJSON reads what it can, and returns all faults.
+func parseJSON(raw []byte) (content, []include, []error) {
 	p := &parser{raw: raw, dec: json.NewDecoder(bytes.NewReader(raw))}
 	p.dec.UseNumber()
-	always := make(map[string]float64)
-	var events []api.Event
-	err := p.object("the calendar", func(key string, at int) error {
-		if key == "events" {
-			var err error
-			events, err = p.events()
-			return err
+	c := content{always: map[string]float64{}}
+	var includes []include
+	err := p.object("the calendar", func(key string, at int) (err error) {
+		switch key {
+		case "events":
+			return p.list(key, func(what string, at int) error { return p.event(&c, what, at) })
+		case "holidays":
+			return p.list(key, func(what string, at int) error { return p.holidays(&c, what, at) })
+		case "files":
+			return p.list(key, func(what string, at int) error {
+				f, err := p.include(what, at)
+				includes = append(includes, f)
+				return err
+			})
 		}
 		if err := checkFlag(key, 0); err != nil {
-			return p.fault(at, "%v; the other key is events", err)
+			p.report(at, "%v; the other keys are events, holidays and files", err)
+			return p.skip()
 		}
-		value, err := p.number(key)
-		always[key] = value
+		c.always[key], err = p.number(key)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		at := p.offset()
+		if _, end := p.dec.Token(); !errors.Is(end, io.EOF) {
+			p.report(at, "there is something after the end of the calendar")
+		}
+	} else {
+		p.faults = append(p.faults, err)
 	}
-	at := p.offset()
-	if _, err := p.dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, p.fault(at, "there is something after the end of the calendar")
-	}
-	return New(events, always)
+	return c, includes, p.faults
 }
 
 // parser walks the tokens of a calendar. encoding/json by itself can refuse
-// unknown keys, but neither say where they stand nor notice repeated ones.
+// unknown keys, but neither say where they stand nor notice repeated ones. Its
+// methods return an error where the text is no JSON, so that nothing after it can
+// be understood; everything else is reported, and reading goes on.
 type parser struct {
-	raw []byte
-	dec *json.Decoder
+	raw    []byte
+	dec    *json.Decoder
+	faults []error
 }
 
 // offset returns where the next token starts, in bytes.
@@ -58,12 +88,21 @@ func (p *parser) offset() int {
 	return i
 }
 
-// fault returns an error at an offset, as line and column.
-func (p *parser) fault(at int, format string, args ...any) error {
+// place returns an offset as line and column.
+func (p *parser) place(at int) string {
 	before := p.raw[:min(at, len(p.raw))]
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := len(before) - (bytes.LastIndexByte(before, '\n') + 1) + 1
-	return fmt.Errorf("line %d, column %d: %s", line, column, fmt.Sprintf(format, args...))
+	return fmt.Sprintf("line %d, column %d: ", line, column)
+}
+
+// fault returns an error at an offset.
+func (p *parser) fault(at int, format string, args ...any) error {
+	return errors.New(p.place(at) + fmt.Sprintf(format, args...))
+}
+
+func (p *parser) report(at int, format string, args ...any) {
+	p.faults = append(p.faults, p.fault(at, format, args...))
 }
 
 // token returns the next token and where it starts.
@@ -82,6 +121,35 @@ func (p *parser) token() (json.Token, int, error) {
 	return nil, at, p.fault(at, "not JSON: %v", err)
 }
 
+// skip passes over a value.
+func (p *parser) skip() error {
+	token, _, err := p.token()
+	if err != nil {
+		return err
+	}
+	return p.rest(token)
+}
+
+// rest passes over what follows the first token of a value.
+func (p *parser) rest(first json.Token) error {
+	depth := 0
+	for token := first; ; {
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
+		var err error
+		if token, _, err = p.token(); err != nil {
+			return err
+		}
+	}
+}
+
 // object reads an object, handing each key and its offset to field, which reads
 // the value.
 func (p *parser) object(what string, field func(key string, at int) error) error {
@@ -90,7 +158,8 @@ func (p *parser) object(what string, field func(key string, at int) error) error
 		return err
 	}
 	if token != json.Delim('{') {
-		return p.fault(at, "%s must be an object in braces", what)
+		p.report(at, "%s must be an object in braces", what)
+		return p.rest(token)
 	}
 	seen := make(map[string]bool)
 	for {
@@ -103,7 +172,7 @@ func (p *parser) object(what string, field func(key string, at int) error) error
 		}
 		key := token.(string) // the decoder allows nothing else here
 		if seen[key] {
-			return p.fault(at, "%s has the key %.40q twice", what, key)
+			p.report(at, "%s has the key %.40q twice", what, key)
 		}
 		seen[key] = true
 		if err := field(key, at); err != nil {
@@ -112,108 +181,88 @@ func (p *parser) object(what string, field func(key string, at int) error) error
 	}
 }
 
-func (p *parser) events() ([]api.Event, error) {
+// list reads a list, handing the path and the offset of each value to item.
+func (p *parser) list(what string, item func(what string, at int) error) error {
 	token, at, err := p.token()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if token != json.Delim('[') {
-		return nil, p.fault(at, "events must be a list in brackets")
+		p.report(at, "%s must be a list in brackets", what)
+		return p.rest(token)
 	}
-	var events []api.Event
-	for p.dec.More() {
-		at := p.offset()
-		what := fmt.Sprintf("events[%d]", len(events))
-		e, err := p.event(what)
-		if err != nil {
-			return nil, err
+	for i := 0; p.dec.More(); i++ {
+		if err := item(fmt.Sprintf("%s[%d]", what, i), p.offset()); err != nil {
+			return err
 		}
-		if err := checkEvent(e); err != nil {
-			return nil, p.fault(at, "%s.%v", what, err)
-		}
-		events = append(events, e)
 	}
 	_, _, err = p.token() // the closing bracket
-	return events, err
-}
-
-func (p *parser) event(what string) (e api.Event, err error) {
-	err = p.object(what, func(key string, at int) (err error) {
-		switch path := what + "." + key; key {
-		case "name":
-			e.Name, err = p.text(path)
-		case "start":
-			e.Start, err = p.time(path)
-		case "end":
-			e.End, err = p.time(path)
-		case "flags":
-			e.Flags, err = p.flags(path)
-		default:
-			err = p.fault(at, "%s: unknown key %.40q; an event has name, start, end and flags", what, key)
-		}
-		return err
-	})
-	return e, err
+	return err
 }
 
 // flags reads {"is_holiday": 1} or ["is_holiday"].
 func (p *parser) flags(what string) (map[string]float64, error) {
 	flags := make(map[string]float64)
-	if at := p.offset(); at < len(p.raw) && p.raw[at] == '{' {
+	at := p.offset()
+	if at < len(p.raw) && p.raw[at] == '{' {
 		return flags, p.object(what, func(key string, at int) error {
 			if err := checkFlag(key, 0); err != nil {
-				return p.fault(at, "%s: %v", what, err)
+				p.report(at, "%s: %v", what, err)
+				return p.skip()
 			}
 			value, err := p.number(what + "." + key)
 			flags[key] = value
 			return err
 		})
 	}
-	token, at, err := p.token()
-	if err != nil {
-		return nil, err
+	if at < len(p.raw) && p.raw[at] == '[' {
+		return flags, p.list(what, func(_ string, at int) error {
+			name, err := p.text(what)
+			if err != nil || name == "" {
+				return err
+			}
+			if err := checkFlag(name, 1); err != nil {
+				p.report(at, "%s: %v", what, err)
+				return nil
+			}
+			flags[name] = 1
+			return nil
+		})
 	}
-	if token != json.Delim('[') {
-		return nil, p.fault(at, "%s must be an object of names and values, or a list of names", what)
-	}
-	for p.dec.More() {
-		at := p.offset()
-		name, err := p.text(what)
-		if err != nil {
-			return nil, err
-		}
-		if err := checkFlag(name, 1); err != nil {
-			return nil, p.fault(at, "%s: %v", what, err)
-		}
-		flags[name] = 1
-	}
-	_, _, err = p.token()
-	return flags, err
+	p.report(at, "%s must be an object of names and values, or a list of names", what)
+	return nil, p.skip()
 }
 
+// text reads a text that is not empty; "" is what was no such thing, and has been
+// reported.
 func (p *parser) text(what string) (string, error) {
 	token, at, err := p.token()
 	if err != nil {
 		return "", err
 	}
 	text, ok := token.(string)
-	if !ok {
-		return "", p.fault(at, "%s must be a text in quotes", what)
+	switch {
+	case !ok:
+		p.report(at, "%s must be a text in quotes", what)
+		return "", p.rest(token)
+	case text == "":
+		p.report(at, "%s is empty", what)
 	}
 	return text, nil
 }
 
-func (p *parser) time(what string) (time.Time, error) {
+// length reads a length of time.
+func (p *parser) length(what string) (time.Duration, error) {
 	at := p.offset()
 	text, err := p.text(what)
-	if err != nil {
-		return time.Time{}, err
+	if err != nil || text == "" {
+		return 0, err
 	}
-	t, err := time.Parse(time.RFC3339, text)
+	d, err := parseLength(text)
 	if err != nil {
-		return t, p.fault(at, "%s: %.40q is not a time; write RFC 3339 with a zone, for example 2026-07-01T00:00:00Z", what, text)
+		p.report(at, "%s: %v", what, err)
 	}
-	return t.UTC(), nil
+	return d, nil
 }
 
 func (p *parser) number(what string) (float64, error) {
@@ -230,9 +279,11 @@ func (p *parser) number(what string) (float64, error) {
 	case json.Number:
 		value, err := v.Float64()
 		if err != nil {
-			return 0, p.fault(at, "%s: %.40s is not a finite number", what, v)
+			p.report(at, "%s: %.40s is not a finite number", what, v)
+			return 0, nil
 		}
 		return value, nil
 	}
-	return 0, p.fault(at, "%s must be a number, usually 1", what)
+	p.report(at, "%s must be a number, usually 1", what)
+	return 0, p.rest(token)
 }

@@ -103,11 +103,11 @@ func (t *Table) GridOf(group string, step time.Duration) (*window.Grid, error) {
 		samples := make([]api.Sample, 0, len(t.Times))
 		for i, v := range t.Columns[name] {
 			if !math.IsNaN(v) {
-				samples = append(samples, api.Sample{Group: group, Metric: name, Stat: api.DefaultStat(name), Time: t.Times[i], Value: v})
+				samples = append(samples, api.Sample{Group: group, Metric: name, Stat: t.stat(name), Time: t.Times[i], Value: v})
 			}
 		}
 		if of := window.FromSamples(samples, step, p.from, to)[group]; of != nil {
-			g.Columns[name] = of.Columns[name]
+			g.Columns[name] = of.Columns[api.SeriesName(name, t.stat(name))]
 			continue
 		}
 		g.Columns[name] = slices.Repeat(api.Series{math.NaN()}, int(slots)) // a column without any value

@@ -15,6 +15,9 @@ type Table struct {
 	Times   []time.Time // UTC
 	Names   []string    // the columns but timestamp, in the order of the file
 	Columns map[string]api.Series
+	// Stats says how rows of one slot are reduced, by column; nil, and for a column
+	// that is not in it: by the default of the metric of that name.
+	Stats map[string]api.Stat
 	// Notes says, for people, what was mended on reading and what is odd.
 	Notes []string
 }
@@ -34,6 +37,14 @@ func (t *Table) Flags() []string { return t.names(isFlag) }
 // Inputs returns the names of the columns that are metrics: neither flags nor labels.
 func (t *Table) Inputs() []string {
 	return t.names(func(name string) bool { return !isFlag(name) && !isLabel(name) })
+}
+
+// stat returns how rows of one slot are reduced in a column.
+func (t *Table) stat(column string) api.Stat {
+	if stat, ok := t.Stats[column]; ok {
+		return stat
+	}
+	return api.DefaultStat(column)
 }
 
 func (t *Table) names(keep func(string) bool) []string {

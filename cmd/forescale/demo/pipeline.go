@@ -119,7 +119,7 @@ func (d *demo) train(ctx context.Context) error {
 	cfg := trainer.DefaultConfig()
 	cfg.Preset, cfg.Target, cfg.Seed, cfg.Now = trainer.PresetFast, api.SeriesDemand, d.Seed, time.Now
 	cfg.Progress = d.trainingProgress()
-	result, err := trainer.Train(ctx, cfg, trainer.Data{Grid: grid, Flags: d.load.plans, FlagNames: d.load.plans.Flags()})
+	result, err := trainer.Train(ctx, cfg, trainer.Data{Grid: grid, Flags: d.load.plans, FlagNames: d.load.plans.Flags(), CalendarHash: d.load.plans.Hash()})
 	if err != nil {
 		return err
 	}

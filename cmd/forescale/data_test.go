@@ -1,0 +1,49 @@
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTheLakeIsInspectedAndVerified(t *testing.T) {
+	dir := t.TempDir()
+	in, lake := filepath.Join(dir, "in.csv"), filepath.Join(dir, "lake")
+	write(t, in, []byte(twoDays()))
+	invoke(t, "forescale", "import", in, "-group", "web", "-store", "file://"+lake).said(t, 0, "values stored")
+	write(t, in, []byte("timestamp,cpu_utilization\n2026-03-28T12:00:00Z,99\n2026-03-28T12:05:00Z,98\n"))
+	invoke(t, "forescale", "import", in, "-group", "web", "-store", "file://"+lake).said(t, 0, "2 values stored")
+	invoke(t, "forescale", "data", "-store", lake, "-gaps").said(t, 0, "GROUP", "web    cpu_utilization", "web request_count sum: nothing from 2026-03-28 12:35 UTC to 2026-03-28 12:40 UTC")
+	var v inventoryJSON
+	shown := invoke(t, "forescale", "data", "web", "-store", lake, "-o", "json", "-from", "2026-03-28")
+	if err := json.Unmarshal([]byte(shown.stdout), &v); err != nil {
+		t.Fatalf("%v\n%s%s", err, shown.stdout, shown.stderr)
+	}
+	cpu := v.Series[0]
+	if len(v.Series) != 4 || v.Rows != 1558 || v.Revisions != 2 || cpu.Metric != "cpu_utilization" || cpu.Revisions != 2 || cpu.Missing != 18 || len(cpu.Gaps) != 18 || v.Days != 2 || v.OpenBytes == 0 {
+		t.Errorf("got %+v", v)
+	}
+	invoke(t, "forescale", "data", "idle", "-store", lake).expect(t, 1, `has nothing of group "idle"`)
+	invoke(t, "forescale", "data", "-store", lake, "-o", "xml", "-step", "0s", "-from", "soon").expect(t, 2, "-o:", "-step:", "-from:")
+	invoke(t, "forescale", "data", "verify", "-store", lake).said(t, 0, "all objects are sound")
+	broken := ""
+	err := filepath.WalkDir(lake, func(path string, d fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".parquet") {
+			broken = path
+		}
+		return err
+	})
+	raw := []byte(read(t, broken))
+	raw[len(raw)/3] ^= 1
+	if err != nil || os.WriteFile(broken, raw, 0o600) != nil {
+		t.Fatal(err)
+	}
+	got := invoke(t, "forescale", "data", "verify", "-store", lake)
+	got.expect(t, 1, "1 objects cannot be trusted")
+	if name := filepath.Base(broken); !strings.Contains(got.stdout, "BAD ") || !strings.Contains(got.stdout, name) {
+		t.Errorf("%s is not named:\n%s", name, got.stdout)
+	}
+}
