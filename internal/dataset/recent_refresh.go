@@ -1,0 +1,418 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/forescale/forescale/internal/blob"
+)
+
+// RefreshConfig says what is kept in recent/.
+type RefreshConfig struct {
+	Step time.Duration // length of a slot; divides a day
+	// Newest is how much of the newest history is kept. Default 25h: the features of
+	// a day's mean look back a day, and what is asked for moves on between refreshes.
+	Newest time.Duration
+	// Lags are the ages around which slots are kept, and Around is how far to both
+	// sides, beside what comes until the next refresh. Default: 1 to 7 days and 2 to
+	// 4 weeks; 2h, which holds horizons up to that long.
+	Lags   []time.Duration
+	Around time.Duration
+	// Shards is into how many objects the groups are divided. 0: as many as the
+	// index says, or one for each 640 groups seen at the first refresh.
+	Shards int
+}
+
+// withDefaults returns the configuration with the defaults named at each field.
+func (c RefreshConfig) withDefaults() RefreshConfig {
+	c.Newest = cmp.Or(c.Newest, 25*time.Hour)
+	c.Around = cmp.Or(c.Around, 2*time.Hour)
+	if c.Lags == nil {
+		for _, days := range []int{1, 2, 3, 4, 5, 6, 7, 14, 21, 28} {
+			c.Lags = append(c.Lags, time.Duration(days)*24*time.Hour)
+		}
+	}
+	return c
+}
+
+// groupsPerShard is chosen so that a base has some ten megabytes.
+const groupsPerShard = 640
+
+// turns is in how many ticks every base is written once.
+const turns = maxTileSlots
+
+// catchUpTiles and catchUpParts bound what one Refresh makes or reads of the past,
+// so that a tick of the collector stays short. A new recent/ is whole after an hour
+// or so, or at once by Rebuild.
+const (
+	catchUpTiles = 2
+	catchUpParts = 3 * maxTileSlots
+)
+
+// Refresher keeps recent/ up to date. It is for one writer of the lake, such as a
+// collector; several at once cost only work, for whatever they write, readers
+// compare it with the lake. What it keeps may be deleted at any time. Its methods
+// may be called from several goroutines; calls follow one another.
+type Refresher struct {
+	d   *Dataset
+	cfg RefreshConfig
+
+	mu     sync.Mutex
+	index  *recentIndex          // guarded by mu: nil: not read yet
+	days   map[int64][]blob.Info // guarded by mu: parts by day, as last listed
+	spans  map[keyID]span        // guarded by mu
+	reread int                   // guarded by mu: the day to be listed again next
+	turn   int                   // guarded by mu
+}
+
+// RefreshReport counts what a refresh did.
+type RefreshReport struct {
+	Bases, Tiles int // objects written
+	Parts        int // parts of the lake that were looked into for the first time
+	Bytes        int // written
+	// Pending counts the stretches that the bases lack still, because making them
+	// would have taken too long for one call.
+	Pending int
+}
+
+// Refresher returns a Refresher that has read nothing yet. The error names the
+// field that makes no sense.
+func (d *Dataset) Refresher(cfg RefreshConfig) (*Refresher, error) {
+	cfg = cfg.withDefaults()
+	switch {
+	case cfg.Step < time.Microsecond || 24*time.Hour%cfg.Step != 0:
+		return nil, fmt.Errorf("recent: a step of %s does not divide a day", cfg.Step)
+	case cfg.Newest < cfg.Step || cfg.Newest > 366*24*time.Hour:
+		return nil, fmt.Errorf("recent.newest: %s is not in %s to a year", cfg.Newest, cfg.Step)
+	case cfg.Around < 0 || cfg.Around > 24*time.Hour:
+		return nil, fmt.Errorf("recent.around: %s is not in 0 to 24h", cfg.Around)
+	case cfg.Shards < 0 || cfg.Shards > maxShards:
+		return nil, fmt.Errorf("recent.shards: %d is not in 0 to %d", cfg.Shards, maxShards)
+	}
+	for _, lag := range cfg.Lags {
+		if lag <= 0 || lag > 366*24*time.Hour {
+			return nil, fmt.Errorf("recent.lags: %s is not in 0 to a year", lag)
+		}
+	}
+	return &Refresher{d: d, cfg: cfg, days: map[int64][]blob.Info{}, spans: map[keyID]span{}}, nil
+}
+
+// Refresh brings the bases whose turn it is up to date for the ticks from at on: a
+// twelfth of them, so that each is written anew once while a tile fills. Call it
+// after the samples of the tick at were appended. After an error what has not been
+// written is written by a later call; readers lose nothing but time.
+func (r *Refresher) Refresh(ctx context.Context, at time.Time) (RefreshReport, error) {
+	return r.refresh(ctx, at, false)
+}
+
+// Rebuild brings everything up to date, however long it takes.
+func (r *Refresher) Rebuild(ctx context.Context, at time.Time) (RefreshReport, error) {
+	return r.refresh(ctx, at, true)
+}
+
+func (r *Refresher) refresh(ctx context.Context, at time.Time, whole bool) (RefreshReport, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := refresh{Refresher: r, at: floorTo(at.UnixMicro(), r.cfg.Step.Microseconds()), whole: whole,
+		made: map[tileAt][]byte{}, unsure: map[int64]bool{}}
+	err := w.run(ctx)
+	if err != nil {
+		err = fmt.Errorf("refresh recent/: %w", err)
+	}
+	return w.report, err
+}
+
+// refresh is one call of Refresh or Rebuild.
+type refresh struct {
+	*Refresher
+	at     int64 // microseconds
+	whole  bool
+	all    *assembly         // of all shards
+	tiles  []int64           // that bases hold from now on, the newest first
+	made   map[tileAt][]byte // frames of this call
+	unsure map[int64]bool    // days with parts that have not been looked into yet
+	budget int               // of tiles of the past that may still be made
+	report RefreshReport
+}
+
+func (w *refresh) run(ctx context.Context) error {
+	if err := w.open(ctx); err != nil {
+		return err
+	}
+	w.tiles = w.cover()
+	if err := w.list(ctx); err != nil {
+		return err
+	}
+	w.budget = catchUpTiles
+	if w.whole {
+		w.budget = len(w.tiles)
+	}
+	shards := w.index.shards
+	count := (shards + turns - 1) / turns
+	if w.whole {
+		count = shards
+	}
+	for range count {
+		shard := w.turn % shards
+		if err := w.base(ctx, shard); err != nil {
+			return err
+		}
+		w.turn = shard + 1
+	}
+	w.index.at = w.at
+	w.index.spans = map[keyID]span{}
+	for _, id := range w.all.ids {
+		if s := w.spans[id]; s.min <= s.max {
+			w.index.spans[id] = s
+		}
+	}
+	if err := w.put(ctx, indexKey, w.index.encode()); err != nil {
+		return err
+	}
+	return w.clean(ctx)
+}
+
+// open reads the index, or makes one.
+func (w *refresh) open(ctx context.Context) error {
+	if w.index != nil {
+		return nil
+	}
+	fresh := &recentIndex{step: w.cfg.Step.Microseconds(), slots: tileSlots(w.cfg.Step), shards: w.cfg.Shards}
+	o, err := w.d.store.Get(ctx, indexKey)
+	if err != nil && !errors.Is(err, blob.ErrNotFound) {
+		return err
+	}
+	old, bad := decodeIndex(o.Data)
+	if err == nil && bad == nil && old.step == fresh.step {
+		maps.Copy(w.spans, old.spans)
+		fresh.shards = cmp.Or(fresh.shards, old.shards)
+	}
+	if fresh.shards == 0 {
+		groups, err := w.d.Groups(ctx, time.UnixMicro(w.at).Add(-time.Hour), time.UnixMicro(w.at))
+		if err != nil && !OnlyCorrupt(err) {
+			return err
+		}
+		fresh.shards = min(maxShards, len(groups)/groupsPerShard+1)
+	}
+	w.index = fresh
+	return nil
+}
+
+// cover returns the starts of the tiles that the bases hold: what is asked for at
+// ticks from at on, until every base has been written again twice.
+func (w *refresh) cover() []int64 {
+	length := int64(w.index.slots) * w.index.step
+	ahead := w.cfg.Around.Microseconds() + 2*turns*w.index.step
+	found := map[int64]bool{}
+	cover := func(from, to int64) {
+		for at := floorTo(from, length); at < min(to, w.at); at += length {
+			found[at] = true
+		}
+	}
+	cover(w.at-w.cfg.Newest.Microseconds(), w.at)
+	for _, lag := range w.cfg.Lags {
+		cover(w.at-lag.Microseconds()-w.cfg.Around.Microseconds(), w.at-lag.Microseconds()+ahead)
+	}
+	starts := slices.Sorted(maps.Keys(found))
+	slices.Reverse(starts)
+	return starts
+}
+
+// list finds out which parts there are. The days of the present are listed each
+// time, the others in turn, one at a time: the worst that comes of a late part
+// unseen is that readers read it themselves.
+func (w *refresh) list(ctx context.Context) error {
+	wanted := map[int64]bool{}
+	for _, start := range w.tiles {
+		wanted[floorTo(start, day)] = true
+	}
+	maps.DeleteFunc(w.days, func(at int64, _ []blob.Info) bool { return !wanted[at] })
+	days := slices.Sorted(maps.Keys(wanted))
+	w.reread++
+	var infos []blob.Info
+	for i, at := range days {
+		_, listed := w.days[at]
+		if w.whole || !listed || at >= floorTo(w.at, day)-day || w.reread%len(days) == i {
+			found, err := w.d.list(ctx, Query{From: time.UnixMicro(at), To: time.UnixMicro(at + day)}, at, at+day)
+			if err != nil {
+				return err
+			}
+			w.days[at] = found
+		}
+		infos = append(infos, w.days[at]...)
+	}
+	// Spans of parts that are no more are of no use.
+	alive := make(map[keyID]bool, len(infos))
+	known := infos[:0:0]
+	budget := catchUpParts
+	for _, info := range slices.Backward(infos) { // the newest days first
+		id := idOf(info.Key)
+		alive[id] = true
+		if _, is := w.spans[id]; !is {
+			if budget--; budget < 0 && !w.whole {
+				w.unsure[dayOf(info.Key)] = true
+				continue
+			}
+			w.report.Parts++
+		}
+		known = append(known, info)
+	}
+	slices.Reverse(known)
+	maps.DeleteFunc(w.spans, func(id keyID, _ span) bool { return !alive[id] })
+	w.all = &assembly{d: w.d, step: w.index.step, slots: w.index.slots, shards: w.index.shards, spans: w.spans}
+	return w.all.know(ctx, known)
+}
+
+// base writes the base of one shard.
+func (w *refresh) base(ctx context.Context, shard int) error {
+	key := baseKey(shard, w.index.shards)
+	o, err := w.d.store.Get(ctx, key)
+	if err != nil && !errors.Is(err, blob.ErrNotFound) {
+		return err
+	}
+	old, err := decodeBase(o.Data)
+	if err != nil {
+		old = nil // none, or damaged
+	}
+	frames := map[int64][]byte{}
+	for _, start := range w.tiles {
+		frame, err := w.frame(ctx, tileAt{start, shard}, old[start])
+		if err != nil {
+			return err
+		}
+		if frame == nil {
+			w.report.Pending++
+			continue
+		}
+		frames[start] = frame
+	}
+	w.report.Bases++
+	return w.put(ctx, key, encodeBase(frames))
+}
+
+// frame returns a tile's frame as it should be: the one of the base before, the one
+// that was stored when the tile ended, or a new one. nil: it must wait.
+func (w *refresh) frame(ctx context.Context, at tileAt, old []byte) ([]byte, error) {
+	if made := w.made[at]; made != nil {
+		return made, nil
+	}
+	parts := w.all.names(at.start)
+	length := int64(w.index.slots) * w.index.step
+	past := at.start+2*length <= w.at // what has just ended is to be stored by itself
+	if past && w.good(old, at.start, parts) {
+		return old, nil
+	}
+	if w.unsure[floorTo(at.start, day)] {
+		return nil, nil
+	}
+	if ended := at.start+length <= w.at; !ended { // it will be made again; for this shard only
+		made, err := w.make(ctx, at.start, parts, []int{at.shard})
+		if err != nil {
+			return nil, err
+		}
+		return made[at.shard], nil
+	}
+	o, err := w.d.store.Get(ctx, tileKey(at.start, at.shard, w.index.shards))
+	if err != nil && !errors.Is(err, blob.ErrNotFound) {
+		return nil, err
+	}
+	if w.good(o.Data, at.start, parts) {
+		return o.Data, nil
+	}
+	// The tile that has just ended has its parts at hand.
+	if past {
+		if w.budget--; w.budget < 0 {
+			return nil, nil
+		}
+	}
+	shards := make([]int, w.index.shards)
+	for i := range shards {
+		shards[i] = i
+	}
+	made, err := w.make(ctx, at.start, parts, shards)
+	if err != nil {
+		return nil, err
+	}
+	for shard, frame := range made {
+		w.made[tileAt{at.start, shard}] = frame
+		if err := w.put(ctx, tileKey(at.start, shard, w.index.shards), frame); err != nil {
+			return nil, err
+		}
+		w.report.Tiles++
+	}
+	return made[at.shard], nil
+}
+
+// good reports whether a frame is that of a tile which is made of these parts.
+func (w *refresh) good(frame []byte, start int64, parts []keyID) bool {
+	if frame == nil {
+		return false
+	}
+	t, _, err := decodeHead(frame)
+	return err == nil && t.start == start && t.step == w.index.step && t.slots == w.index.slots && slices.Equal(t.parts, parts)
+}
+
+// make makes the tiles of some shards, and returns their frames by shard.
+func (w *refresh) make(ctx context.Context, start int64, parts []keyID, shards []int) (map[int][]byte, error) {
+	a := w.all.again()
+	for _, shard := range shards {
+		a.add(shard, start, nil)
+	}
+	if err := a.run(ctx); err != nil {
+		return nil, err
+	}
+	parts = a.names(start) // without those that could not be read
+	made := make(map[int][]byte, len(shards))
+	for _, shard := range shards {
+		t := a.tiles[tileAt{start, shard}].finish()
+		t.parts = parts
+		made[shard] = t.encode()
+	}
+	return made, nil
+}
+
+func (w *refresh) put(ctx context.Context, key string, data []byte) error {
+	w.report.Bytes += len(data)
+	_, err := w.d.store.Put(ctx, key, data, blob.Condition{})
+	return err
+}
+
+// clean removes, once for each tile that ends, the stored tiles that no base will
+// ask for any more, and the bases of another number of shards.
+func (w *refresh) clean(ctx context.Context) error {
+	length := int64(w.index.slots) * w.index.step
+	if !w.whole && floorTo(w.at, length) != w.at {
+		return nil
+	}
+	var old []string
+	for info, err := range w.d.store.List(ctx, recentPrefix+"tile/", "") {
+		if err != nil {
+			return err
+		}
+		if info.Key >= tilePrefix(slices.Min(w.tiles)) {
+			break
+		}
+		old = append(old, info.Key)
+	}
+	for info, err := range w.d.store.List(ctx, recentPrefix+"base/", "") {
+		if err != nil {
+			return err
+		}
+		if !strings.HasSuffix(info.Key, baseSuffix(w.index.shards)) {
+			old = append(old, info.Key)
+		}
+	}
+	for _, key := range old {
+		if err := w.d.store.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
