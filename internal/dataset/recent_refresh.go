@@ -17,14 +17,14 @@ import (
 // RefreshConfig says what is kept in recent/.
 type RefreshConfig struct {
 	Step time.Duration // length of a slot; divides a day
-	// Newest is how much of the newest history is kept. Default 25h: the features of
-	// a day's mean look back a day, and what is asked for moves on between refreshes.
+	// Newest is how much of the newest history is kept. Default 30h: the features of
+	// a day's mean look back a day and three hours, and time goes on between refreshes.
 	Newest time.Duration
-	// Lags are the ages around which slots are kept, and Around is how far to both
-	// sides, beside what comes until the next refresh. Default: 1 to 7 days and 2 to
-	// 4 weeks; 2h, which holds horizons up to that long.
-	Lags   []time.Duration
-	Around time.Duration
+	// Lags are the ages from which on slots are kept, and Ahead is for how long, beside
+	// what comes until the next refresh. Defaults: 1 to 7 days and 2 to 4 weeks, which
+	// is what the trainer's models look back to; 1h, which is as far as they forecast.
+	Lags  []time.Duration
+	Ahead time.Duration
 	// Shards is into how many objects the groups are divided. 0: as many as the
 	// index says, or one for each 640 groups seen at the first refresh.
 	Shards int
@@ -32,8 +32,8 @@ type RefreshConfig struct {
 
 // withDefaults returns the configuration with the defaults named at each field.
 func (c RefreshConfig) withDefaults() RefreshConfig {
-	c.Newest = cmp.Or(c.Newest, 25*time.Hour)
-	c.Around = cmp.Or(c.Around, 2*time.Hour)
+	c.Newest = cmp.Or(c.Newest, 30*time.Hour)
+	c.Ahead = cmp.Or(c.Ahead, time.Hour)
 	if c.Lags == nil {
 		for _, days := range []int{1, 2, 3, 4, 5, 6, 7, 14, 21, 28} {
 			c.Lags = append(c.Lags, time.Duration(days)*24*time.Hour)
@@ -91,8 +91,8 @@ func (d *Dataset) Refresher(cfg RefreshConfig) (*Refresher, error) {
 		return nil, fmt.Errorf("recent: a step of %s does not divide a day", cfg.Step)
 	case cfg.Newest < cfg.Step || cfg.Newest > 366*24*time.Hour:
 		return nil, fmt.Errorf("recent.newest: %s is not in %s to a year", cfg.Newest, cfg.Step)
-	case cfg.Around < 0 || cfg.Around > 24*time.Hour:
-		return nil, fmt.Errorf("recent.around: %s is not in 0 to 24h", cfg.Around)
+	case cfg.Ahead < 0 || cfg.Ahead > 24*time.Hour:
+		return nil, fmt.Errorf("recent.ahead: %s is not in 0 to 24h", cfg.Ahead)
 	case cfg.Shards < 0 || cfg.Shards > maxShards:
 		return nil, fmt.Errorf("recent.shards: %d is not in 0 to %d", cfg.Shards, maxShards)
 	}
@@ -206,10 +206,10 @@ func (w *refresh) open(ctx context.Context) error {
 }
 
 // cover returns the starts of the tiles that the bases hold: what is asked for at
-// ticks from at on, until every base has been written again twice.
+// ticks from at on, until every base has been written again, and some more.
 func (w *refresh) cover() []int64 {
 	length := int64(w.index.slots) * w.index.step
-	ahead := w.cfg.Around.Microseconds() + 2*turns*w.index.step
+	ahead := w.cfg.Ahead.Microseconds() + (turns+turns/2)*w.index.step
 	found := map[int64]bool{}
 	cover := func(from, to int64) {
 		for at := floorTo(from, length); at < min(to, w.at); at += length {
@@ -218,7 +218,7 @@ func (w *refresh) cover() []int64 {
 	}
 	cover(w.at-w.cfg.Newest.Microseconds(), w.at)
 	for _, lag := range w.cfg.Lags {
-		cover(w.at-lag.Microseconds()-w.cfg.Around.Microseconds(), w.at-lag.Microseconds()+ahead)
+		cover(w.at-lag.Microseconds()-w.index.step, w.at-lag.Microseconds()+ahead)
 	}
 	starts := slices.Sorted(maps.Keys(found))
 	slices.Reverse(starts)

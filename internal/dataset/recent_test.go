@@ -68,7 +68,7 @@ func (s *recentStory) write(from, to time.Time, share float64) {
 
 func (s *recentStory) refresher(shards int) *Refresher {
 	s.t.Helper()
-	r, err := New(s.store).Refresher(RefreshConfig{Step: recentStep, Newest: 9 * time.Hour, Around: 2 * time.Hour,
+	r, err := New(s.store).Refresher(RefreshConfig{Step: recentStep, Newest: 9 * time.Hour, Ahead: 2 * time.Hour,
 		Lags: []time.Duration{24 * time.Hour, 7 * 24 * time.Hour}, Shards: shards})
 	if err != nil {
 		s.t.Fatal(err)
@@ -365,4 +365,3 @@ func TestRecentNamesPartsThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
-

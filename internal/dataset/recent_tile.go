@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -188,7 +189,7 @@ func (o *overlay) put(col, first int, r row, rank int32) {
 }
 
 // finish returns the tile as it can be stored and read: every column with a value
-// for each group and slot.
+// for each group and slot, the columns in the order of their names.
 func (o *overlay) finish() *tile {
 	if o.irregular {
 		o.cols, o.groups = nil, newGroupList(nil)
@@ -199,5 +200,8 @@ func (o *overlay) finish() *tile {
 			c.values = append(c.values, math.NaN())
 		}
 	}
+	slices.SortFunc(o.cols, func(a, b *tileColumn) int {
+		return cmp.Or(strings.Compare(a.metric, b.metric), strings.Compare(string(a.stat), string(b.stat)))
+	})
 	return o.tile
 }
