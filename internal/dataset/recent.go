@@ -29,6 +29,8 @@ type Want struct {
 	Ahead  int
 	// Groups and Metrics are all that is wanted. Empty: all.
 	Groups, Metrics []string
+	// Whole is in how many of the newest slots every metric is wanted all the same.
+	Whole int
 }
 
 // Recent is the part of the lake that a Want names, and some slots around it. It
@@ -78,7 +80,8 @@ func (d *Dataset) recent(ctx context.Context, want Want) (*Recent, error) {
 	r := &Recent{step: x.step, until: want.At.UnixMicro(), starts: want.tiles(x.slots), tiles: make([][]*tile, x.shards)}
 	r.groups = slices.Clone(want.Groups)
 	slices.Sort(r.groups)
-	a := &assembly{d: d, step: x.step, slots: x.slots, shards: x.shards, metrics: setOf(want.Metrics), spans: x.spans, most: maxRecentParts}
+	a := &assembly{d: d, step: x.step, slots: x.slots, shards: x.shards, metrics: setOf(want.Metrics), spans: x.spans, most: maxRecentParts,
+		whole: floorTo(r.until-int64(want.Whole)*x.step, int64(x.slots)*x.step)}
 	var frames []map[int64]*tile
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.list(gctx, r.starts) })
@@ -182,12 +185,15 @@ func readBase(ctx context.Context, d *Dataset, key string, starts []int64, a *as
 	if err != nil {
 		return fmt.Sprintf("%s: %v", key, err), nil
 	}
-	reader := frameReader{metrics: a.metrics, budget: maxUnpackedBytes}
+	reader := frameReader{budget: maxUnpackedBytes}
 	missing := 0
 	for _, start := range starts {
 		if frames[start] == nil {
 			missing++
 			continue
+		}
+		if reader.metrics = a.metrics; start >= a.whole {
+			reader.metrics = nil
 		}
 		t, err := reader.decode(frames[start])
 		if err != nil || t.start != start || t.step != a.step || t.slots != a.slots {

@@ -65,6 +65,7 @@ type assembly struct {
 	slots   int
 	shards  int
 	metrics map[string]bool // wanted; nil: all
+	whole   int64           // of the tiles from here on, all are
 	most    int             // parts that may be read; 0: any number
 
 	infos []blob.Info    // parts of the days in question, in the order of their keys
@@ -275,14 +276,14 @@ func (a *assembly) lay(p *part, rank int32, tiles map[int64][]*overlay) {
 		if fresh {
 			last = r.series
 			s := p.series[last]
-			if wanted = a.metrics == nil || a.metrics[s.metric]; wanted {
-				shard = shardOf(s.group, a.shards)
-			}
+			wanted = a.metrics == nil || a.metrics[s.metric]
+			shard = shardOf(s.group, a.shards)
 		}
-		if !wanted {
+		at := floorTo(r.time, length)
+		if !wanted && at < a.whole {
 			continue
 		}
-		if at := floorTo(r.time, length); fresh || at != start {
+		if fresh || at != start {
 			start, o = at, nil
 			if shards := tiles[at]; shards != nil {
 				if o = shards[shard]; o != nil {
