@@ -55,7 +55,7 @@ type Recent struct {
 // instead.
 func (d *Dataset) Recent(ctx context.Context, want Want) (r *Recent, err error) {
 	for attempt := 0; attempt < 3; attempt++ { // a part may be gone by the time that it is read, see each
-		if r, err = d.recent(ctx, want); !errors.Is(err, blob.ErrNotFound) {
+		if r, err = d.recent(ctx, want); !errors.Is(err, errStale) {
 			break
 		}
 	}
@@ -80,7 +80,7 @@ func (d *Dataset) recent(ctx context.Context, want Want) (*Recent, error) {
 	r := &Recent{step: x.step, until: want.At.UnixMicro(), starts: want.tiles(x.slots), tiles: make([][]*tile, x.shards)}
 	r.groups = slices.Clone(want.Groups)
 	slices.Sort(r.groups)
-	a := &assembly{d: d, step: x.step, slots: x.slots, shards: x.shards, metrics: setOf(want.Metrics), spans: x.spans, most: maxRecentParts,
+	a := &assembly{d: d, step: x.step, slots: x.slots, shards: x.shards, metrics: setOf(want.Metrics), spans: x.spans, closed: x.closed, most: maxRecentParts,
 		whole: floorTo(r.until-int64(want.Whole)*x.step, int64(x.slots)*x.step)}
 	var frames []map[int64]*tile
 	g, gctx := errgroup.WithContext(ctx)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -22,15 +24,6 @@ const (
 
 // day is a UTC day in microseconds.
 const day = int64(24 * time.Hour / time.Microsecond)
-
-// dayOf returns the start of the day that a part speaks of, 0 for no part.
-func dayOf(key string) int64 {
-	at, _, ok := parseKey(key)
-	if !ok {
-		return 0
-	}
-	return at.UnixMicro()
-}
 
 func baseKey(shard, shards int) string {
 	return fmt.Sprintf("%sbase/%03d%s", recentPrefix, shard, baseSuffix(shards))
@@ -68,13 +61,15 @@ type assembly struct {
 	whole   int64           // of the tiles from here on, all are
 	most    int             // parts that may be read; 0: any number
 
-	infos []blob.Info    // parts of the days in question, in the order of their keys
-	ids   []keyID        // of infos
-	alive map[keyID]bool // those of infos
-	spans map[keyID]span // known ones; empty for a part that cannot be read
-	tiles map[tileAt]*overlay
+	infos  []blob.Info     // parts of the days in question, in the order of their keys
+	ids    []partID        // of infos, and after them those for which closed files stand
+	alive  map[partID]bool // those of ids
+	spans  map[partID]span // known ones; empty for a part that cannot be read
+	closed map[int64]closedParts
+	tiles  map[tileAt]*overlay
 
-	touching map[int64][]int  // by tile start: indexes into infos
+	touching map[int64][]int  // by tile start: indexes into ids
+	scans    map[int64][]int  // by tile start: the shards whose tiles are read by a scan
 	missing  map[tileAt][]int // parts to be laid over a tile
 
 	mu      sync.Mutex // guards tiles, spans and corrupt while parts are read
@@ -84,8 +79,8 @@ type assembly struct {
 // again returns an assembly of the same parts that no tile has been asked of.
 func (a *assembly) again() *assembly {
 	return &assembly{d: a.d, step: a.step, slots: a.slots, shards: a.shards, metrics: a.metrics,
-		infos: a.infos, ids: a.ids, alive: a.alive, spans: a.spans, touching: a.touching,
-		tiles: map[tileAt]*overlay{}, missing: map[tileAt][]int{}}
+		infos: a.infos, ids: a.ids, alive: a.alive, spans: a.spans, closed: a.closed, touching: a.touching,
+		tiles: map[tileAt]*overlay{}, missing: map[tileAt][]int{}, scans: map[int64][]int{}}
 }
 
 // list finds the parts of the days that the tiles lie in, and reads those of
@@ -106,31 +101,94 @@ func (a *assembly) list(ctx context.Context, starts []int64) error {
 		runs = append(runs, span{at, at + day})
 	}
 	found := make([][]blob.Info, len(runs))
+	sealed := make([][]closedDayParts, len(runs))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
 	for i, run := range runs {
 		g.Go(func() (err error) {
-			q := Query{From: time.UnixMicro(run.min), To: time.UnixMicro(run.max)}
-			found[i], err = a.d.list(gctx, q, run.min, run.max)
+			found[i], sealed[i], err = a.d.listParts(gctx, run, a.closed)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return a.know(ctx, slices.Concat(found...))
+	return a.know(ctx, slices.Concat(found...), slices.Concat(sealed...))
+}
+
+// closedDayParts is what the closed files of one day stand for.
+type closedDayParts struct {
+	at int64
+	closedParts
+}
+
+// listParts lists the parts of whole days, and those for which closed files stand
+// there. The footers of files that are as they were known before are not read.
+func (d *Dataset) listParts(ctx context.Context, days span, known map[int64]closedParts) ([]blob.Info, []closedDayParts, error) {
+	// In this order none can be missing from both, see plan.
+	open, err := d.list(ctx, datePrefix, days.min, days.max)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := d.list(ctx, closedPrefix, days.min, days.max)
+	if err != nil {
+		return nil, nil, err
+	}
+	var sealed []closedDayParts
+	for len(files) > 0 {
+		at := dayOf(files[0].Key).UnixMicro()
+		n := 1
+		for n < len(files) && dayOf(files[n].Key).UnixMicro() == at {
+			n++
+		}
+		mark := uint64(0)
+		for _, info := range files[:n] {
+			mark = mark*31 + uint64(idOf(info))
+		}
+		is := closedParts{mark: mark}
+		if was, found := known[at]; found && was.mark == mark {
+			is = was
+		} else if is.parts, err = d.partsOfClosed(ctx, files[:n]); err != nil {
+			return nil, nil, err
+		}
+		sealed = append(sealed, closedDayParts{at, is})
+		files = files[n:]
+	}
+	return open, sealed, nil
+}
+
+// partsOfClosed returns the parts that the closed files of a day stand for together.
+func (d *Dataset) partsOfClosed(ctx context.Context, infos []blob.Info) ([]partID, error) {
+	p := new(plan)
+	if err := d.footers(ctx, p, infos, nil); err != nil {
+		return nil, err
+	}
+	if len(p.broken) > 0 || len(p.stale) > 0 {
+		return nil, fmt.Errorf("%w: the closed files of %s cannot be read, or are being replaced", ErrNotRecent,
+			dayOf(infos[0].Key).Format(time.DateOnly))
+	}
+	day := &closedDay{}
+	found := map[partID]bool{}
+	for _, c := range p.closed {
+		day.files = append(day.files, c.file)
+		for _, id := range c.file.parts {
+			found[id] = true
+		}
+	}
+	maps.DeleteFunc(found, func(id partID, _ bool) bool { return !day.holds(id) })
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // know takes the parts as all that there are.
-func (a *assembly) know(ctx context.Context, infos []blob.Info) error {
+func (a *assembly) know(ctx context.Context, infos []blob.Info, sealed []closedDayParts) error {
 	a.infos = infos
-	a.ids = make([]keyID, len(infos))
-	a.alive = make(map[keyID]bool, len(infos))
-	a.touching = map[int64][]int{}
+	a.ids = make([]partID, len(infos))
+	a.alive = make(map[partID]bool, len(infos))
+	a.touching, a.scans = map[int64][]int{}, map[int64][]int{}
 	a.tiles, a.missing = map[tileAt]*overlay{}, map[tileAt][]int{}
 	var unknown []int
 	for i, info := range infos {
-		a.ids[i] = idOf(info.Key)
+		a.ids[i] = idOf(info)
 		a.alive[a.ids[i]] = true
 		if _, known := a.spans[a.ids[i]]; !known {
 			unknown = append(unknown, i)
@@ -141,6 +199,20 @@ func (a *assembly) know(ctx context.Context, infos []blob.Info) error {
 	}
 	if err := a.learn(ctx, unknown); err != nil {
 		return err
+	}
+	a.closed = map[int64]closedParts{}
+	for _, c := range sealed {
+		a.closed[c.at] = c.closedParts
+		for _, id := range c.parts {
+			if a.alive[id] {
+				continue
+			}
+			a.ids = append(a.ids, id)
+			a.alive[id] = true
+			if _, known := a.spans[id]; !known { // it may speak of any time of its day
+				a.spans[id] = span{c.at, c.at + day - 1}
+			}
+		}
 	}
 	length := int64(a.slots) * a.step
 	for i, id := range a.ids {
@@ -155,7 +227,7 @@ func (a *assembly) know(ctx context.Context, infos []blob.Info) error {
 // learn finds the spans of parts.
 func (a *assembly) learn(ctx context.Context, parts []int) error {
 	return a.read(ctx, parts, func(i int) (func(*part), bool) {
-		s, known := a.d.cache.span(a.infos[i].Key)
+		s, known := a.d.cache.span(versioned(a.infos[i]))
 		if known {
 			a.spans[a.ids[i]] = s
 		}
@@ -177,9 +249,9 @@ func (a *assembly) read(ctx context.Context, parts []int, before func(i int) (us
 			continue
 		}
 		g.Go(func() error {
-			p := a.d.cache.get(a.infos[i].Key)
+			p, cached := a.d.cache.get(versioned(a.infos[i])).(*part)
 			var err error
-			if p == nil {
+			if !cached {
 				p, err = a.d.read(ctx, a.infos[i])
 			}
 			a.mu.Lock()
@@ -202,18 +274,70 @@ func (a *assembly) read(ctx context.Context, parts []int, before func(i int) (us
 // add asks for a tile. have is what is known of it, which may be nil.
 func (a *assembly) add(shard int, start int64, have *tile) {
 	at := tileAt{start, shard}
-	touching := a.touching[start]
-	if have == nil || have.irregular || slices.ContainsFunc(have.parts, func(id keyID) bool { return !a.alive[id] }) {
-		a.tiles[at] = newOverlay(newTile(start, a.step, a.slots), false)
-		a.missing[at] = touching
+	if have == nil || have.irregular || slices.ContainsFunc(have.parts, func(id partID) bool { return !a.alive[id] }) {
+		a.anew(at)
 		return
 	}
 	a.tiles[at] = newOverlay(have, true)
-	for _, i := range touching {
-		if _, in := slices.BinarySearchFunc(have.parts, a.ids[i], compareIDs); !in {
-			a.missing[at] = append(a.missing[at], i)
+	for _, i := range a.touching[start] {
+		if _, in := slices.BinarySearch(have.parts, a.ids[i]); in {
+			continue
+		}
+		if i >= len(a.infos) { // its rows can only be had together with those of others
+			a.anew(at)
+			return
+		}
+		a.missing[at] = append(a.missing[at], i)
+	}
+}
+
+// anew has a tile made from all the parts, or by a scan where closed files stand
+// for some of them.
+func (a *assembly) anew(at tileAt) {
+	a.tiles[at] = newOverlay(newTile(at.start, a.step, a.slots), false)
+	delete(a.missing, at)
+	touching := a.touching[at.start]
+	if slices.ContainsFunc(touching, func(i int) bool { return i >= len(a.infos) }) {
+		a.scans[at.start] = append(a.scans[at.start], at.shard)
+		return
+	}
+	a.missing[at] = touching
+}
+
+// scan makes the tiles of some shards of what Scan says of their time. It tells
+// only that much of when a row was ingested, that none may be taken for newer.
+func (a *assembly) scan(ctx context.Context, start int64, shards []int) error {
+	end := start + int64(a.slots)*a.step
+	rows, err := a.d.Scan(ctx, Query{From: time.UnixMicro(start).UTC(), To: time.UnixMicro(end).UTC()})
+	switch {
+	case OnlyCorrupt(err) && err != nil:
+		a.corrupt = append(a.corrupt, err)
+	case err != nil:
+		return err
+	}
+	tiles := make([]*overlay, a.shards)
+	for _, shard := range shards {
+		tiles[shard] = a.tiles[tileAt{start, shard}]
+	}
+	for _, r := range rows {
+		if o := tiles[shardOf(r.Group, a.shards)]; o != nil {
+			col, first := o.place(series{r.Group, r.Metric, r.Stat})
+			o.put(col, first, row{time: r.Time.UnixMicro(), ingested: math.MaxInt64, value: r.Value})
 		}
 	}
+	for _, shard := range shards {
+		tiles[shard].blur()
+	}
+	return nil
+}
+
+// of returns the tiles of one time, by shard.
+func (a *assembly) of(start int64) []*overlay {
+	tiles := make([]*overlay, a.shards)
+	for shard := range tiles {
+		tiles[shard] = a.tiles[tileAt{start, shard}]
+	}
+	return tiles
 }
 
 // pending returns how many parts must be read for the tiles.
@@ -229,6 +353,12 @@ func (a *assembly) pending() int {
 
 // run completes the tiles that were asked for.
 func (a *assembly) run(ctx context.Context) error {
+	for _, start := range slices.Sorted(maps.Keys(a.scans)) {
+		if err := a.scan(ctx, start, a.scans[start]); err != nil {
+			return err
+		}
+	}
+	a.scans = map[int64][]int{}
 	for len(a.missing) > 0 {
 		byPart := map[int]map[int64][]*overlay{} // by tile start and shard
 		for at, missing := range a.missing {
@@ -248,7 +378,7 @@ func (a *assembly) run(ctx context.Context) error {
 		}
 		slices.Sort(parts)
 		err := a.read(ctx, parts, func(i int) (func(*part), bool) {
-			return func(p *part) { a.lay(p, int32(i), byPart[i]) }, true
+			return func(p *part) { a.lay(p, byPart[i]) }, true
 		})
 		if err != nil {
 			return err
@@ -256,25 +386,26 @@ func (a *assembly) run(ctx context.Context) error {
 		a.missing = map[tileAt][]int{}
 		for at, o := range a.tiles {
 			if o.conflict { // what the tile holds is not enough to decide; the parts are
-				a.tiles[at] = newOverlay(newTile(at.start, a.step, a.slots), false)
-				a.missing[at] = a.touching[at.start]
+				a.anew(at)
 			}
+		}
+		if len(a.scans) > 0 {
+			return a.run(ctx)
 		}
 	}
 	return nil
 }
 
 // lay enters the rows of a part into the tiles that lack them.
-func (a *assembly) lay(p *part, rank int32, tiles map[int64][]*overlay) {
+func (a *assembly) lay(p *part, tiles map[int64][]*overlay) {
 	length := int64(a.slots) * a.step
 	last, start := int32(-1), int64(0)
 	var o *overlay
 	var shard, col, first int
-	var wanted bool
+	var wanted, placed bool // of the present series
 	for _, r := range p.rows {
-		fresh := r.series != last
-		if fresh {
-			last = r.series
+		if r.series != last {
+			last, placed = r.series, false
 			s := p.series[last]
 			wanted = a.metrics == nil || a.metrics[s.metric]
 			shard = shardOf(s.group, a.shards)
@@ -283,8 +414,8 @@ func (a *assembly) lay(p *part, rank int32, tiles map[int64][]*overlay) {
 		if !wanted && at < a.whole {
 			continue
 		}
-		if fresh || at != start {
-			start, o = at, nil
+		if !placed || at != start {
+			start, o, placed = at, nil, true
 			if shards := tiles[at]; shards != nil {
 				if o = shards[shard]; o != nil {
 					col, first = o.place(p.series[last])
@@ -292,20 +423,20 @@ func (a *assembly) lay(p *part, rank int32, tiles map[int64][]*overlay) {
 			}
 		}
 		if o != nil {
-			o.put(col, first, r, rank)
+			o.put(col, first, r)
 		}
 	}
 }
 
 // names returns the parts that a tile is made of, as tile.parts has them. Those
 // that cannot be read are not among them.
-func (a *assembly) names(start int64) []keyID {
-	ids := make([]keyID, 0, len(a.touching[start]))
+func (a *assembly) names(start int64) []partID {
+	ids := make([]partID, 0, len(a.touching[start]))
 	for _, i := range a.touching[start] {
 		if s := a.spans[a.ids[i]]; s.min <= s.max {
 			ids = append(ids, a.ids[i])
 		}
 	}
-	slices.SortFunc(ids, compareIDs)
+	slices.Sort(ids)
 	return ids
 }

@@ -18,10 +18,11 @@ import (
 // of all bytes before.
 //
 //	frame: "FSRT" version flags start(8) step(8) slots(2)
-//	       parts(4) keyID…  newest(8)…  groups(4) packed(4) zstd(names…)
+//	       parts(4) partID(8)…  newest(8)…  groups(4) packed(4) zstd(names…)
 //	       columns(2) { metric stat packed(4) zstd(values(8)…) }…
 //	base:  "FSRB" version frames(4) { length(4) start(8) }…   CRC, then the frames
-//	index: "FSRI" version step(8) slots(2) shards(2) at(8) parts(4) { keyID min(8) max(8) }…
+//	index: "FSRI" version step(8) slots(2) shards(2) at(8) parts(4) { partID(8) min(8) max(8) }…
+//	       days(4) { day(8) mark(8) parts(4) partID(8)… }…
 //
 // A reader that meets another version leaves the object alone, as if it were not
 // there: it is written anew.
@@ -141,7 +142,7 @@ func (t *tile) encode() []byte {
 	b = binary.LittleEndian.AppendUint16(b, uint16(t.slots))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(t.parts)))
 	for _, id := range t.parts {
-		b = append(b, id[:]...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(id))
 	}
 	for _, v := range t.newest {
 		b = binary.LittleEndian.AppendUint64(b, uint64(v))
@@ -193,15 +194,15 @@ func decodeHead(b []byte) (*tile, *cursor, error) {
 		t.start%t.step != 0 || t.start > math.MaxInt64/2 || t.start < math.MinInt64/2 {
 		return nil, nil, errRecent
 	}
-	t.parts = make([]keyID, c.count(4, len(keyID{}), maxFrameParts))
+	t.parts = make([]partID, c.count(4, 8, maxFrameParts))
 	for i := range t.parts {
-		copy(t.parts[i][:], c.bytes(len(keyID{})))
+		t.parts[i] = partID(c.uint(8))
 	}
 	t.newest = make([]int64, t.slots)
 	for i := range t.newest {
 		t.newest[i] = c.int64()
 	}
-	if c.bad || !slices.IsSortedFunc(t.parts, compareIDs) {
+	if c.bad || !slices.IsSorted(t.parts) {
 		return nil, nil, errRecent
 	}
 	return t, c, nil
@@ -354,7 +355,17 @@ type recentIndex struct {
 	step, at int64 // microseconds; at is the tick of the last refresh
 	slots    int   // of a tile
 	shards   int
-	spans    map[keyID]span
+	spans    map[partID]span
+	// closed are the days that are compacted, by their start: which parts their files
+	// stand for, so that the footers need not be read.
+	closed map[int64]closedParts
+}
+
+// closedParts are the parts that the closed files of a day stand for, as long as
+// the files are those that mark was made of.
+type closedParts struct {
+	mark  uint64
+	parts []partID
 }
 
 func (x *recentIndex) encode() []byte {
@@ -365,9 +376,18 @@ func (x *recentIndex) encode() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(x.at))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(x.spans)))
 	for id, s := range x.spans {
-		b = append(b, id[:]...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(id))
 		b = binary.LittleEndian.AppendUint64(b, uint64(s.min))
 		b = binary.LittleEndian.AppendUint64(b, uint64(s.max))
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(x.closed)))
+	for at, c := range x.closed {
+		b = binary.LittleEndian.AppendUint64(b, uint64(at))
+		b = binary.LittleEndian.AppendUint64(b, c.mark)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(c.parts)))
+		for _, id := range c.parts {
+			b = binary.LittleEndian.AppendUint64(b, uint64(id))
+		}
 	}
 	return seal(b)
 }
@@ -378,16 +398,24 @@ func decodeIndex(b []byte) (*recentIndex, error) {
 		return nil, err
 	}
 	x := &recentIndex{step: c.int64(), slots: int(c.uint(2)), shards: int(c.uint(2)), at: c.int64()}
-	n := c.count(4, 32, maxIndexParts)
-	x.spans = make(map[keyID]span, n)
+	n := c.count(4, 24, maxIndexParts)
+	x.spans = make(map[partID]span, n)
 	for range n {
-		var id keyID
-		copy(id[:], c.bytes(len(id)))
+		id := partID(c.uint(8))
 		s := span{c.int64(), c.int64()}
 		if s.min > s.max || floorTo(s.min, day) != floorTo(s.max, day) {
 			return nil, errRecent // a part speaks of one day
 		}
 		x.spans[id] = s
+	}
+	x.closed = map[int64]closedParts{}
+	for range c.count(4, 20, maxIndexParts) {
+		at, mark := c.int64(), c.uint(8)
+		parts := make([]partID, c.count(4, 8, maxIndexParts))
+		for i := range parts {
+			parts[i] = partID(c.uint(8))
+		}
+		x.closed[at] = closedParts{mark, parts}
 	}
 	if c.bad || len(c.b) > 0 || x.step <= 0 || day%x.step != 0 || x.shards < 1 || x.shards > maxShards ||
 		x.slots != tileSlots(time.Duration(x.step)*time.Microsecond) {

@@ -65,11 +65,12 @@ type Refresher struct {
 	cfg RefreshConfig
 
 	mu     sync.Mutex
-	index  *recentIndex          // guarded by mu: nil: not read yet
-	days   map[int64][]blob.Info // guarded by mu: parts by day, as last listed
-	spans  map[keyID]span        // guarded by mu
-	reread int                   // guarded by mu: the day to be listed again next
-	turn   int                   // guarded by mu
+	live   map[int64]*liveTile // guarded by mu: the tiles that fill, by their start
+	index  *recentIndex        // guarded by mu: nil: not read yet
+	days   map[int64]listing   // guarded by mu: by day, as last listed
+	spans  map[partID]span     // guarded by mu
+	reread int                 // guarded by mu: the day to be listed again next
+	turn   int                 // guarded by mu
 }
 
 // RefreshReport counts what a refresh did.
@@ -101,7 +102,7 @@ func (d *Dataset) Refresher(cfg RefreshConfig) (*Refresher, error) {
 			return nil, fmt.Errorf("recent.lags: %s is not in 0 to a year", lag)
 		}
 	}
-	return &Refresher{d: d, cfg: cfg, days: map[int64][]blob.Info{}, spans: map[keyID]span{}}, nil
+	return &Refresher{d: d, cfg: cfg, days: map[int64]listing{}, spans: map[partID]span{}, live: map[int64]*liveTile{}}, nil
 }
 
 // Refresh brings the bases whose turn it is up to date for the ticks from at on: a
@@ -120,9 +121,16 @@ func (r *Refresher) Rebuild(ctx context.Context, at time.Time) (RefreshReport, e
 func (r *Refresher) refresh(ctx context.Context, at time.Time, whole bool) (RefreshReport, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := refresh{Refresher: r, at: floorTo(at.UnixMicro(), r.cfg.Step.Microseconds()), whole: whole,
-		made: map[tileAt][]byte{}, unsure: map[int64]bool{}}
-	err := w.run(ctx)
+	var w refresh
+	var err error
+	for range 3 {
+		w = refresh{Refresher: r, at: floorTo(at.UnixMicro(), r.cfg.Step.Microseconds()), whole: whole,
+			made: map[tileAt][]byte{}, unsure: map[int64]bool{}}
+		if err = w.run(ctx); !errors.Is(err, errStale) {
+			break
+		}
+		clear(r.days) // a part was compacted away since it was listed
+	}
 	if err != nil {
 		err = fmt.Errorf("refresh recent/: %w", err)
 	}
@@ -167,7 +175,7 @@ func (w *refresh) run(ctx context.Context) error {
 		w.turn = shard + 1
 	}
 	w.index.at = w.at
-	w.index.spans = map[keyID]span{}
+	w.index.spans = map[partID]span{}
 	for _, id := range w.all.ids {
 		if s := w.spans[id]; s.min <= s.max {
 			w.index.spans[id] = s
@@ -192,6 +200,7 @@ func (w *refresh) open(ctx context.Context) error {
 	old, bad := decodeIndex(o.Data)
 	if err == nil && bad == nil && old.step == fresh.step {
 		maps.Copy(w.spans, old.spans)
+		fresh.closed = old.closed
 		fresh.shards = cmp.Or(fresh.shards, old.shards)
 	}
 	if fresh.shards == 0 {
@@ -233,31 +242,33 @@ func (w *refresh) list(ctx context.Context) error {
 	for _, start := range w.tiles {
 		wanted[floorTo(start, day)] = true
 	}
-	maps.DeleteFunc(w.days, func(at int64, _ []blob.Info) bool { return !wanted[at] })
+	maps.DeleteFunc(w.days, func(at int64, _ listing) bool { return !wanted[at] })
 	days := slices.Sorted(maps.Keys(wanted))
 	w.reread++
 	var infos []blob.Info
+	var sealed []closedDayParts
 	for i, at := range days {
-		_, listed := w.days[at]
+		was, listed := w.days[at]
 		if w.whole || !listed || at >= floorTo(w.at, day)-day || w.reread%len(days) == i {
-			found, err := w.d.list(ctx, Query{From: time.UnixMicro(at), To: time.UnixMicro(at + day)}, at, at+day)
+			open, closed, err := w.d.listParts(ctx, span{at, at + day}, w.index.closed)
 			if err != nil {
 				return err
 			}
-			w.days[at] = found
+			was = listing{open, closed}
+			w.days[at] = was
 		}
-		infos = append(infos, w.days[at]...)
+		infos = append(infos, was.open...)
+		sealed = append(sealed, was.closed...)
 	}
-	// Spans of parts that are no more are of no use.
-	alive := make(map[keyID]bool, len(infos))
+	alive := make(map[partID]bool, len(infos))
 	known := infos[:0:0]
 	budget := catchUpParts
 	for _, info := range slices.Backward(infos) { // the newest days first
-		id := idOf(info.Key)
+		id := idOf(info)
 		alive[id] = true
 		if _, is := w.spans[id]; !is {
 			if budget--; budget < 0 && !w.whole {
-				w.unsure[dayOf(info.Key)] = true
+				w.unsure[dayOf(info.Key).UnixMicro()] = true
 				continue
 			}
 			w.report.Parts++
@@ -265,9 +276,25 @@ func (w *refresh) list(ctx context.Context) error {
 		known = append(known, info)
 	}
 	slices.Reverse(known)
-	maps.DeleteFunc(w.spans, func(id keyID, _ span) bool { return !alive[id] })
+	for _, c := range sealed {
+		for _, id := range c.parts {
+			alive[id] = true
+		}
+	}
+	// Spans of parts that are no more are of no use.
+	maps.DeleteFunc(w.spans, func(id partID, _ span) bool { return !alive[id] })
 	w.all = &assembly{d: w.d, step: w.index.step, slots: w.index.slots, shards: w.index.shards, spans: w.spans}
-	return w.all.know(ctx, known)
+	if err := w.all.know(ctx, known, sealed); err != nil {
+		return err
+	}
+	w.index.closed = w.all.closed
+	return nil
+}
+
+// listing is what one day was found to hold.
+type listing struct {
+	open   []blob.Info
+	closed []closedDayParts
 }
 
 // base writes the base of one shard.
@@ -312,12 +339,14 @@ func (w *refresh) frame(ctx context.Context, at tileAt, old []byte) ([]byte, err
 	if w.unsure[floorTo(at.start, day)] {
 		return nil, nil
 	}
-	if ended := at.start+length <= w.at; !ended { // it will be made again; for this shard only
-		made, err := w.make(ctx, at.start, parts, []int{at.shard})
+	if !past {
+		tiles, err := w.filling(ctx, at.start)
 		if err != nil {
 			return nil, err
 		}
-		return made[at.shard], nil
+		if ended := at.start+length <= w.at; !ended {
+			return tiles[at.shard].finish().named(w.all.names(at.start)).encode(), nil
+		}
 	}
 	o, err := w.d.store.Get(ctx, tileKey(at.start, at.shard, w.index.shards))
 	if err != nil && !errors.Is(err, blob.ErrNotFound) {
@@ -326,32 +355,42 @@ func (w *refresh) frame(ctx context.Context, at tileAt, old []byte) ([]byte, err
 	if w.good(o.Data, at.start, parts) {
 		return o.Data, nil
 	}
-	// The tile that has just ended has its parts at hand.
 	if past {
 		if w.budget--; w.budget < 0 {
 			return nil, nil
 		}
 	}
-	shards := make([]int, w.index.shards)
-	for i := range shards {
-		shards[i] = i
-	}
-	made, err := w.make(ctx, at.start, parts, shards)
-	if err != nil {
+	if err := w.store(ctx, at.start, past); err != nil {
 		return nil, err
 	}
-	for shard, frame := range made {
-		w.made[tileAt{at.start, shard}] = frame
-		if err := w.put(ctx, tileKey(at.start, shard, w.index.shards), frame); err != nil {
-			return nil, err
+	return w.made[at], nil
+}
+
+// store makes a tile that has ended for all shards, and writes it.
+func (w *refresh) store(ctx context.Context, start int64, past bool) (err error) {
+	var tiles []*overlay
+	if past {
+		tiles, err = w.make(ctx, start)
+	} else {
+		tiles, err = w.filling(ctx, start)
+	}
+	if err != nil {
+		return err
+	}
+	parts := w.all.names(start)
+	for shard, o := range tiles {
+		frame := o.finish().named(parts).encode()
+		w.made[tileAt{start, shard}] = frame
+		if err := w.put(ctx, tileKey(start, shard, w.index.shards), frame); err != nil {
+			return err
 		}
 		w.report.Tiles++
 	}
-	return made[at.shard], nil
+	return nil
 }
 
 // good reports whether a frame is that of a tile which is made of these parts.
-func (w *refresh) good(frame []byte, start int64, parts []keyID) bool {
+func (w *refresh) good(frame []byte, start int64, parts []partID) bool {
 	if frame == nil {
 		return false
 	}
@@ -359,23 +398,74 @@ func (w *refresh) good(frame []byte, start int64, parts []keyID) bool {
 	return err == nil && t.start == start && t.step == w.index.step && t.slots == w.index.slots && slices.Equal(t.parts, parts)
 }
 
-// make makes the tiles of some shards, and returns their frames by shard.
-func (w *refresh) make(ctx context.Context, start int64, parts []keyID, shards []int) (map[int][]byte, error) {
+// make makes a tile for all shards.
+func (w *refresh) make(ctx context.Context, start int64) ([]*overlay, error) {
 	a := w.all.again()
-	for _, shard := range shards {
+	for shard := range a.shards {
 		a.add(shard, start, nil)
 	}
 	if err := a.run(ctx); err != nil {
 		return nil, err
 	}
-	parts = a.names(start) // without those that could not be read
-	made := make(map[int][]byte, len(shards))
-	for _, shard := range shards {
-		t := a.tiles[tileAt{start, shard}].finish()
-		t.parts = parts
-		made[shard] = t.encode()
+	return a.of(start), nil
+}
+
+// liveTile is a tile that fills, of all shards.
+type liveTile struct {
+	tiles []*overlay
+	parts map[partID]bool // that are in them
+}
+
+// filling returns a tile that has not ended, or just did, for all shards. It is kept
+// from call to call, so that each part is laid over it once.
+func (w *refresh) filling(ctx context.Context, start int64) ([]*overlay, error) {
+	length := int64(w.index.slots) * w.index.step
+	maps.DeleteFunc(w.live, func(at int64, _ *liveTile) bool { return at+2*length <= w.at })
+	l := w.live[start]
+	delete(w.live, start) // in case of an error
+	var lacking []int
+	if l != nil {
+		n := 0
+		for _, i := range w.all.touching[start] {
+			switch {
+			case l.parts[w.all.ids[i]]:
+				n++
+			case i >= len(w.all.infos): // see assembly.add
+				l, n = nil, 0
+			default:
+				lacking = append(lacking, i)
+			}
+			if l == nil {
+				break
+			}
+		}
+		if l != nil && n < len(l.parts) { // one of them is no more
+			l = nil
+		}
 	}
-	return made, nil
+	if l == nil {
+		tiles, err := w.make(ctx, start)
+		if err != nil {
+			return nil, err
+		}
+		l = &liveTile{tiles: tiles}
+	} else {
+		a := w.all.again()
+		for shard, o := range l.tiles {
+			a.tiles[tileAt{start, shard}] = o
+			a.missing[tileAt{start, shard}] = lacking
+		}
+		if err := a.run(ctx); err != nil {
+			return nil, err
+		}
+		l.tiles = a.of(start)
+	}
+	l.parts = map[partID]bool{}
+	for _, i := range w.all.touching[start] {
+		l.parts[w.all.ids[i]] = true
+	}
+	w.live[start] = l
+	return l.tiles, nil
 }
 
 func (w *refresh) put(ctx context.Context, key string, data []byte) error {

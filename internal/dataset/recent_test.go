@@ -202,6 +202,10 @@ func TestRecentSaysWhatAScanSays(t *testing.T) {
 				if s.r.IntN(2) == 0 { // a new process, or another one
 					refreshers = append(refreshers, s.refresher(0))
 				}
+			case 4: // days become closed files
+				if _, err := s.lake.Compact(t.Context(), CompactConfig{Before: now.Add(-time.Duration(s.r.IntN(200)) * time.Hour), FileBytes: 20 << 10}); err != nil {
+					t.Fatal(err)
+				}
 			case 3:
 				s.groups = append(s.groups, fmt.Sprintf("late-%d", tick))
 			}

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"hash/crc32"
 	"math"
 	"slices"
@@ -18,8 +17,8 @@ import (
 type tile struct {
 	start, step int64 // microseconds
 	slots       int
-	// parts are the parts with rows in the tile's time, by keyID, sorted.
-	parts []keyID
+	// parts are the parts with rows in the tile's time, sorted.
+	parts []partID
 	// newest is, for each slot, the latest ingested_at of a row that went into it;
 	// math.MinInt64 where there is none. A row ingested later wins for certain.
 	newest []int64
@@ -37,16 +36,6 @@ type tileColumn struct {
 	stat   api.Stat
 	values []float64
 }
-
-// keyID stands for the key of a part: the first half of its SHA-256.
-type keyID [16]byte
-
-func idOf(key string) keyID {
-	sum := sha256.Sum256([]byte(key))
-	return keyID(sum[:16])
-}
-
-func compareIDs(a, b keyID) int { return slices.Compare(a[:], b[:]) }
 
 // groupList is the groups of a tile. Tiles share one where they have the same.
 type groupList struct {
@@ -114,13 +103,11 @@ type overlay struct {
 	conflict bool     // a row came that may be older than what the tile holds
 }
 
-// mark says which row a value is from.
+// mark says when a value was ingested.
 type mark struct {
-	ingested int64
-	rank     int32 // of the row's part, fromTile for what the tile held before
+	ingested int64 // math.MinInt64: there is no value
+	vague    bool  // or before: it is known of the slot only
 }
-
-const fromTile = -1
 
 func newOverlay(t *tile, based bool) *overlay {
 	return &overlay{tile: t, based: based, marks: make([][]mark, len(t.cols))}
@@ -152,56 +139,72 @@ func (o *overlay) fill(col int) {
 	c := o.cols[col]
 	want := len(o.groups.names) * o.slots
 	for i := len(o.marks[col]); i < len(c.values); i++ { // what the tile held
-		m := mark{math.MinInt64, fromTile}
+		m := mark{ingested: math.MinInt64}
 		if !math.IsNaN(c.values[i]) {
-			m.ingested = o.newest[i%o.slots]
+			m = mark{o.newest[i%o.slots], true}
 		}
 		o.marks[col] = append(o.marks[col], m)
 	}
 	for len(c.values) < want {
 		c.values = append(c.values, math.NaN())
-		o.marks[col] = append(o.marks[col], mark{math.MinInt64, fromTile})
+		o.marks[col] = append(o.marks[col], mark{ingested: math.MinInt64})
 	}
 }
 
-// put enters a row of the series that lies at (col, first).
-func (o *overlay) put(col, first int, r row, rank int32) {
+// put enters a row of the series that lies at (col, first). The winner is the same
+// as in a scan (keepWinners).
+func (o *overlay) put(col, first int, r row) {
 	d := r.time - o.start
 	if d%o.step != 0 {
 		o.irregular = true
 		return
 	}
 	slot := int(d / o.step)
-	i := first + slot
-	m, v := &o.marks[col][i], &o.cols[col].values[i]
+	m, v := &o.marks[col][first+slot], &o.cols[col].values[first+slot]
 	switch {
-	case m.rank == fromTile && m.ingested != math.MinInt64 && r.ingested <= m.ingested:
-		// The tile does not tell when this very value was ingested.
+	case m.vague && r.ingested <= m.ingested:
 		o.conflict = o.conflict || *v != r.value
 		return
-	case cmp.Or(cmp.Compare(r.ingested, m.ingested), cmp.Compare(rank, m.rank)) < 0:
+	case cmp.Or(cmp.Compare(r.ingested, m.ingested), cmp.Compare(r.value, *v)) < 0: // NaN is less than any
 		return
 	}
-	*m, *v = mark{r.ingested, rank}, r.value
+	*m, *v = mark{ingested: r.ingested}, r.value
 	if !o.based {
 		o.newest[slot] = max(o.newest[slot], r.ingested)
+	}
+}
+
+// blur says of every value that it may have been ingested before its mark.
+func (o *overlay) blur() {
+	for _, marks := range o.marks {
+		for i := range marks {
+			marks[i].vague = marks[i].ingested != math.MinInt64
+		}
 	}
 }
 
 // finish returns the tile as it can be stored and read: every column with a value
 // for each group and slot, the columns in the order of their names.
 func (o *overlay) finish() *tile {
+	t := *o.tile
 	if o.irregular {
-		o.cols, o.groups = nil, newGroupList(nil)
+		t.cols, t.groups = nil, newGroupList(nil)
+		return &t
 	}
-	want := len(o.groups.names) * o.slots
-	for _, c := range o.cols {
-		for len(c.values) < want {
-			c.values = append(c.values, math.NaN())
+	for col, c := range o.cols {
+		if len(c.values) < len(o.groups.names)*o.slots {
+			o.fill(col)
 		}
 	}
-	slices.SortFunc(o.cols, func(a, b *tileColumn) int {
+	t.cols = slices.Clone(o.cols)
+	slices.SortFunc(t.cols, func(a, b *tileColumn) int {
 		return cmp.Or(strings.Compare(a.metric, b.metric), strings.Compare(string(a.stat), string(b.stat)))
 	})
-	return o.tile
+	return &t
+}
+
+// named returns the tile as one that is made of these parts.
+func (t *tile) named(parts []partID) *tile {
+	t.parts = parts
+	return t
 }
