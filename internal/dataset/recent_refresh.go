@@ -83,26 +83,37 @@ type RefreshReport struct {
 	Pending int
 }
 
-// Refresher returns a Refresher that has read nothing yet. The error names the
-// field that makes no sense.
-func (d *Dataset) Refresher(cfg RefreshConfig) (*Refresher, error) {
-	cfg = cfg.withDefaults()
-	switch {
-	case cfg.Step < time.Microsecond || 24*time.Hour%cfg.Step != 0:
-		return nil, fmt.Errorf("recent: a step of %s does not divide a day", cfg.Step)
-	case cfg.Newest < cfg.Step || cfg.Newest > 366*24*time.Hour:
-		return nil, fmt.Errorf("recent.newest: %s is not in %s to a year", cfg.Newest, cfg.Step)
-	case cfg.Ahead < 0 || cfg.Ahead > 24*time.Hour:
-		return nil, fmt.Errorf("recent.ahead: %s is not in 0 to 24h", cfg.Ahead)
-	case cfg.Shards < 0 || cfg.Shards > maxShards:
-		return nil, fmt.Errorf("recent.shards: %d is not in 0 to %d", cfg.Shards, maxShards)
+// Faults returns all fields that make no sense.
+func (c RefreshConfig) Faults() (faults []error) {
+	c = c.withDefaults()
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf("recent."+format, args...)) }
+	if c.Step < time.Microsecond || 24*time.Hour%c.Step != 0 {
+		bad("step: %s does not divide a day", c.Step)
 	}
-	for _, lag := range cfg.Lags {
+	if c.Newest < c.Step || c.Newest > 366*24*time.Hour {
+		bad("newest: %s is not in %s to a year", c.Newest, c.Step)
+	}
+	if c.Ahead < 0 || c.Ahead > 24*time.Hour {
+		bad("ahead: %s is not in 0 to 24h", c.Ahead)
+	}
+	if c.Shards < 0 || c.Shards > maxShards {
+		bad("shards: %d is not in 0 to %d", c.Shards, maxShards)
+	}
+	for _, lag := range c.Lags {
 		if lag <= 0 || lag > 366*24*time.Hour {
-			return nil, fmt.Errorf("recent.lags: %s is not in 0 to a year", lag)
+			bad("lags: %s is not in 0 to a year", lag)
 		}
 	}
-	return &Refresher{d: d, cfg: cfg, days: map[int64]listing{}, spans: map[partID]span{}, live: map[int64]*liveTile{}}, nil
+	return faults
+}
+
+// Refresher returns a Refresher that has read nothing yet. The configuration must be
+// valid.
+func (d *Dataset) Refresher(cfg RefreshConfig) (*Refresher, error) {
+	if err := errors.Join(cfg.Faults()...); err != nil {
+		return nil, err
+	}
+	return &Refresher{d: d, cfg: cfg.withDefaults(), days: map[int64]listing{}, spans: map[partID]span{}, live: map[int64]*liveTile{}}, nil
 }
 
 // Refresh brings the bases whose turn it is up to date for the ticks from at on: a
