@@ -92,8 +92,6 @@ func newTile(start, step int64, slots int) *tile {
 	return t
 }
 
-func (t *tile) end() int64 { return t.start + int64(t.slots)*t.step }
-
 // overlay lays the rows of parts over a tile. Rows may come in any order.
 type overlay struct {
 	*tile
