@@ -35,6 +35,7 @@ type Deps struct {
 	Lake     Lake          // required
 	State    State         // nil: nothing is remembered over restarts but what the lake tells
 	Calendar Calendar      // nil: no flags
+	Recent   Refresher     // nil: recent/ is not kept
 	Step     time.Duration // length of a slot
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -65,6 +66,8 @@ type Collector struct {
 	sweeping   sync.RWMutex // held for reading while readings go to the spool and into the inbox
 	replayed   sync.Once
 	configured map[string]string // Deps.Configured
+
+	refresher Refresher // nil: none
 
 	mu         sync.Mutex        // serialises ticks and chunks, and guards what follows
 	loaded     bool              // the state was read, or there is none
@@ -107,7 +110,7 @@ func New(cfg Config, d Deps) (*Collector, error) {
 	c := &Collector{
 		cfg: cfg, sources: d.Sources, streams: d.Streams, lake: d.Lake, state: d.State, calendar: d.Calendar,
 		step: d.Step, now: d.Now, log: d.Log, marks: map[string]*marks{},
-		configured: d.Configured, readings: d.Readings, ticks: d.Ticks, inbox: newInbox(cfg.Stream, d.Step, d.Now()), watch: newWatch(d.Step),
+		configured: d.Configured, readings: d.Readings, ticks: d.Ticks, inbox: newInbox(cfg.Stream, d.Step, d.Now()), watch: newWatch(d.Step), refresher: d.Recent,
 	}
 	c.meters = newMeters(c)
 	return c, nil
@@ -137,6 +140,7 @@ func (c *Collector) once(ctx context.Context, at, pause time.Time) error {
 		c.meters.waits(time.Time{})
 	}
 	c.meters.ticked(tick, c.now().Sub(begin), err)
+	c.refresh(ctx, tick)
 	return err
 }
 

@@ -39,6 +39,8 @@ type Config struct {
 	Spool SpoolConfig `yaml:"spool"`
 	// Stream bounds what sensors may send.
 	Stream StreamConfig `yaml:"stream"`
+	// Recent says what is kept in recent/ for scalers that start.
+	Recent RecentConfig `yaml:"recent"`
 	// Lake says when days are compacted, and for how long they are kept.
 	Lake LakeConfig `yaml:"lake"`
 }
@@ -152,6 +154,11 @@ func (c Config) Validate(step time.Duration) error {
 	}{{"max_groups", c.Stream.MaxGroups}, {"max_sensors", c.Stream.MaxSensors}, {"max_metrics", c.Stream.MaxMetrics}, {"max_readings", c.Stream.MaxReadings}} {
 		if bound.n < 1 {
 			bad("stream.%s: %d must be at least 1", bound.name, bound.n)
+		}
+	}
+	if step > 0 { // otherwise the step is told about
+		for _, fault := range c.Recent.Refresh(step).Faults() {
+			faults = append(faults, fmt.Errorf("collector.%w", fault))
 		}
 	}
 	if err := c.Lake.validate(c.CatchUp); err != nil {

@@ -60,7 +60,7 @@ func (t *tick) forecast(ctx context.Context, w *seen, specFaults map[string]erro
 		t.deps.Log.Info("windows do not fit, reading the manifests again", "groups", len(misfits))
 		specFaults = t.refresh(ctx, misfits)
 		groups = misfits
-		if slots, _ := t.reach(); slots > w.past.slots {
+		if slots, _ := t.reach(); slots > w.past.slots || w.past.shallow {
 			t.remember(ctx, w)
 		}
 	}

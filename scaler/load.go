@@ -60,7 +60,7 @@ func (t *tick) learnUnit(group string, w *seen) *api.Unit {
 	}
 	st := t.ledger.state.Groups[group]
 	if grid := w.past.deep(group); grid != nil {
-		st.Unit = st.Unit.learn(series, grid, t.at)
+		st.Unit = st.Unit.learn(series, grid, t.at, w.past.shallow)
 		t.ledger.state.Groups[group] = st
 	}
 	u := st.Unit
@@ -73,7 +73,12 @@ func (t *tick) learnUnit(group string, w *seen) *api.Unit {
 // learn returns the unit as of a tick: as it was, when it is fresh and the newest
 // slots agree with it. Where they do not, they are what it is learned from: a new
 // release does not wait for a week to pass.
-func (u *unit) learn(series string, grid *window.Grid, tick time.Time) *unit {
+//
+// A shallow grid knows the newest slots only: it is enough to doubt a unit.
+func (u *unit) learn(series string, grid *window.Grid, tick time.Time, shallow bool) *unit {
+	if shallow && (u == nil || u.Series != series) {
+		return u
+	}
 	column := func(name string, from int) []float64 {
 		c := grid.Columns[name]
 		if c == nil {
@@ -88,7 +93,7 @@ func (u *unit) learn(series string, grid *window.Grid, tick time.Time) *unit {
 		from := max(0, grid.Len()-int(span/grid.Step))
 		return column(series, from), column(api.MetricCPU, from), column(api.MetricInService, from)
 	}
-	if u == nil || u.Series != series || tick.Sub(u.At).Abs() >= unitEvery {
+	if u == nil || u.Series != series || tick.Sub(u.At).Abs() >= unitEvery && !shallow {
 		fit, ok := plan.FitUnit(slots(unitSpan))
 		if !ok {
 			return u
@@ -139,10 +144,16 @@ func inInstances(f *api.Forecast, u *api.Unit) *api.Forecast {
 }
 
 // recall enters the demand of the past into the state of a group that has no
-// memory of its own yet, so that its first decisions know what it has borne.
+// memory of its own yet, so that its first decisions know what it has borne. Where
+// the tick knows too little of the past, a later one makes up for it.
 func (t *tick) recall(group string, u *api.Unit, w *seen) {
 	st := t.ledger.state.Groups[group]
-	if len(st.Calibration.Peaks) > 0 {
+	if len(st.Calibration.Peaks) > 0 && !st.Unrecalled {
+		return
+	}
+	if w.past.shallow {
+		st.Unrecalled = true
+		t.ledger.state.Groups[group] = st
 		return
 	}
 	grid := w.past.deep(group)
@@ -158,7 +169,12 @@ func (t *tick) recall(group string, u *api.Unit, w *seen) {
 			demands[i] /= u.PerInstance
 		}
 	}
-	st.State = st.Recall(grid.Start, t.step, demands[:len(demands)-1]) // the newest slot is the decision's own
+	if past := demands[:len(demands)-1]; st.Unrecalled { // the newest slot is the decision's own
+		st.State = st.Remind(grid.Start, t.step, past)
+	} else {
+		st.State = st.Recall(grid.Start, t.step, past)
+	}
+	st.Unrecalled = false
 	t.ledger.state.Groups[group] = st
 }
 

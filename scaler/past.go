@@ -23,6 +23,9 @@ type past struct {
 	recent func(group string) *window.Grid // every series of the newest slots
 	deep   func(group string) *window.Grid // at least the series that the models read, as far back as they look
 	slots  int                             // how far back that is
+	// shallow says that deep knows the slots that windows are cut from, and no others.
+	// A grid is then good until the next one is asked for.
+	shallow bool
 }
 
 // tailed is what a History may offer besides: to be read on from where the last
@@ -51,11 +54,14 @@ func (t *tick) remember(ctx context.Context, w *seen) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.Deadlines.History)
 	defer cancel()
 	depth, series := t.reach()
-	w.past.slots = depth
+	w.past = past{slots: depth}
+	lake, lasting := t.deps.History.(tailed)
 	var err error
-	if lake, ok := t.deps.History.(tailed); ok {
+	switch {
+	case t.brief(ctx, depth, series, &w.past, &err):
+	case lasting:
 		err = t.readOn(ctx, lake, depth, series, &w.past)
-	} else {
+	default:
 		err = t.readAll(ctx, depth, &w.past)
 	}
 	if err != nil {
@@ -80,26 +86,43 @@ func (t *tick) readAll(ctx context.Context, depth int, p *past) error {
 // back far enough, lacks a series, or is ahead of this tick.
 func (t *tick) readOn(ctx context.Context, lake tailed, depth int, series []string, p *past) error {
 	m := t.memory
-	if m == nil || m.deep.Slots() != depth || !slices.Equal(m.series, series) || m.end.After(t.at) {
-		m = &memory{tail: lake.Tail(t.step), series: series, end: t.at,
-			recent: window.NewHistory(t.step, recentSlots, t.at, nil),
-			deep: window.NewHistory(t.step, depth, t.at, func(name string) bool {
-				_, found := slices.BinarySearch(series, name)
-				return found
-			})}
+	if !m.fits(depth, series, t.at) {
+		m = newMemory(lake, t.step, depth, series, t.at)
 	}
-	m.recent.Advance(t.at)
-	m.deep.Advance(t.at)
-	m.end = t.at
-	err := m.tail.Next(ctx, m.deep.Start(), t.at, t.names, func(lo, hi time.Time, samples []api.Sample) {
-		m.recent.Put(samples[0].Group, lo, hi, samples)
-		m.deep.Put(samples[0].Group, lo, hi, samples)
-	})
+	err := m.readOn(ctx, t.at, t.names)
 	p.recent, p.deep = m.recent.Grid, m.deep.Grid
-	if t.memory = m; depth*len(series)*len(t.names) > maxRemembered {
+	if t.memory, t.loading = m, nil; depth*len(series)*len(t.names) > maxRemembered {
 		t.memory = nil
 	}
 	return err
+}
+
+// newMemory returns a memory that knows nothing yet.
+func newMemory(lake tailed, step time.Duration, depth int, series []string, at time.Time) *memory {
+	return &memory{tail: lake.Tail(step), series: series, end: at,
+		recent: window.NewHistory(step, recentSlots, at, nil),
+		deep: window.NewHistory(step, depth, at, func(name string) bool {
+			_, found := slices.BinarySearch(series, name)
+			return found
+		})}
+}
+
+// fits reports whether the memory, which may be nil, is one of such a kind and not
+// ahead of a tick.
+func (m *memory) fits(depth int, series []string, at time.Time) bool {
+	return m != nil && m.deep.Slots() == depth && slices.Equal(m.series, series) && !m.end.After(at)
+}
+
+// readOn brings the memory up to date for a tick. After an error the next call goes
+// on where this one ended.
+func (m *memory) readOn(ctx context.Context, at time.Time, groups []string) error {
+	m.recent.Advance(at)
+	m.deep.Advance(at)
+	m.end = at
+	return m.tail.Next(ctx, m.deep.Start(), at, groups, func(lo, hi time.Time, samples []api.Sample) {
+		m.recent.Put(samples[0].Group, lo, hi, samples)
+		m.deep.Put(samples[0].Group, lo, hi, samples)
+	})
 }
 
 // reach returns how many slots of history the models of this tick read, and which

@@ -15,11 +15,15 @@ const retryAfter = 10 * time.Second
 // that fails, or that another scaler is at work on, is tried again until it is
 // recorded or the next one is due.
 func (s *Scaler) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.idle = true
+	s.mu.Unlock()
 	for {
 		now := s.deps.Now().UTC()
 		at := now.Add(-s.cfg.Settle).Truncate(s.step)
 		s.runTick(ctx, at)
 		next := at.Add(s.step + s.cfg.Settle)
+		s.deepen(ctx, next)
 		if !sleep(ctx, next.Sub(s.deps.Now())) {
 			return ctx.Err()
 		}

@@ -36,6 +36,9 @@ type Scaler struct {
 	read      map[version]models.Manifest // guarded by mu: those in manifests, each once
 	age       int                         // guarded by mu: ticks since all of them were read
 	memory    *memory                     // guarded by mu: nil: none yet
+	loading   *memory                     // guarded by mu: one that does not know the whole history yet; nil: none
+	briefed   time.Time                   // guarded by mu: the newest tick that did without memory; zero: none
+	idle      bool                        // guarded by mu: Run reads between ticks
 	orders    orders                      // guarded by mu: as last read
 	changed   map[version]string          // guarded by mu: hash of the calendar that was logged as another one than the model's
 	late      map[string]bool             // guarded by mu: models whose last request ran out of time

@@ -47,6 +47,9 @@ type groupState struct {
 	Unconfirmed *change `json:"unconfirmed,omitempty"`
 	// Lead is what was learned of the lead time; nil: nothing yet.
 	Lead *learned `json:"lead,omitempty"`
+	// Unrecalled says that the group's demand from before its first decision has not
+	// been entered into State yet.
+	Unrecalled bool `json:"unrecalled,omitempty"`
 	// Unit is what was learned of the group's load; nil: nothing yet.
 	Unit *unit `json:"unit,omitempty"`
 	// Shadow is the group as it would be by its shadow; nil: it has none.

@@ -61,14 +61,27 @@ func (p *program) open(ctx context.Context, logs spools) (*collector.Collector, 
 	if err != nil {
 		return nil, err
 	}
+	lake := dataset.New(store)
+	recent, err := p.recent(lake)
+	if err != nil {
+		return nil, err
+	}
 	streams := p.streams
 	if logs.readings == nil { // an import, a back-fill, or a tick beside a collector that receives them
 		streams = nil
 	}
 	return collector.New(p.section.Config, collector.Deps{
-		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: dataset.New(store), State: store, Calendar: p.plans(),
-		Step: p.common.Step, Now: time.Now, Log: p.log, Configured: prints,
+		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: lake, Recent: recent, State: store,
+		Calendar: p.plans(), Step: p.common.Step, Now: time.Now, Log: p.log, Configured: prints,
 	})
+}
+
+// recent returns what keeps recent/ up to date, nil when nothing does.
+func (p *program) recent(lake *dataset.Dataset) (collector.Refresher, error) {
+	if p.section.Recent.Off {
+		return nil, nil
+	}
+	return lake.Refresher(p.section.Recent.Refresh(p.common.Step))
 }
 
 // keeperCache is little: a keeper reads each part twice, and then never again.

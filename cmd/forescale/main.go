@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string) int {
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
 		"explain": explainCommand, "replay": replayCommand,
 		"retrain": retrainCommand, "watch": watchCommand,
-		"sensor": sensorCommand,
+		"sensor":   sensorCommand,
 		"calendar": calendarCommand, "calendar check": calendarCheckCommand, "calendar show": calendarShowCommand,
 		"import": importCommand, "export": exportCommand, "data": dataCommand, "data verify": dataVerifyCommand,
 	}

@@ -51,4 +51,10 @@
 // subset of Parquet that this package writes is read: required columns, plain
 // encoding and snappy in parts, dictionaries for names and zstd in closed files,
 // whose row groups and footer have hashes of their own.
+//
+// # Recent
+//
+// recent/ is a cache of what windows need, beside open/ and closed/: see Recent and
+// Refresher. It holds nothing that is not in the lake, names the parts that it was
+// made of, and may be deleted at any time (ADR 16).
 package dataset

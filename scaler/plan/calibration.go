@@ -205,3 +205,21 @@ func (s State) Recall(start time.Time, step time.Duration, demands []float64) St
 	}
 	return s
 }
+
+// Remind returns the state of a group that has decided already, with the daily peaks
+// of its past, which is given as to Recall.
+func (s State) Remind(start time.Time, step time.Duration, demands []float64) State {
+	past := State{}.Recall(start, step, demands).Calibration.Peaks
+	own := slices.Clone(s.Calibration.Peaks)
+	if len(own) > 0 {
+		for len(past) > 0 && past[len(past)-1].Day >= own[0].Day {
+			if last := past[len(past)-1]; last.Day == own[0].Day {
+				own[0].Demand = max(own[0].Demand, last.Demand)
+			}
+			past = past[:len(past)-1]
+		}
+	}
+	peaks := append(past, own...)
+	s.Calibration.Peaks = peaks[max(0, len(peaks)-peakDays):]
+	return s
+}
