@@ -301,9 +301,7 @@ func TestGRPCFramesThatAreWrongHarmNobodyElse(t *testing.T) {
 			if _, err := raw.Write([]byte(bytes)); err != nil {
 				t.Fatal(err)
 			}
-			if err := raw.(*net.TCPConn).CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
+			_ = raw.(*net.TCPConn).CloseWrite() // the server may have hung up by now
 			if err := raw.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 				t.Fatal(err)
 			}

@@ -22,10 +22,7 @@ var input = regexp.MustCompile(`^\*?github\.com/aws/aws-sdk-go-v2/service/(\w+)\
 
 // program is the source of this module in a form in which calls can be followed.
 // The modules that it uses are seen by their types only.
-type program struct {
-	ssa  *ssa.Program
-	ours []types.Type // types of this module that have methods, and pointers to them
-}
+type program struct{ ssa *ssa.Program }
 
 func load(t *testing.T) *program {
 	t.Helper()
@@ -37,36 +34,32 @@ func load(t *testing.T) *program {
 	if n := packages.PrintErrors(pkgs); n > 0 {
 		t.Fatalf("%d errors in the packages of this module", n)
 	}
-	prog, built := ssautil.Packages(pkgs, ssa.InstantiateGenerics)
+	prog, _ := ssautil.Packages(pkgs, ssa.InstantiateGenerics)
 	prog.Build()
-	p := &program{ssa: prog}
-	for _, pkg := range built {
-		if pkg == nil {
-			continue
-		}
-		for _, m := range pkg.Members {
-			if named, ok := m.(*ssa.Type); ok && !types.IsInterface(named.Type()) {
-				p.ours = append(p.ours, named.Type(), types.NewPointer(named.Type()))
-			}
-		}
-	}
-	return p
+	return &program{ssa: prog}
 }
 
 // walk follows the calls from a command's main function. What it cannot know it
-// takes for called: every method of this module that an interface may stand for,
-// every function that is passed on.
+// takes for called: every function that is passed on, and at a call by an interface
+// the method of every type that code which was followed makes into an interface.
 type walk struct {
 	*program
 	seen  map[*ssa.Function]bool
 	queue []*ssa.Function
+	made  map[string]types.Type // into interfaces, by name
+	calls map[interfaceCall]bool
 	found map[string]bool // operations, SERVICE.OPERATION
+}
+
+type interfaceCall struct {
+	face *types.Interface
+	name string
 }
 
 // operations returns what a command may call of AWS, as SERVICE.OPERATION.
 func (p *program) operations(t *testing.T, command string) []string {
 	t.Helper()
-	w := &walk{program: p, seen: map[*ssa.Function]bool{}, found: map[string]bool{}}
+	w := &walk{program: p, seen: map[*ssa.Function]bool{}, made: map[string]types.Type{}, calls: map[interfaceCall]bool{}, found: map[string]bool{}}
 	out, err := exec.Command("go", "list", "-deps", module+"/cmd/"+command).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +128,12 @@ func (w *walk) call(c *ssa.CallCommon) {
 // a handler, a collector of metrics. Interfaces of this module are followed where
 // they are called.
 func (w *walk) handOver(i *ssa.MakeInterface) {
+	if name := types.TypeString(i.X.Type(), nil); w.made[name] == nil {
+		w.made[name] = i.X.Type()
+		for c := range w.calls {
+			w.answer(i.X.Type(), c)
+		}
+	}
 	if named, ok := types.Unalias(i.Type()).(*types.Named); ok && named.Obj().Pkg() != nil && strings.HasPrefix(named.Obj().Pkg().Path(), module) {
 		return
 	}
@@ -144,16 +143,21 @@ func (w *walk) handOver(i *ssa.MakeInterface) {
 	}
 }
 
-// methods reaches the method of every type of ours that satisfies an interface.
+// methods reaches the method of every type, made by now or later, that satisfies
+// an interface.
 func (w *walk) methods(face types.Type, name string) {
 	underlying, ok := face.Underlying().(*types.Interface)
-	if !ok {
-		return
-	}
-	for _, t := range w.ours {
-		if types.Implements(t, underlying) {
-			w.method(t, name)
+	if c := (interfaceCall{underlying, name}); ok && !w.calls[c] {
+		w.calls[c] = true
+		for _, t := range w.made {
+			w.answer(t, c)
 		}
+	}
+}
+
+func (w *walk) answer(t types.Type, c interfaceCall) {
+	if types.Implements(t, c.face) {
+		w.method(t, c.name)
 	}
 }
 

@@ -139,6 +139,12 @@ func TestPoliciesAreAsNarrowAsTheyCanBe(t *testing.T) {
 							t.Errorf("%s: %s of %s, which is no prefix of ours", file, a, r)
 						}
 					}
+				case "s3:DeleteObject":
+					for _, r := range s.Resource {
+						if !slices.Contains([]string{"open", "closed", "recent"}, strings.TrimSuffix(strings.TrimPrefix(r, "arn:aws:s3:::EXAMPLE-BUCKET/data/"), "/*")) {
+							t.Errorf("%s: %s may be deleted, which is not the lake's", file, r)
+						}
+					}
 				case "s3:ListBucket":
 					if len(s.Condition["StringLikeIfExists"]["s3:prefix"]) == 0 {
 						t.Errorf("%s: all keys of the bucket may be listed", file)
