@@ -34,6 +34,7 @@ import (
 var (
 	benchGroups = flag.Int("groups", 100, "`N` groups for BenchmarkTick")
 	benchModels = flag.Int("models", 1, "`N` models for BenchmarkTick: 1 for all groups, or one for each group")
+	benchRecent = flag.Bool("recent", true, "keep recent/ in the lake of BenchmarkTick, as a collector does")
 	benchKeep   = flag.String("keep", "", "`DIR` for the lake and the model of BenchmarkTick, made where they are missing (default: a temporary one)")
 )
 
@@ -66,6 +67,11 @@ func BenchmarkTick(b *testing.B) {
 		}
 		slot++
 		now = w.fleet.time(slot)
+		if w.recent != nil {
+			if _, err := w.recent.Refresh(ctx, now); err != nil {
+				b.Fatal(err)
+			}
+		}
 		b.StartTimer()
 		w.tick(s, now)
 	}
@@ -82,6 +88,7 @@ type benchWorld struct {
 	b        *testing.B
 	fleet    *benchFleet
 	lake     *weighed
+	recent   *dataset.Refresher // nil: recent/ is not kept
 	registry blob.Store
 	server   int // process id
 	url      string
@@ -120,6 +127,12 @@ func newBenchWorld(b *testing.B, groups, many int) *benchWorld {
 	w.lake = &weighed{Store: lake}
 	must(w.lake.restore(ctx, w.fleet.time(lakeSlots))) // a run that was killed has left it as it was then
 	b.Cleanup(func() { must(w.lake.restore(context.WithoutCancel(ctx), w.fleet.time(lakeSlots))) })
+	if *benchRecent {
+		w.recent, err = dataset.New(w.lake).Refresher(dataset.RefreshConfig{Step: benchStep})
+		must(err)
+		_, err = w.recent.Rebuild(ctx, w.fleet.time(lakeSlots))
+		must(err)
+	}
 	models := b.TempDir()
 	w.registry, err = blob.Open(ctx, "file://"+models)
 	must(err)
@@ -300,7 +313,7 @@ func (s *weighed) Put(ctx context.Context, key string, data []byte, cond blob.Co
 
 // restore removes what ticks have left in the lake, and the slots from a midnight on.
 func (s *weighed) restore(ctx context.Context, from time.Time) error {
-	for prefix, after := range map[string]string{"audit/": "", "scaler/": "", "open/": "open/date=" + from.Format(time.DateOnly)} {
+	for prefix, after := range map[string]string{"audit/": "", "scaler/": "", "recent/": "", "open/": "open/date=" + from.Format(time.DateOnly)} {
 		for info, err := range s.List(ctx, prefix, after) {
 			if err == nil {
 				err = s.Delete(ctx, info.Key)
