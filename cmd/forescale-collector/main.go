@@ -4,7 +4,7 @@
 //	forescale-collector -config FILE -once [-at TIME]    one tick, for cron and Lambda
 //	forescale-collector -config FILE -backfill 14d       a range of the past, then exit
 //	forescale-collector -config FILE -backfill 2026-03-01T00:00:00Z/2026-03-08T00:00:00Z
-//	forescale-collector -config FILE -compact            the daily upkeep of the lake, for cron
+//	forescale-collector -config FILE -compact            the daily upkeep of the lake, for cron and Lambda
 //	forescale-collector -config FILE -check              what is wrong, and what a month costs
 //	forescale-collector -data URL -import FILE -group NAME [-column METRIC=COLUMN ...]
 //
@@ -53,6 +53,11 @@
 // its end (6h; 0: never) into few large files, and removes days that are older than
 // collector.lake.keep (0: never). -compact does so once, for those who run -once.
 // Several collectors on one lake do each other no harm.
+//
+// Beside the samples it keeps in recent/ what windows need of each shard of the
+// groups (collector.recent: off, newest, lags, ahead, shards), so that a scaler that
+// starts need not read weeks. Each tick writes a part of it; -backfill and -compact
+// make all of it anew. It may be deleted at any time.
 //
 // Credentials come from the AWS SDK's default chain, never from the file. A
 // configuration:

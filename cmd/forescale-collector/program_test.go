@@ -130,9 +130,14 @@ func TestCompactKeepsTheLake(t *testing.T) {
 			t.Fatal(out)
 		}
 		var found []string
+		anew := false
 		for info, err := range store.List(t.Context(), "", "") {
 			if err != nil {
 				t.Fatal(err)
+			}
+			if strings.HasPrefix(info.Key, "recent/") {
+				anew = true
+				continue
 			}
 			found = append(found, strings.Join(strings.Split(info.Key, "/")[:2], "/"))
 		}
@@ -140,6 +145,13 @@ func TestCompactKeepsTheLake(t *testing.T) {
 		if want := []string{three, three, "open/date=" + today.Format(time.DateOnly)}; !slices.Equal(found, want) {
 			t.Errorf("the lake holds %q, want %q", found, want)
 		}
+		if !anew {
+			t.Error("recent/ was not made")
+		}
+	}
+	r, err := dataset.New(store).Recent(t.Context(), dataset.Want{At: today.Add(step), Step: step, Newest: 12})
+	if err != nil || len(r.Groups()) != 1 {
+		t.Errorf("a scaler that starts finds %v, %v", r, err)
 	}
 }
 

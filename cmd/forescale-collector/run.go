@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -37,11 +38,14 @@ func (p *program) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		return k.Once(ctx)
+		return errors.Join(k.Once(ctx), p.rebuild(ctx))
 	case p.importFile != "":
 		return p.importCSV(ctx, c)
 	case p.backfill != "":
-		return c.Backfill(ctx, p.from, p.to, p.progress())
+		if err := c.Backfill(ctx, p.from, p.to, p.progress()); err != nil {
+			return err
+		}
+		return p.rebuild(ctx)
 	case p.once:
 		at := p.moment
 		if at.IsZero() {
@@ -82,6 +86,29 @@ func (p *program) recent(lake *dataset.Dataset) (collector.Refresher, error) {
 		return nil, nil
 	}
 	return lake.Refresher(p.section.Recent.Refresh(p.common.Step))
+}
+
+// rebuild makes recent/ whole after a change of much of the past, so that the next
+// scaler that starts need not wait until the ticks have.
+func (p *program) rebuild(ctx context.Context) error {
+	if p.section.Recent.Off {
+		return nil
+	}
+	store, err := blob.Open(ctx, p.common.Data, blob.WithLog(p.log))
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	r, err := dataset.NewWithCache(store, keeperCache).Refresher(p.section.Recent.Refresh(p.common.Step))
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	report, err := r.Rebuild(ctx, began.Add(-p.section.Settle))
+	if err != nil {
+		return err
+	}
+	p.log.Info("made recent/ anew", "took", time.Since(began).Round(time.Millisecond).String(), "report", report)
+	return nil
 }
 
 // keeperCache is little: a keeper reads each part twice, and then never again.
