@@ -40,6 +40,8 @@ type Deps struct {
 	Now   func() time.Time // nil: time.Now
 	Log   *slog.Logger
 	Paces *Paces // that it shares with other sources; nil: one of its own
+
+	calls *calls // of the source that is opened
 }
 
 // Open returns the source of that name, with credentials from the SDK's default
@@ -52,7 +54,7 @@ func Open(ctx context.Context, name string, c Config, d Deps) (*Source, error) {
 	if d.Paces == nil {
 		d.Paces = new(Paces)
 	}
-	c = c.withDefaults()
+	c, d.calls = c.withDefaults(), new(calls)
 	return newSource(name, c, d, func(account, region string) (*place, error) {
 		return dial(ctx, c, d, account, region)
 	})
@@ -62,7 +64,7 @@ func Open(ctx context.Context, name string, c Config, d Deps) (*Source, error) {
 // ones that Open makes; what the SDK has to say goes to log, at debug level.
 func NewClient(ctx context.Context, c Config, shared conf.AWS, log *slog.Logger) (*cloudwatch.Client, error) {
 	c = c.withDefaults()
-	p, err := dial(ctx, c, Deps{AWS: shared, Log: log, Paces: new(Paces)}, "", "")
+	p, err := dial(ctx, c, Deps{AWS: shared, Log: log, Paces: new(Paces), calls: new(calls)}, "", "")
 	if err != nil {
 		return nil, err
 	}
@@ -86,15 +88,15 @@ func dial(ctx context.Context, c Config, d Deps, account, region string) (*place
 	p := &place{account: account, region: cfg.Region, pace: d.Paces.of(role.Number(), cfg.Region, c.CallsPerSecond), batch: maxQueries}
 	p.metrics = cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
 		o.BaseEndpoint = optional(cmp.Or(c.Endpoint, d.AWS.CloudWatchEndpoint))
-		o.APIOptions = append(o.APIOptions, attach(p.pace.calls, c.CallTimeout))
+		o.APIOptions = append(o.APIOptions, attach(p.pace.calls, c.CallTimeout, d.calls))
 	})
 	p.groups = autoscaling.NewFromConfig(cfg, func(o *autoscaling.Options) {
 		o.BaseEndpoint = optional(d.AWS.AutoScalingEndpoint)
-		o.APIOptions = append(o.APIOptions, attach(p.pace.describes, c.CallTimeout))
+		o.APIOptions = append(o.APIOptions, attach(p.pace.describes, c.CallTimeout, d.calls))
 	})
 	p.balancers = elasticloadbalancingv2.NewFromConfig(cfg, func(o *elasticloadbalancingv2.Options) {
 		o.BaseEndpoint = optional(d.AWS.LoadBalancingEndpoint)
-		o.APIOptions = append(o.APIOptions, attach(p.pace.describes, c.CallTimeout))
+		o.APIOptions = append(o.APIOptions, attach(p.pace.describes, c.CallTimeout, d.calls))
 	})
 	return p, nil
 }

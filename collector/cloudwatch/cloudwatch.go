@@ -55,6 +55,7 @@ type Source struct {
 	step        time.Duration
 	now         func() time.Time
 	log         *slog.Logger
+	calls       *calls // nil: the client was made by somebody else
 
 	mu       sync.Mutex // serialises searches, and guards what the places say it does
 	searched time.Time  // when the groups were looked for last; zero: never with success
@@ -77,6 +78,14 @@ func New(name string, c Config, api API, step time.Duration, log *slog.Logger) (
 
 // newSource sorts the groups of a valid configuration by their places, which dial
 // opens: by the same account and region, it may return the same place again.
+// Calls implements collector.Metered. A source that New returned knows of none.
+func (s *Source) Calls() collector.Calls {
+	if s.calls == nil {
+		return collector.Calls{}
+	}
+	return collector.Calls{Made: int(s.calls.made.Load()), Throttled: int(s.calls.throttled.Load())}
+}
+
 func newSource(name string, c Config, d Deps, dial func(account, region string) (*place, error)) (*Source, error) {
 	if d.Step <= 0 || d.Step%time.Minute != 0 {
 		return nil, fmt.Errorf("cloudwatch: a step of %s is not whole minutes", d.Step)
@@ -85,7 +94,7 @@ func newSource(name string, c Config, d Deps, dial func(account, region string) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{name: name, config: c, definitions: definitions, step: d.Step, now: d.Now, log: d.Log}
+	s := &Source{name: name, config: c, definitions: definitions, step: d.Step, now: d.Now, log: d.Log, calls: d.calls}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -142,11 +142,7 @@ func TestConformance(t *testing.T) {
 		Open: func(t *testing.T, p *collectortest.Provider) collector.Source {
 			srv := httptest.NewServer(wire{p, t})
 			t.Cleanup(srv.Close)
-			client, err := NewClient(t.Context(), cfg, conf.AWS{Region: "us-east-1", CloudWatchEndpoint: srv.URL}, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			s, err := New("cloudwatch", cfg, client, step, slog.New(slog.DiscardHandler))
+			s, err := Open(t.Context(), "cloudwatch", cfg, Deps{AWS: conf.AWS{Region: "us-east-1", CloudWatchEndpoint: srv.URL}, Step: step, Log: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
 			}

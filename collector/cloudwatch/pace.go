@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/time/rate"
 )
@@ -58,9 +61,17 @@ func held(err error) error {
 	return nil
 }
 
+// calls counts the attempts of all clients of a source. It is safe for concurrent
+// use.
+type calls struct{ made, throttled atomic.Int64 }
+
+// throttles are the errors by which AWS says that there were too many calls.
+var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
+
 // attach returns what puts a limiter, and the deadline of an attempt unless 0,
-// behind the SDK's retries, so that each attempt that is sent passes it.
-func attach(limiter *rate.Limiter, timeout time.Duration) func(*middleware.Stack) error {
+// behind the SDK's retries, so that each attempt that is sent passes it and is
+// counted.
+func attach(limiter *rate.Limiter, timeout time.Duration, count *calls) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
 		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("Pace", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 			middleware.FinalizeOutput, middleware.Metadata, error,
@@ -73,7 +84,12 @@ func attach(limiter *rate.Limiter, timeout time.Duration) func(*middleware.Stack
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			return next.HandleFinalize(ctx, in)
+			count.made.Add(1)
+			out, meta, err := next.HandleFinalize(ctx, in)
+			if err != nil && throttles.IsErrorThrottle(err) == aws.TrueTernary {
+				count.throttled.Add(1)
+			}
+			return out, meta, err
 		}), "Signing", middleware.Before)
 	}
 }
