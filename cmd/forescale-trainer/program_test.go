@@ -15,6 +15,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/score"
@@ -291,5 +292,42 @@ func TestTheManualTeachesWithExamples(t *testing.T) {
 		if !strings.Contains(manual, want) {
 			t.Errorf("the manual does not mention %s", want)
 		}
+	}
+}
+
+// Whoever changes the calendar is to learn which models were trained with another.
+func TestTheManifestNamesTheCalendarThatAModelWasTrainedWith(t *testing.T) {
+	data, dir := csvFile(t, 900, "cpu_utilization"), t.TempDir()
+	plans := filepath.Join(dir, "business_calendar.json")
+	if err := os.WriteFile(plans, []byte(`{"events": [{"name": "sale", "start": "2026-03-03", "end": "2026-03-04", "zone": "Europe/Berlin", "flag": "is_sale_active"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := calendar.Load(plans)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		config string
+		hash   string
+	}{
+		"with a calendar": {"calendar: " + plans + "\n", read.Hash()},
+		"without one":     {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := t.TempDir()
+			config := filepath.Join(out, "forescale.yaml")
+			if err := os.WriteFile(config, []byte("data: file://"+dir+"\n"+c.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args := append([]string{"-config", config, "-data", data, "-target", "cpu_utilization", "-out", out}, quick...)
+			if code, _, stderr := execute(t.Context(), args...); code != cli.ExitOK {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			var m models.Manifest
+			readJSON(t, filepath.Join(out, "manifest.json"), &m)
+			if m.CalendarHash != c.hash {
+				t.Errorf("the manifest has the hash %q, want %q", m.CalendarHash, c.hash)
+			}
+		})
 	}
 }
