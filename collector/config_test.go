@@ -98,7 +98,10 @@ func TestMetrics(t *testing.T) {
 forescale_collector_errors_total{source="fake"} 1
 # HELP forescale_collector_irregular_samples_total Samples of a source that were not taken as they came.
 # TYPE forescale_collector_irregular_samples_total counter
+forescale_collector_irregular_samples_total{reason="invalid",source="fake"} 0
+forescale_collector_irregular_samples_total{reason="non_finite",source="fake"} 0
 forescale_collector_irregular_samples_total{reason="out_of_range",source="fake"} 1
+forescale_collector_irregular_samples_total{reason="unaligned",source="fake"} 0
 # HELP forescale_collector_last_success_timestamp_seconds When a source last answered without an error.
 # TYPE forescale_collector_last_success_timestamp_seconds gauge
 forescale_collector_last_success_timestamp_seconds{source="fake"} 1.7726256e+09

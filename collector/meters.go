@@ -185,7 +185,7 @@ var (
 	unitsDesc     = desc("unit_changes_total", "Series that changed by a hundredfold or more and stayed there.")
 	keptDesc      = desc("kept_readings", "Readings of sensors in memory.")
 	deliveredDesc = desc("delivered_ticks_total", "Ticks that came to the lake by way of the spool.")
-	oldestDesc    = desc("spool_oldest_tick_timestamp_seconds", "Slot of the oldest tick that waits on the spool; not there when none waits.")
+	oldestDesc    = desc("spool_oldest_tick_timestamp_seconds", "Slot of the oldest tick that waits on the spool; 0 when none waits.")
 	recordsDesc   = desc("spool_records", "Records on a spool.", "spool")
 	bytesDesc     = desc("spool_bytes", "Disk that a spool takes.", "spool")
 	limitDesc     = desc("spool_max_bytes", "Disk that a spool may take.", "spool")
@@ -198,6 +198,31 @@ func (m *meters) Describe(ch chan<- *prometheus.Desc) {
 		successDesc, newestDesc, callsDesc, throttlesDesc, gapsDesc, unitsDesc, keptDesc, deliveredDesc, oldestDesc, recordsDesc,
 		bytesDesc, limitDesc, droppedDesc} {
 		ch <- d
+	}
+}
+
+// reasons are all that a source, or a stream, may have irregular samples for.
+var (
+	sourceReasons = []string{dropNonFinite, dropInvalid, dropOutOfRange, noteUnaligned}
+	streamReasons = append([]string{dropDuplicate, dropTooLate, dropFuture, dropNegative, dropGroups, dropSensors, dropMetrics,
+		dropReadings, noteLate, noteRetained}, sourceReasons...)
+)
+
+// irregularities tells of every reason from the start: a counter that is first seen
+// at one has not increased, to an alert.
+func (m *meters) irregularities(s Stats, tell func(n int, source, reason string)) {
+	for _, src := range m.c.sources {
+		for _, reason := range sourceReasons {
+			tell(s.Sources[src.Name()].Irregular[reason], src.Name(), reason)
+		}
+	}
+	for _, stream := range m.c.streams {
+		for _, reason := range streamReasons {
+			tell(s.Sources[stream.Name()].Irregular[reason], stream.Name(), reason)
+		}
+	}
+	for reason, n := range s.Sources[streamsName].Irregular { // of what readings became
+		tell(n, streamsName, reason)
 	}
 }
 
@@ -224,9 +249,11 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 	count(unitsDesc, s.UnitChanges)
 	count(deliveredDesc, s.Delivered)
 	gauge(keptDesc, float64(s.Readings))
+	oldest := 0.0
 	if !s.OldestWaiting.IsZero() {
-		gauge(oldestDesc, float64(s.OldestWaiting.Unix()))
+		oldest = float64(s.OldestWaiting.Unix())
 	}
+	gauge(oldestDesc, oldest)
 	for name, sp := range s.Spools {
 		gauge(recordsDesc, float64(sp.Records), name)
 		gauge(bytesDesc, float64(sp.Bytes), name)
@@ -234,12 +261,10 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		count(droppedDesc, sp.Dropped, name, "dropped")
 		count(droppedDesc, sp.Lost, name, "lost")
 	}
+	m.irregularities(s, func(n int, source, reason string) { count(irregularDesc, n, source, reason) })
 	for name, src := range s.Sources {
 		count(samplesDesc, src.Samples, name)
 		count(errorsDesc, src.Errors, name)
-		for reason, n := range src.Irregular {
-			count(irregularDesc, n, name, reason)
-		}
 		for d, at := range map[*prometheus.Desc]time.Time{successDesc: src.LastSuccess, newestDesc: src.Newest} {
 			if !at.IsZero() {
 				gauge(d, float64(at.Unix()), name)

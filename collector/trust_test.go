@@ -267,12 +267,18 @@ func TestMetricsOfStreamsAndSpools(t *testing.T) {
 	f.away(true)
 	f.mustSpool(1)
 	f.mustSpool(2)
+	irregular := "" // every reason is there before it happens
+	for _, reason := range sourceReasons {
+		irregular += fmt.Sprintf("forescale_collector_irregular_samples_total{reason=%q,source=\"fake\"} 0\n", reason)
+	}
+	for _, reason := range streamReasons {
+		n := map[string]int{"duplicate": 1, "future": 1}[reason]
+		irregular += fmt.Sprintf("forescale_collector_irregular_samples_total{reason=%q,source=\"sensors\"} %d\n", reason, n)
+	}
 	want := fmt.Sprintf(`
 # HELP forescale_collector_irregular_samples_total Samples of a source that were not taken as they came.
 # TYPE forescale_collector_irregular_samples_total counter
-forescale_collector_irregular_samples_total{reason="duplicate",source="sensors"} 1
-forescale_collector_irregular_samples_total{reason="future",source="sensors"} 1
-# HELP forescale_collector_kept_readings Readings of sensors in memory.
+%[4]s# HELP forescale_collector_kept_readings Readings of sensors in memory.
 # TYPE forescale_collector_kept_readings gauge
 forescale_collector_kept_readings 1
 # HELP forescale_collector_newest_sample_timestamp_seconds End of the newest slot that a source had a sample of.
@@ -285,14 +291,14 @@ forescale_collector_source_calls_total{source="fake"} 12
 # HELP forescale_collector_source_throttles_total Requests that the provider refused because there were too many.
 # TYPE forescale_collector_source_throttles_total counter
 forescale_collector_source_throttles_total{source="fake"} 3
-# HELP forescale_collector_spool_oldest_tick_timestamp_seconds Slot of the oldest tick that waits on the spool; not there when none waits.
+# HELP forescale_collector_spool_oldest_tick_timestamp_seconds Slot of the oldest tick that waits on the spool; 0 when none waits.
 # TYPE forescale_collector_spool_oldest_tick_timestamp_seconds gauge
 forescale_collector_spool_oldest_tick_timestamp_seconds %[3]d
 # HELP forescale_collector_spool_records Records on a spool.
 # TYPE forescale_collector_spool_records gauge
 forescale_collector_spool_records{spool="readings"} 1
 forescale_collector_spool_records{spool="ticks"} 2
-`, at(2).Unix(), at(2).Unix(), at(0).Unix())
+`, at(2).Unix(), at(2).Unix(), at(0).Unix(), irregular)
 	var names []string
 	for line := range strings.Lines(want) {
 		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
