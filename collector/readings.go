@@ -153,20 +153,27 @@ func (c *Collector) replay() {
 
 // ripe returns the cells that are due at tick and whose rows may be written. Those
 // of slots before the start are compared with what the lake has: it may be made of
-// readings that this process never saw. While the lake cannot be asked, they wait.
+// readings that this process never saw. While the lake cannot be asked, they wait;
+// and so do slots of which the lake is still to get something from the spool of ticks,
+// because that has older times of ingestion and could not overrule a poorer row.
 func (c *Collector) ripe(ctx context.Context, tick time.Time, away bool) ([]dueCell, error) {
 	if c.readings == nil {
 		return nil, nil
 	}
 	var ready, doubtful []dueCell
 	q := dataset.Query{To: tick}
+	first, last := c.spooled()
 	for _, d := range c.inbox.due(tick) {
-		if d.verified {
+		slot := time.Unix(d.key.slot, 0).UTC()
+		switch {
+		case d.verified:
 			ready = append(ready, d)
+			continue
+		case !slot.Before(first) && !slot.After(last):
 			continue
 		}
 		doubtful = append(doubtful, d)
-		if slot := time.Unix(d.key.slot, 0).UTC(); q.From.IsZero() || slot.Before(q.From) {
+		if q.From.IsZero() || slot.Before(q.From) {
 			q.From = slot
 		}
 	}

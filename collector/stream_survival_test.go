@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +88,25 @@ func TestReadingsSurviveTheProcess(t *testing.T) {
 		f.mustSend(temp("d", 0, 0, 100)) // late, to a process that knows nothing of the others
 		f.mustTick(2)
 		f.expect(rows(0, 3, 2, 1, 3, 3)...)
+	})
+	t.Run("nor what the spool of ticks has, which is delivered after the live range", func(t *testing.T) {
+		f := newFloor(t)
+		f.source.offer(ramp("web", -3, 20)...)
+		f.mustTick(0)
+		f.away(true)
+		f.mustSpool(1)
+		f.mustSend(temp("a", 1, 0, 1), temp("b", 1, 0, 2), temp("c", 1, 0, 3))
+		f.mustSpool(2)
+		f.kill()
+		if err := os.RemoveAll(filepath.Join(f.dir, "readings")); err != nil {
+			t.Fatal(err)
+		}
+		f.start()
+		f.mustSend(temp("d", 1, 0, 100))
+		f.away(false)
+		f.mustTick(3)
+		f.mustTick(4)
+		f.expect(append(ramp("web", -3, 4), rows(1, 3, 2, 1, 3, 3)...)...)
 	})
 	t.Run("a clock that is set back reopens no slot that was let go", func(t *testing.T) {
 		f := newFloor(t)

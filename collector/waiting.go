@@ -80,6 +80,20 @@ func (c *Collector) oweDropped() {
 		"ticks", n, "from", since)
 }
 
+// spooled returns the oldest and the newest slot of which something waits on the
+// spool of ticks; zero times when nothing does.
+func (c *Collector) spooled() (first, last time.Time) {
+	for _, w := range c.waiting {
+		if first.IsZero() || w.oldest.Before(first) {
+			first = w.oldest
+		}
+		if w.slot.After(last) {
+			last = w.slot
+		}
+	}
+	return first, last
+}
+
 // recall finds what an earlier process left on the spool of ticks, once.
 func (c *Collector) recall() error {
 	if c.ticks == nil || c.recalled {
