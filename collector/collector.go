@@ -78,6 +78,7 @@ type Collector struct {
 	ticks      *spool.Spool  // nil: none
 	waiting    []waitingTick // what is on it, oldest first
 	recalled   bool          // waiting is known
+	dropped    bool          // the spool has lost ticks that recent may count as stored
 	watch      *watch
 }
 
@@ -150,6 +151,9 @@ func (c *Collector) tick(ctx context.Context, tick, pause time.Time) error {
 	// One tick tells whether the lake is back; the others follow the live range,
 	// because the scaler waits for that.
 	away := c.deliver(ctx, 1, pause)
+	if away == nil && c.dropped {
+		c.recent, c.dropped = nil, false
+	}
 	errs = append(errs, c.trustMarks(ctx, tick, away))
 	from := tick.Add(-c.lookBack())
 	outcomes := c.ask(ctx, c.sources, from, tick)

@@ -73,6 +73,7 @@ func (c *Collector) oweDropped() {
 	if n == 0 {
 		return
 	}
+	c.dropped = true
 	for _, s := range c.sources {
 		c.marksOf(s).owe(wholeSource, since)
 	}

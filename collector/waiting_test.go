@@ -115,29 +115,12 @@ func TestTicksWaitForTheLake(t *testing.T) {
 		f.mustTick(7)
 		f.expect(ramp("web", -3, 7)...)
 	})
-	t.Run("when the spool is full the oldest are dropped, and the source is asked for them again", func(t *testing.T) {
-		f := newFloor(t)
-		f.cfg.CatchUp = 1000 * time.Hour
-		var want []api.Sample
-		for i := -3; i < 40; i++ {
-			for g := range 1000 {
-				want = append(want, cpu(fmt.Sprintf("group-%s-%d", strings.Repeat("x", 100), g), i, float64(i)))
-			}
-		}
-		f.source.offer(want...)
-		f.mustTick(0)
-		f.away(true)
-		for i := 1; i <= 30; i++ {
-			f.mustSpool(i)
-		}
-		st := f.c.Stats().Spools["ticks"]
-		if st.Dropped == 0 || st.Records+st.Dropped != 30 {
-			t.Errorf("%+v", st)
-		}
-		f.away(false)
-		f.mustTick(31)
-		f.expect(slices.DeleteFunc(want, func(s api.Sample) bool { return !s.Time.Before(at(31)) })...)
-	})
+	for name, lookBack := range map[string]int{
+		"when the spool is full the oldest are dropped, and the source is asked for them again":               3,
+		"when the spool is full and the look-back is longer, the live range does not pass for what is stored": 40,
+	} {
+		t.Run(name, func(t *testing.T) { testFullSpool(t, lookBack) })
+	}
 	t.Run("a damaged one is left out, and the source is asked for it again", func(t *testing.T) {
 		f := newFloor(t)
 		f.source.offer(ramp("web", -3, 20)...)
@@ -236,6 +219,34 @@ func TestTicksWaitForTheLake(t *testing.T) {
 		}
 		f.expect(ramp("web", -3, 20)...)
 	})
+}
+
+// testFullSpool lets the lake be away for longer than the spool lasts.
+func testFullSpool(t *testing.T, lookBack int) {
+	t.Helper()
+	f := newFloor(t)
+	f.kill()
+	f.cfg.CatchUp, f.cfg.LookBack = 1000*time.Hour, lookBack
+	f.start()
+	var want []api.Sample
+	for i := -3; i < 40; i++ {
+		for g := range 1000 {
+			want = append(want, cpu(fmt.Sprintf("group-%s-%d", strings.Repeat("x", 100), g), i, float64(i)))
+		}
+	}
+	f.source.offer(want...)
+	f.mustTick(0)
+	f.away(true)
+	for i := 1; i <= 30; i++ {
+		f.mustSpool(i)
+	}
+	st := f.c.Stats().Spools["ticks"]
+	if st.Dropped == 0 || st.Records+st.Dropped != 30 {
+		t.Errorf("%+v", st)
+	}
+	f.away(false)
+	f.mustTick(31)
+	f.expect(slices.DeleteFunc(want, func(s api.Sample) bool { return !s.Time.Before(at(31)) })...)
 }
 
 // Sources of different kinds, sensors, and a store that comes and goes: whatever
