@@ -141,7 +141,9 @@ func (c *Collector) once(ctx context.Context, at, pause time.Time) error {
 		c.meters.waits(time.Time{})
 	}
 	c.meters.ticked(tick, c.now().Sub(begin), err)
-	c.refresh(ctx, tick)
+	if !errors.Is(err, errAway) && !errors.Is(err, ErrSpooled) { // else the lake is asked for nothing more
+		c.refresh(ctx, tick)
+	}
 	return err
 }
 

@@ -114,7 +114,7 @@ func (c *Collector) putLive(ctx context.Context, outcomes []outcome, cells []due
 		}
 	}
 	known := snapshot{from, to, map[point]float64{}}
-	if away == nil || c.recent != nil {
+	if away == nil || c.remembers(from) {
 		known = c.known(ctx, from, to)
 	}
 	fresh, count := c.unknown(samples, known)
@@ -228,11 +228,16 @@ func (c *Collector) flagSamples(samples []api.Sample) []api.Sample {
 // known returns what the lake holds of [from, to). What cannot be read counts as
 // missing: rows are then written again, which does no harm.
 func (c *Collector) known(ctx context.Context, from, to time.Time) snapshot {
-	if r := c.recent; r != nil && !from.Before(r.from) && !from.After(r.to) {
-		// What others have stored after r.to is not in it, and is written again.
-		return snapshot{from, to, r.values}
+	if c.remembers(from) {
+		// What others have stored after recent.to is not in it, and is written again.
+		return snapshot{from, to, c.recent.values}
 	}
 	return c.readBack(ctx, dataset.Query{From: from, To: to})
+}
+
+// remembers reports whether recent tells what the lake holds from there on.
+func (c *Collector) remembers(from time.Time) bool {
+	return c.recent != nil && !from.Before(c.recent.from) && !from.After(c.recent.to)
 }
 
 // readBack returns what the lake holds of a query, as known does.

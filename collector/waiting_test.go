@@ -68,10 +68,14 @@ func TestTicksWaitForTheLake(t *testing.T) {
 		f.mustTick(0)
 		f.away(true)
 		f.mustSpool(1)
-		f.store.appends, f.store.scans = 0, 0
-		f.mustSpool(2)
-		if f.store.appends != 1 || f.store.scans != 0 {
-			t.Errorf("%d appends and %d scans", f.store.appends, f.store.scans)
+		sick := &sickRefresher{}
+		f.c.refresher = sick
+		for _, i := range []int{2, 3, 20} { // the last after ticks were missed
+			f.store.appends, f.store.scans = 0, 0
+			f.mustSpool(i)
+			if f.store.appends != 1 || f.store.scans != 0 || len(sick.asked) != 0 {
+				t.Errorf("tick %d: %d appends, %d scans, and recent/ refreshed at %v", i, f.store.appends, f.store.scans, sick.asked)
+			}
 		}
 	})
 	t.Run("over a restart, before which nothing was known to the lake", func(t *testing.T) {
