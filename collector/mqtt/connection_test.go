@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/forescale/forescale/collector/mqtt"
@@ -103,4 +104,33 @@ func TestPublisher(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestAMessageThatTheBrokerDoesNotTakeNowIsNoLostOne(t *testing.T) {
+	for code, hopeless := range map[byte]bool{0x80: false, 0x83: false, 0x97: false, 0x87: true, 0x90: true, 0x99: true} {
+		busy := atomic.Bool{}
+		busy.Store(true)
+		b := mqtttest.NewBroker(t, mqtttest.Config{Answer: func(string) byte {
+			if busy.Load() {
+				return code
+			}
+			return 0
+		}})
+		c := config(b, "5").Connection
+		c.ClientID = "agent"
+		p, err := mqtt.NewPublisher(c, mqtt.Deps{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish := func() error { return p.Publish(t.Context(), "forescale/v1/web/a/power", []byte(reading(1))) }
+		var refused *mqtt.RefusedError
+		if err := publish(); err == nil || errors.As(err, &refused) != hopeless {
+			t.Errorf("code %#x: got %v", code, err)
+		}
+		busy.Store(false)
+		if err := publish(); err != nil {
+			t.Errorf("code %#x: once it takes messages: %v", code, err)
+		}
+		p.Close()
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -118,11 +119,19 @@ func (l *link5) publish(ctx context.Context, topic string, payload []byte) error
 	ctx, cancel := l.whileUp(ctx)
 	defer cancel()
 	reply, err := l.client.Publish(ctx, &paho.Publish{Topic: topic, Payload: payload, QoS: 1})
-	if reply != nil && reply.ReasonCode >= failed {
+	switch {
+	case reply == nil || reply.ReasonCode < failed:
+		return err
+	case slices.Contains(hopeless, reply.ReasonCode):
 		return &RefusedError{Topic: topic, Reason: reason(reply.ReasonCode, "")}
 	}
-	return err
+	return fmt.Errorf("the broker does not take the message now: %s", reason(reply.ReasonCode, ""))
 }
+
+// hopeless are the codes of a message that would be refused again: not authorized,
+// topic name not valid, payload format not valid (section 3.4.2.1). The others, a
+// quota that is exceeded among them, pass.
+var hopeless = []byte{0x87, 0x90, 0x99}
 
 // whileUp returns a context that ends with the connection too: the client goes on
 // waiting for an answer that cannot come any more.

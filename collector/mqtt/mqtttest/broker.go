@@ -19,6 +19,9 @@ type Config struct {
 	TLS *tls.Config // nil: none
 	// Allow says who may publish to, or subscribe to, what; nil: everybody everything.
 	Allow func(client, topic string, publish bool) bool
+	// Answer returns the code with which a message to a topic is acknowledged to a
+	// client of MQTT 5; nil, and 0: it is taken.
+	Answer func(topic string) byte
 	// User and Password are asked for; empty: anybody may connect.
 	User, Password string
 }
@@ -77,7 +80,7 @@ func (*gate) ID() string { return "gate" }
 
 // Provides implements the broker's Hook.
 func (*gate) Provides(b byte) bool {
-	return bytes.Contains([]byte{broker.OnConnectAuthenticate, broker.OnACLCheck, broker.OnSubscribe}, []byte{b})
+	return bytes.Contains([]byte{broker.OnConnectAuthenticate, broker.OnACLCheck, broker.OnSubscribe, broker.OnPublish}, []byte{b})
 }
 
 // OnConnectAuthenticate implements the broker's Hook.
@@ -88,6 +91,16 @@ func (g *gate) OnConnectAuthenticate(_ *broker.Client, pk packets.Packet) bool {
 // OnACLCheck implements the broker's Hook.
 func (g *gate) OnACLCheck(c *broker.Client, topic string, write bool) bool {
 	return g.c.Allow == nil || g.c.Allow(c.ID, topic, write)
+}
+
+// OnPublish implements the broker's Hook.
+func (g *gate) OnPublish(_ *broker.Client, pk packets.Packet) (packets.Packet, error) {
+	if g.c.Answer != nil {
+		if code := g.c.Answer(pk.TopicName); code != 0 {
+			return pk, packets.Code{Code: code}
+		}
+	}
+	return pk, nil
 }
 
 // OnSubscribe implements the broker's Hook.
