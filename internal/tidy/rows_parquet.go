@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"strconv"
 	"time"
 
@@ -122,6 +123,9 @@ func cell(v parquet.Value, kind parquet.Type) string {
 			}
 			return t.Format(time.RFC3339Nano)
 		}
+		if decimal, ok := logical.Value.(*pqformat.DecimalType); ok {
+			return decimalCell(v, decimal.Scale)
+		}
 	}
 	switch v.Kind() {
 	case parquet.Boolean:
@@ -139,4 +143,30 @@ func cell(v parquet.Value, kind parquet.Type) string {
 		return strconv.FormatFloat(v.Double(), 'g', -1, 64)
 	}
 	return string(v.ByteArray())
+}
+
+// maxDecimal bounds a decimal, in bytes: 38 digits, as databases have them, take 16.
+const maxDecimal = 32
+
+// decimalCell writes a DECIMAL, which is stored as the whole number unscaled, in
+// bytes as two's complement, with value = unscaled x 10^-scale.
+//
+// Source: Parquet, LogicalTypes.md, "DECIMAL".
+func decimalCell(v parquet.Value, scale int32) string {
+	unscaled := new(big.Int)
+	switch v.Kind() {
+	case parquet.Int32:
+		unscaled.SetInt64(int64(v.Int32()))
+	case parquet.Int64:
+		unscaled.SetInt64(v.Int64())
+	default:
+		raw := v.ByteArray()
+		if len(raw) == 0 || len(raw) > maxDecimal {
+			return fmt.Sprintf("a decimal of %d bytes", len(raw)) // at fault, as a number
+		}
+		if unscaled.SetBytes(raw); raw[0] >= 0x80 {
+			unscaled.Sub(unscaled, new(big.Int).Lsh(big.NewInt(1), uint(8*len(raw))))
+		}
+	}
+	return fmt.Sprintf("%de%d", unscaled, -int64(scale))
 }

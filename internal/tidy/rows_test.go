@@ -2,6 +2,7 @@ package tidy
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,6 +184,43 @@ func TestParquetFilesOfOthersAreRead(t *testing.T) {
 	}
 	if _, err := ReadParquetRows(bytes.NewReader(raw), int64(len(raw)), "in.parquet", Format{Time: "when"}, Limits{Bytes: 100, Cells: 100}); err == nil {
 		t.Error("a file larger than allowed was read")
+	}
+}
+
+// A decimal is stored without its point: read as an integer it is a hundredfold.
+func TestDecimalsOfParquetFilesKeepTheirPoint(t *testing.T) {
+	file := func(t testing.TB, last []byte) []byte {
+		t.Helper()
+		schema := parquet.NewSchema("decimals", parquet.Group{
+			"bytes": parquet.Decimal(2, 38, parquet.ByteArrayType), "fixed": parquet.Decimal(3, 38, parquet.FixedLenByteArrayType(16)),
+			"int32": parquet.Decimal(2, 9, parquet.Int32Type), "int64": parquet.Decimal(4, 18, parquet.Int64Type),
+			"when": parquet.Timestamp(parquet.Millisecond),
+		})
+		fixed := bytes.Repeat([]byte{0xff}, 16) // -1
+		var b bytes.Buffer
+		w := parquet.NewWriter(&b, schema)
+		_, err := w.WriteRows([]parquet.Row{{parquet.ByteArrayValue(last).Level(0, 0, 0), parquet.FixedLenByteArrayValue(fixed).Level(0, 0, 1),
+			parquet.Int32Value(1250).Level(0, 0, 2), parquet.Int64Value(-12345678901).Level(0, 0, 3), parquet.Int64Value(1782907200000).Level(0, 0, 4)}})
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	raw := file(t, []byte{0x04, 0xe2})
+	r, err := ReadParquetRows(bytes.NewReader(raw), int64(len(raw)), "in.parquet", Format{Time: "when"}, DefaultLimits())
+	if err != nil || r.Bad != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for name, want := range map[string]float64{"bytes": 12.5, "fixed": -0.001, "int32": 12.5, "int64": -1234567.8901} {
+		if got := r.Groups[""].Columns[name]; !same(got, []float64{want}) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+	for _, odd := range [][]byte{{}, bytes.Repeat([]byte("1"), 33)} {
+		raw := file(t, odd)
+		if r, err := ReadParquetRows(bytes.NewReader(raw), int64(len(raw)), "in.parquet", Format{Time: "when", Columns: []string{"bytes"}}, DefaultLimits()); err != nil || r.Bad != 1 {
+			t.Errorf("%d bytes: %+v, %v", len(odd), r, err)
+		}
 	}
 }
 
