@@ -50,11 +50,13 @@ func (c *Collector) trustMarks(ctx context.Context, tick time.Time, away error) 
 
 // storedThrough returns the end of the newest slot before the tick for which the
 // lake has a measured value. A lake without any within the catch-up bound
-// counts as stored up to the last tick: there is no hole to fill.
+// counts as stored up to the last tick: there is no hole to fill. It looks at an
+// hour, then at one as long as all before together, up to a day: the rows of a whole
+// day of 10,000 groups take more than a gigabyte.
 func (c *Collector) storedThrough(ctx context.Context, tick time.Time) (time.Time, error) {
 	oldest := tick.Add(-c.cfg.CatchUp)
-	for to := tick; to.After(oldest); to = to.Add(-24 * time.Hour) {
-		from := to.Add(-24 * time.Hour)
+	for to := tick; to.After(oldest); {
+		from := to.Add(-min(24*time.Hour, max(time.Hour, c.lookBack(), tick.Sub(to))))
 		ctx, cancel := context.WithTimeout(ctx, c.cfg.StoreTimeout)
 		rows, err := c.lake.Scan(ctx, dataset.Query{From: from, To: to})
 		cancel()
@@ -70,6 +72,7 @@ func (c *Collector) storedThrough(ctx context.Context, tick time.Time) (time.Tim
 		if !newest.IsZero() {
 			return newest.Add(c.step), nil
 		}
+		to = from
 	}
 	return tick.Add(-c.step), nil
 }

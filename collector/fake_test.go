@@ -93,6 +93,7 @@ type store struct {
 	scanErr   error
 	blobErr   error // of the state
 	scans     int
+	asked     []dataset.Query // by Scan
 	appends   int
 	onAppend  func()
 	// appendsLeft, unless 0, is how many appends work before the store goes away.
@@ -122,6 +123,7 @@ func (s *store) Append(ctx context.Context, writer string, interval time.Time, s
 
 func (s *store) Scan(ctx context.Context, q dataset.Query) ([]api.Sample, error) {
 	s.scans++
+	s.asked = append(s.asked, q)
 	if s.scanErr != nil {
 		return nil, s.scanErr
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/tidy"
 	"github.com/forescale/forescale/internal/window"
 )
@@ -68,7 +69,8 @@ func (c *Collector) ImportColumns(ctx context.Context, t *tidy.Table, group stri
 		from := g.Time(i).UTC().Truncate(c.step)
 		to := from.Truncate(24 * time.Hour).Add(24 * time.Hour)
 		samples, next := day(g, i, to, columns, c.step)
-		n, err := c.put(ctx, samples, from, to)
+		known := c.readBack(ctx, dataset.Query{Groups: []string{group}, From: from, To: to}) // other groups may be thousands
+		n, err := c.putBeside(ctx, known, samples, to)
 		if err != nil {
 			return stored, err
 		}

@@ -3,6 +3,7 @@ package collector
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,17 @@ func TestImport(t *testing.T) {
 		w.expect(want...)
 		if n != len(want) {
 			t.Errorf("%d rows reported, want %d", n, len(want))
+		}
+	})
+	t.Run("compares with the rows of its own group only", func(t *testing.T) {
+		w := newWorld(t)
+		if _, err := w.c.Import(t.Context(), table(t, reference), "shop", nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range w.store.asked {
+			if !slices.Equal(q.Groups, []string{"shop"}) {
+				t.Errorf("asked the lake for %+v", q)
+			}
 		}
 	})
 	t.Run("writes nothing the second time", func(t *testing.T) {

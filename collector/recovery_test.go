@@ -210,6 +210,32 @@ func TestCatchingUp(t *testing.T) {
 	})
 }
 
+func TestTheEndOfTheLakeIsLookedForInLittleSteps(t *testing.T) {
+	for name, tt := range map[string]struct{ gap, most time.Duration }{
+		"after a restart, an hour is enough":  {step, time.Hour},
+		"after a weekend, a day at a time is": {60 * time.Hour, 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.source.offer(ramp("web", -3000, 0)...)
+			w.mustTick(-int(tt.gap / step))
+			want := at(-int(tt.gap / step))
+			w.store.asked = nil
+			got, err := w.c.storedThrough(t.Context(), at(0))
+			if err != nil || !got.Equal(want) {
+				t.Errorf("got %v, %v; want %v", got, err, want)
+			}
+			end := at(0)
+			for _, q := range w.store.asked {
+				if !q.To.Equal(end) || q.To.Sub(q.From) > tt.most {
+					t.Errorf("asked for %v to %v after %v", q.From, q.To, end)
+				}
+				end = q.From
+			}
+		})
+	}
+}
+
 // The heart of the promise: whatever fails when, and whenever the process dies,
 // the lake ends up with what was offered, each sample once.
 func TestRandomFailuresLoseNothing(t *testing.T) {
