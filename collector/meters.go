@@ -46,8 +46,17 @@ type meters struct {
 	s  Stats
 }
 
+// newMeters returns meters that know every source and stream by name: one that has
+// never had a sample is to be seen at 0, and not only be missing.
 func newMeters(c *Collector) *meters {
-	return &meters{c: c, s: Stats{Sources: map[string]SourceStats{}}}
+	m := &meters{c: c, s: Stats{Sources: map[string]SourceStats{}}}
+	for _, s := range c.sources {
+		m.s.Sources[s.Name()] = SourceStats{}
+	}
+	for _, s := range c.streams {
+		m.s.Sources[s.Name()] = SourceStats{}
+	}
+	return m
 }
 
 // Stats returns the counters as they stand.

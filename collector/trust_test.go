@@ -313,6 +313,19 @@ forescale_collector_spool_records{spool="ticks"} 2
 	}
 }
 
+func TestASourceThatNeverHadASampleIsSeenInTheMetrics(t *testing.T) {
+	f := newFloor(t)
+	want := `
+# HELP forescale_collector_samples_total Samples accepted from a source, repetitions by the look-back included.
+# TYPE forescale_collector_samples_total counter
+forescale_collector_samples_total{source="fake"} 0
+forescale_collector_samples_total{source="sensors"} 0
+`
+	if err := testutil.CollectAndCompare(f.c.Metrics(), strings.NewReader(want), "forescale_collector_samples_total"); err != nil {
+		t.Error(err)
+	}
+}
+
 // The rate at which one collector takes readings, synced, from many connections.
 func BenchmarkEmit(b *testing.B) {
 	s, err := spool.Open(spool.Config{Dir: filepath.Join(b.TempDir(), "readings"), MaxBytes: 1 << 30})
