@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -207,15 +208,22 @@ func TestBackfillThenStopBySignal(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	config, err := os.ReadFile(s.configFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.configFile, string(config)+"  metrics_listen: 127.0.0.1:0\n")
 	cmd := s.command("-config", s.configFile)
-	var log bytes.Buffer
+	var log tail
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	time.Sleep(500 * time.Millisecond)
+	for ctx.Err() == nil && !strings.Contains(log.String(), "serving metrics") { // it is up, however slow the machine
+		time.Sleep(5 * time.Millisecond)
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
