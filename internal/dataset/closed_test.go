@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -247,6 +248,31 @@ func TestOneGroupOfTenThousandReadsTwoPercentOfTheBytes(t *testing.T) {
 				t.Errorf("%s, asked %s: %d bytes read of %d in %d requests; want at most 2 %% in two", group, asked, bytes, total, requests)
 			}
 		}
+	}
+}
+
+func TestRowsOfOneGroupAreComparedWithThatGroupOfACompactedDay(t *testing.T) {
+	store := &metered{Store: blob.NewMemory()}
+	total := fleetDay(t, store, someDay, 1)
+	d := New(store)
+	day, err := d.Scan(t.Context(), Query{Groups: []string{"service-04711"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := slices.Clone(day)
+	changed[7].Value++
+	for name, rows := range map[string][]api.Sample{"as they are": day, "one of them revised": changed} {
+		store.bytes.Store(0)
+		if err := New(store).Append(t.Context(), "import", someDay, rows, someDay.AddDate(0, 0, 9)); err != nil {
+			t.Fatal(err)
+		}
+		if bytes := store.bytes.Load(); bytes*50 > total {
+			t.Errorf("%s: %d bytes read of %d", name, bytes, total)
+		}
+	}
+	got, err := d.Scan(t.Context(), Query{Groups: []string{"service-04711"}})
+	if err != nil || !slices.Equal(got, changed) {
+		t.Errorf("%d rows, %v", len(got), err)
 	}
 }
 

@@ -184,7 +184,10 @@ func (d *Dataset) appendPart(ctx context.Context, prefix string, rows []api.Samp
 // part that cannot be read states nothing; its rows are then stored anew.
 func (d *Dataset) stand(ctx context.Context, rows []api.Sample) (bool, error) {
 	q := Query{From: rows[0].Time, To: rows[0].Time}
-	for _, s := range rows {
+	for _, s := range rows { // sorted by group
+		if n := len(q.Groups); n == 0 || q.Groups[n-1] != s.Group {
+			q.Groups = append(q.Groups, s.Group)
+		}
 		if s.Time.Before(q.From) {
 			q.From = s.Time
 		}
