@@ -126,6 +126,12 @@ func importGrid(t *tidy.Table, group string, columns []Column, step time.Duratio
 				return nil, fmt.Errorf("column %q: times %g its values are not finite", c.Name, c.Scale)
 			}
 		}
+		if c.stat() == api.StatSum && api.DefaultStat(c.Metric) == api.StatSum {
+			if i := slices.IndexFunc(values, func(v float64) bool { return v < 0 }); i >= 0 {
+				return nil, fmt.Errorf("column %q: %s cannot be %g as at %s: is it a counter that was reset, or a mark for a missing value? Leave the cell empty",
+					c.Name, c.Metric, values[i], t.Times[i].UTC().Format(time.RFC3339))
+			}
+		}
 		mapped.Names = append(mapped.Names, c.key())
 		mapped.Columns[c.key()], mapped.Stats[c.key()] = values, c.stat()
 	}

@@ -53,6 +53,7 @@ func TestImportColumns(t *testing.T) {
 		"two columns of one series":  {[]Column{{Name: "load", Metric: "power"}, {Name: "ms", Metric: "power", Stat: api.StatAvg}}, "given by two columns"},
 		"a statistic that is none":   {[]Column{{Name: "load", Metric: "power", Stat: "p50"}}, "unknown stat"},
 		"a name too long":            {[]Column{{Name: "load", Metric: strings.Repeat("x", 256)}}, "longer"},
+		"a sum below zero":           {[]Column{{Name: "load", Metric: "request_count", Scale: -1}}, "request_count cannot be -10 as at 2026-03-04T12:00:00Z"},
 		"a factor without bounds":    {[]Column{{Name: "load", Metric: "power", Scale: 1e308}}, "not finite"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
