@@ -273,7 +273,7 @@ func (v calendarView) print(out io.Writer, zone *time.Location) error {
 	case v.Next == nil:
 		fmt.Fprintln(out, "Next: nothing in ten years")
 	default:
-		fmt.Fprintf(out, "Next: %s, %s\n", v.Next.Name, at(v.Next.Start))
+		fmt.Fprintf(out, "Next: %s, %s\n", plain(v.Next.Name), at(v.Next.Start))
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(v.Events) > 0 {
@@ -284,7 +284,7 @@ func (v calendarView) print(out io.Writer, zone *time.Location) error {
 		if e.Unseen {
 			note = "NO SLOT SEES IT: it takes place between two slots' starts"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", at(e.Start), at(e.End), e.Name, valuesText(e.Flags), lengthCell(e.LeadSeconds), lengthCell(e.TailSeconds), note)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", at(e.Start), at(e.End), plain(e.Name), valuesText(e.Flags), lengthCell(e.LeadSeconds), lengthCell(e.TailSeconds), note)
 	}
 	if len(v.Flags) > 0 {
 		fmt.Fprintf(w, "\nFLAG\tVALUE\tFIRST SLOT\tUNTIL\tSLOTS OF %s\t\n", time.Duration(v.StepSeconds)*time.Second)

@@ -9,8 +9,12 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
@@ -161,7 +165,7 @@ func (i *inventory) print(v dataset.Inventory) error {
 	w := tabwriter.NewWriter(i.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "GROUP\tMETRIC\tSTAT\tROWS\tFIRST\tLAST\tMISSING\tREVISED\t")
 	for _, s := range v.Series {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t\n", s.Group, s.Metric, s.Stat, s.Rows, stamp(s.First), stamp(s.Last), s.Missing, s.Revisions)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t\n", plain(s.Group), plain(s.Metric), s.Stat, s.Rows, stamp(s.First), stamp(s.Last), s.Missing, s.Revisions)
 	}
 	if err := w.Flush(); err != nil || !i.gaps {
 		return err
@@ -171,13 +175,22 @@ func (i *inventory) print(v dataset.Inventory) error {
 		listed := 0
 		for _, g := range s.Gaps {
 			listed += int(g.To.Sub(g.From) / i.step)
-			fmt.Fprintf(i.out, "%s %s %s: nothing from %s to %s\n", s.Group, s.Metric, s.Stat, stamp(g.From), stamp(g.To))
+			fmt.Fprintf(i.out, "%s %s %s: nothing from %s to %s\n", plain(s.Group), plain(s.Metric), s.Stat, stamp(g.From), stamp(g.To))
 		}
 		if listed < s.Missing {
-			fmt.Fprintf(i.out, "%s %s %s: and more gaps; ask for a shorter range\n", s.Group, s.Metric, s.Stat)
+			fmt.Fprintf(i.out, "%s %s %s: and more gaps; ask for a shorter range\n", plain(s.Group), plain(s.Metric), s.Stat)
 		}
 	}
 	return nil
+}
+
+// plain returns a name from outside so that it can be printed: quoted, where it
+// holds what a terminal would obey or a table would break at.
+func plain(name string) string {
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // verifier is the command line of data verify.

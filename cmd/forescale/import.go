@@ -210,7 +210,7 @@ func (i *importer) importFile(ctx context.Context, c *collector.Collector, path 
 	stored := 0
 	for at, group := range groups {
 		show := func(done, total int) {
-			fmt.Fprintf(i.errOut, "%s: group %d of %d, %s: %d of %d slots\n", path, at+1, len(groups), group, done, total)
+			fmt.Fprintf(i.errOut, "%s: group %d of %d, %s: %d of %d slots\n", path, at+1, len(groups), plain(group), done, total)
 		}
 		n, err := c.ImportColumns(ctx, rows.Groups[group], group, columns[group], i.paced(show))
 		stored += n
@@ -295,10 +295,10 @@ func describe(w io.Writer, group string, columns []collector.Column, samples []a
 			mean += (s.Value - mean) / float64(n)
 		}
 		if n == 0 {
-			fmt.Fprintf(w, "%s\t%s\t%s\t0\t-\t-\t-\t-\t-\t\n", group, c.Metric, stat)
+			fmt.Fprintf(w, "%s\t%s\t%s\t0\t-\t-\t-\t-\t-\t\n", plain(group), plain(c.Metric), stat)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%.6g\t%.6g\t%.6g\t\n", group, c.Metric, stat, n, stamp(first), stamp(last), least, mean, greatest)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%.6g\t%.6g\t%.6g\t\n", plain(group), plain(c.Metric), stat, n, stamp(first), stamp(last), least, mean, greatest)
 	}
 }
 
