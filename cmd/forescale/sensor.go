@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/forescale/forescale/collector/mqtt"
@@ -68,7 +71,7 @@ func (s *sensor) flags(fs *flag.FlagSet) {
 	host, _ := os.Hostname() // empty: -sensor is asked for
 	fs.StringVar(&s.conn.Broker, "broker", "", "`URL` of the broker: mqtts://HOST[:8883] or mqtt://HOST[:1883]")
 	fs.StringVar(&s.conn.Version, "mqtt", s.conn.Version, "`VERSION` of the protocol: 5 or 3.1.1")
-	fs.StringVar(&s.conn.ClientID, "client-id", "", "`NAME` at the broker, unique there (default forescale-sensor-GROUP-SENSOR, cut to 128 bytes)")
+	fs.StringVar(&s.conn.ClientID, "client-id", "", "`NAME` at the broker, unique there (default forescale-sensor-GROUP-SENSOR, with a digest in place of what exceeds 128 bytes)")
 	fs.StringVar(&s.conn.TLS.CA, "ca", "", "PEM `FILE` of the broker's authorities (default: the system's)")
 	fs.StringVar(&s.conn.TLS.Cert, "cert", "", "PEM `FILE` of this host's certificate")
 	fs.StringVar(&s.conn.TLS.Key, "key", "", "PEM `FILE` of its key")
@@ -83,6 +86,18 @@ func (s *sensor) flags(fs *flag.FlagSet) {
 	fs.StringVar(&s.spoolDir, "spool", "", "keep what waits in this `DIR` instead of in memory")
 	fs.IntVar(&s.spoolMB, "spool-size", 16, "`MB` of disk that -spool may take")
 	fs.BoolVar(&s.dryRun, "dry-run", false, "print topic and payload instead of sending them")
+}
+
+// clientID returns the default name at the broker. One that is too long ends with a
+// digest: hosts whose names begin alike would evict each other without end.
+func clientID(group, sensor string) string {
+	id := "forescale-sensor-" + group + "-" + sensor
+	if len(id) <= maxClientIDLen {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	digest := "-" + hex.EncodeToString(sum[:8])
+	return strings.ToValidUTF8(id[:maxClientIDLen-len(digest)], "") + digest
 }
 
 // maxClientIDLen is what AWS IoT Core takes, in bytes.
@@ -105,8 +120,7 @@ func (s *sensor) check() error {
 		s.topic = topic
 	}
 	if s.conn.ClientID == "" {
-		id := "forescale-sensor-" + s.group + "-" + s.sensor
-		s.conn.ClientID = id[:min(len(id), maxClientIDLen)]
+		s.conn.ClientID = clientID(s.group, s.sensor)
 	}
 	if s.every < time.Second || s.every > time.Hour {
 		bad("-every: %s is not in 1s..1h", s.every)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/collector"
@@ -319,5 +320,16 @@ func TestTheSensorsCommandLine(t *testing.T) {
 				t.Errorf("exit code %d, %s", code, &stderr)
 			}
 		})
+	}
+}
+
+func TestHostsOfLongNamesThatBeginAlikeHaveClientIDsOfTheirOwn(t *testing.T) {
+	group := strings.Repeat("ä", 60)
+	a, b := clientID(group, "checkout-7d9f8c6b5-abcde"), clientID(group, "checkout-7d9f8c6b5-fghij")
+	if a == b || len(a) > maxClientIDLen || !utf8.ValidString(a) {
+		t.Errorf("%q and %q", a, b)
+	}
+	if id := clientID("web", "a"); id != "forescale-sensor-web-a" {
+		t.Errorf("got %q", id)
 	}
 }
