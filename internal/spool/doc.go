@@ -12,8 +12,9 @@
 //     order, each whole. A record whose Append did not return may be there or not.
 //     A record that was removed may be there again: what a reader does with
 //     records must be harmless when done twice.
-//   - It never takes more than Config.MaxBytes of disk. When it is full, the oldest
-//     segment goes, and the records in it are counted as dropped.
+//   - It never takes more than Config.MaxBytes of disk, but for files that it found
+//     not to be segments and set aside (".damaged", for somebody to look at). When it
+//     is full, the oldest segment goes, and the records in it are counted as dropped.
 //   - A full or failing disk is an error of Append and loses nothing of before; a
 //     later Append may work again.
 //   - Two processes cannot have the same spool open (flock, which the kernel

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 )
 
 // Config says where a spool is and how much it may take.
@@ -104,21 +103,6 @@ func open(c Config, fs files) (*Spool, error) {
 		return nil, fmt.Errorf("spool %s: %w", c.Dir, err)
 	}
 	return s, nil
-}
-
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrLocked
-		}
-		return nil, err
-	}
-	return f, nil
 }
 
 // load finds the segments and what is in them.
