@@ -99,6 +99,7 @@ forescale_collector_errors_total{source="fake"} 1
 # HELP forescale_collector_irregular_samples_total Samples of a source that were not taken as they came.
 # TYPE forescale_collector_irregular_samples_total counter
 forescale_collector_irregular_samples_total{reason="invalid",source="fake"} 0
+forescale_collector_irregular_samples_total{reason="negative",source="fake"} 0
 forescale_collector_irregular_samples_total{reason="non_finite",source="fake"} 0
 forescale_collector_irregular_samples_total{reason="out_of_range",source="fake"} 1
 forescale_collector_irregular_samples_total{reason="unaligned",source="fake"} 0

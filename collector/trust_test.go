@@ -136,8 +136,17 @@ func TestACounterThatWasResetNeverYieldsANegativeSum(t *testing.T) {
 		w.mustTick(i)
 	}
 	w.expect(requests(0, 100), requests(2, 90), colder)
-	if n := w.c.Stats().Sources["fake"].Irregular[dropNegative]; n == 0 {
+	n := w.c.Stats().Sources["fake"].Irregular[dropNegative]
+	if n == 0 {
 		t.Error("it is not counted")
+	}
+	want := "# HELP forescale_collector_irregular_samples_total Samples of a source that were not taken as they came.\n" +
+		"# TYPE forescale_collector_irregular_samples_total counter\n"
+	for _, reason := range sourceReasons {
+		want += fmt.Sprintf("forescale_collector_irregular_samples_total{reason=%q,source=\"fake\"} %d\n", reason, map[string]int{dropNegative: n}[reason])
+	}
+	if err := testutil.CollectAndCompare(w.c.Metrics(), strings.NewReader(want), "forescale_collector_irregular_samples_total"); err != nil || !strings.Contains(want, dropNegative) {
+		t.Errorf("the metrics do not tell of it: %v", err)
 	}
 }
 
