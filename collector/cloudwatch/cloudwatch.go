@@ -76,8 +76,6 @@ func New(name string, c Config, api API, step time.Duration, log *slog.Logger) (
 	return newSource(name, c, Deps{Step: step, Log: log}, func(string, string) (*place, error) { return one, nil })
 }
 
-// newSource sorts the groups of a valid configuration by their places, which dial
-// opens: by the same account and region, it may return the same place again.
 // Calls implements collector.Metered. A source that New returned knows of none.
 func (s *Source) Calls() collector.Calls {
 	if s.calls == nil {
@@ -86,6 +84,8 @@ func (s *Source) Calls() collector.Calls {
 	return collector.Calls{Made: int(s.calls.made.Load()), Throttled: int(s.calls.throttled.Load())}
 }
 
+// newSource sorts the groups of a valid configuration by their places, which dial
+// opens: by the same account and region, it may return the same place again.
 func newSource(name string, c Config, d Deps, dial func(account, region string) (*place, error)) (*Source, error) {
 	if d.Step <= 0 || d.Step%time.Minute != 0 {
 		return nil, fmt.Errorf("cloudwatch: a step of %s is not whole minutes", d.Step)
