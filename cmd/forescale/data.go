@@ -9,9 +9,11 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
@@ -161,7 +163,7 @@ func (i *inventory) print(v dataset.Inventory) error {
 	w := tabwriter.NewWriter(i.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "GROUP\tMETRIC\tSTAT\tROWS\tFIRST\tLAST\tMISSING\tREVISED\t")
 	for _, s := range v.Series {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t\n", s.Group, s.Metric, s.Stat, s.Rows, stamp(s.First), stamp(s.Last), s.Missing, s.Revisions)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t\n", shownName(s.Group), shownName(s.Metric), s.Stat, s.Rows, stamp(s.First), stamp(s.Last), s.Missing, s.Revisions)
 	}
 	if err := w.Flush(); err != nil || !i.gaps {
 		return err
@@ -171,10 +173,10 @@ func (i *inventory) print(v dataset.Inventory) error {
 		listed := 0
 		for _, g := range s.Gaps {
 			listed += int(g.To.Sub(g.From) / i.step)
-			fmt.Fprintf(i.out, "%s %s %s: nothing from %s to %s\n", s.Group, s.Metric, s.Stat, stamp(g.From), stamp(g.To))
+			fmt.Fprintf(i.out, "%s %s %s: nothing from %s to %s\n", shownName(s.Group), shownName(s.Metric), s.Stat, stamp(g.From), stamp(g.To))
 		}
 		if listed < s.Missing {
-			fmt.Fprintf(i.out, "%s %s %s: and more gaps; ask for a shorter range\n", s.Group, s.Metric, s.Stat)
+			fmt.Fprintf(i.out, "%s %s %s: and more gaps; ask for a shorter range\n", shownName(s.Group), shownName(s.Metric), s.Stat)
 		}
 	}
 	return nil
@@ -221,4 +223,13 @@ func (v *verifier) run(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintln(v.out, "all objects are sound")
 	return nil
+}
+
+// shownName quotes a name that should not have been stored: others may have written
+// to the lake, and a terminal does what it is told.
+func shownName(name string) string {
+	if api.CheckName(name) != nil {
+		return strconv.Quote(name)
+	}
+	return name
 }

@@ -24,6 +24,11 @@ func Topic(group, sensor, metric string) (string, error) {
 	if group == "" || sensor == "" {
 		return "", errors.New("topic: group and sensor must not be empty")
 	}
+	for _, name := range []string{group, sensor} { // the collector would refuse each message
+		if err := checkName(name); err != nil {
+			return "", fmt.Errorf("topic: %w", err)
+		}
+	}
 	levels := []string{escape(group), escape(sensor)}
 	if metric != "" {
 		levels = append(levels, escape(metric))
