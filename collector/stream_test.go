@@ -177,10 +177,12 @@ func TestReadingsThatAreNotAsTheyShouldBe(t *testing.T) {
 			temp("a", 0, 1, math.NaN()), temp("a", 0, 2, math.Inf(1)),
 			reading("", "s", "m", at(0), 1), reading("g", "", "m", at(0), 1), reading("g", "s", "", at(0), 1),
 			reading(long, "s", "m", at(0), 1), reading("g", long, "m", at(0), 1), reading("g", "s", long, at(0), 1),
+			reading("g\xff", "s", "m", at(0), 1), reading("g", "s", "\x1b[2J", at(0), 1),
+			reading("web", "a", "is_sale_active", at(0), 1), // the calendar's to say
 			reading("g", "s", "m", time.Time{}, 1), reading("g", "s", "m", time.Unix(1<<60, 0), 1))
 		f.mustTick(1)
 		f.expect(rows(0, 1, 1, 1, 1, 1)...)
-		for reason, n := range map[string]int{dropFuture: 2, dropNonFinite: 2, dropInvalid: 7} {
+		for reason, n := range map[string]int{dropFuture: 2, dropNonFinite: 2, dropInvalid: 9, dropFlag: 1} {
 			if got := f.irregular(reason); got != n {
 				t.Errorf("%s: %d counted, want %d", reason, got, n)
 			}
