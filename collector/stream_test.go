@@ -1,9 +1,13 @@
 package collector
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +190,25 @@ func TestReadingsThatAreNotAsTheyShouldBe(t *testing.T) {
 			if got := f.irregular(reason); got != n {
 				t.Errorf("%s: %d counted, want %d", reason, got, n)
 			}
+		}
+	})
+	t.Run("when the disk has damaged them, the log says so", func(t *testing.T) {
+		f := newFloor(t)
+		f.mustSend(temp("a", 0, 0, 1))
+		f.kill()
+		segments, err := filepath.Glob(filepath.Join(f.dir, "readings", "*.log"))
+		if err != nil || len(segments) != 1 {
+			t.Fatal(segments, err)
+		}
+		if err := os.WriteFile(segments[0], bytes.Repeat([]byte{0xff}, 100), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		f.log = slog.New(slog.NewTextHandler(&log, nil))
+		f.start()
+		f.mustTick(1)
+		if !strings.Contains(log.String(), "the spool of readings is damaged") {
+			t.Error(log.String())
 		}
 	})
 	t.Run("a counter that was reset takes nothing off a sum", func(t *testing.T) {
