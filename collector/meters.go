@@ -203,8 +203,8 @@ func (m *meters) Describe(ch chan<- *prometheus.Desc) {
 
 // reasons are all that a source, or a stream, may have irregular samples for.
 var (
-	sourceReasons = []string{dropNonFinite, dropInvalid, dropOutOfRange, noteUnaligned}
-	streamReasons = append([]string{dropDuplicate, dropTooLate, dropFuture, dropNegative, dropGroups, dropSensors, dropMetrics,
+	sourceReasons = []string{dropNonFinite, dropInvalid, dropNegative, dropOutOfRange, noteUnaligned}
+	streamReasons = append([]string{dropDuplicate, dropTooLate, dropFuture, dropFlag, dropGroups, dropSensors, dropMetrics,
 		dropReadings, noteLate, noteRetained}, sourceReasons...)
 )
 
