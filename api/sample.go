@@ -1,9 +1,13 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Stat says how the readings inside a slot were reduced to the slot's value.
@@ -41,15 +45,13 @@ type Sample struct {
 
 // Validate returns an error that names the first field that cannot be stored.
 func (s Sample) Validate() error {
+	if err := CheckName(s.Group); err != nil {
+		return fmt.Errorf("sample: group %w", err)
+	}
+	if err := CheckName(s.Metric); err != nil {
+		return fmt.Errorf("sample of group %q: metric %w", s.Group, err)
+	}
 	switch {
-	case s.Group == "":
-		return fmt.Errorf("sample: group is empty")
-	case len(s.Group) > MaxNameLen:
-		return fmt.Errorf("sample: group %.40q… is longer than %d bytes", s.Group, MaxNameLen)
-	case s.Metric == "":
-		return fmt.Errorf("sample of group %q: metric is empty", s.Group)
-	case len(s.Metric) > MaxNameLen:
-		return fmt.Errorf("sample of group %q: metric %.40q… is longer than %d bytes", s.Group, s.Metric, MaxNameLen)
 	case !s.Stat.Valid():
 		return fmt.Errorf("sample %s/%s: unknown stat %q", s.Group, s.Metric, s.Stat)
 	case s.Time.IsZero():
@@ -64,6 +66,32 @@ func (s Sample) Validate() error {
 // MaxNameLen bounds, in bytes, the names that come from outside: groups,
 // metrics, flags and models.
 const MaxNameLen = 255
+
+// CheckName returns an error unless a name from outside can be stored and shown: 1
+// to MaxNameLen bytes of UTF-8 without control characters. One name in another
+// encoding would keep other readers of Parquet from the whole file, and a control
+// character speaks to the terminal that it is printed on.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("is empty")
+	case len(name) > MaxNameLen:
+		return fmt.Errorf("%.40q… is longer than %d bytes", name, MaxNameLen)
+	case !plainASCII(name) && (!utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl)):
+		return fmt.Errorf("%.40q is not UTF-8 without control characters", name)
+	}
+	return nil
+}
+
+// plainASCII spares nearly all names the decoding of runes.
+func plainASCII(name string) bool {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
 
 // Metric describes one well-known metric.
 type Metric struct {

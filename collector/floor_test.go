@@ -40,11 +40,12 @@ type floor struct {
 	stop            context.CancelFunc
 	done            sync.WaitGroup
 	send            Emit
+	log             *slog.Logger
 }
 
 func newFloor(t *testing.T) *floor {
 	t.Helper()
-	f := &floor{world: newWorld(t), dir: t.TempDir(), stop: func() {}}
+	f := &floor{world: newWorld(t), dir: t.TempDir(), stop: func() {}, log: slog.New(slog.DiscardHandler)}
 	f.start()
 	t.Cleanup(f.kill)
 	return f
@@ -72,7 +73,7 @@ func (f *floor) begin() {
 	c, err := New(f.cfg, Deps{
 		Sources: []Source{f.source}, Streams: []Stream{stream}, Ticks: f.ticks, Readings: f.readings,
 		Lake: f.store, State: f.store, Calendar: f.cal, Step: step,
-		Now: func() time.Time { return f.clock }, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return f.clock }, Log: f.log,
 	})
 	if err != nil {
 		f.t.Fatal(err)

@@ -3,10 +3,12 @@ package collector
 import (
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/window"
 )
 
 // The further reasons for which a reading is not taken as it came; see also those
@@ -16,6 +18,7 @@ const (
 	dropTooLate   = "too_late"  // its slot is no longer kept
 	dropFuture    = "future"    // its clock is ahead by more than stream.skew
 	dropNegative  = "negative"  // of a sum; a counter that was reset
+	dropFlag      = "flag"      // what is planned is the calendar's to say
 	dropGroups    = "too_many_groups"
 	dropSensors   = "too_many_sensors"
 	dropMetrics   = "too_many_metrics"
@@ -79,6 +82,8 @@ func (b *inbox) refuse(r Reading, now time.Time) string {
 		return dropNonFinite
 	case sample.Validate() != nil || r.Sensor == "" || len(r.Sensor) > api.MaxNameLen:
 		return dropInvalid
+	case strings.HasPrefix(r.Metric, window.FlagPrefix):
+		return dropFlag
 	case r.Value < 0 && api.DefaultStat(r.Metric) == api.StatSum:
 		return dropNegative
 	case r.Time.After(now.Add(b.limits.Skew)):

@@ -213,7 +213,7 @@ func (m *meters) Describe(ch chan<- *prometheus.Desc) {
 // reasons are all that a source, or a stream, may have irregular samples for.
 var (
 	sourceReasons = []string{dropNonFinite, dropInvalid, dropNegative, dropOutOfRange, noteUnaligned}
-	streamReasons = append([]string{dropDuplicate, dropTooLate, dropFuture, dropGroups, dropSensors, dropMetrics,
+	streamReasons = append([]string{dropDuplicate, dropTooLate, dropFuture, dropFlag, dropGroups, dropSensors, dropMetrics,
 		dropReadings, noteLate, noteRetained}, sourceReasons...)
 )
 

@@ -15,7 +15,7 @@ import (
 // of the metrics.
 const (
 	dropNonFinite  = "non_finite"   // NaN or infinite
-	dropInvalid    = "invalid"      // a name is missing or too long, or the statistic unknown
+	dropInvalid    = "invalid"      // a name is missing, too long or no text (api.CheckName), or the statistic unknown
 	dropOutOfRange = "out_of_range" // not asked for
 	noteUnaligned  = "unaligned"    // kept, moved to the start of its slot
 )

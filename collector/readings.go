@@ -145,6 +145,9 @@ func (c *Collector) replay() {
 				}
 			}
 		}
+		if s := c.readings.Stats(); s.Damaged > 0 {
+			c.log.Error("the spool of readings is damaged; what sensors sent is lost", "damaged", s.Damaged, "records", s.Lost)
+		}
 		if n+lost+broken > 0 {
 			c.log.Info("readings of before the start are back", "readings", n, "over_bounds", lost, "damaged_records", broken)
 		}

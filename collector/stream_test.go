@@ -1,9 +1,13 @@
 package collector
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -177,13 +181,34 @@ func TestReadingsThatAreNotAsTheyShouldBe(t *testing.T) {
 			temp("a", 0, 1, math.NaN()), temp("a", 0, 2, math.Inf(1)),
 			reading("", "s", "m", at(0), 1), reading("g", "", "m", at(0), 1), reading("g", "s", "", at(0), 1),
 			reading(long, "s", "m", at(0), 1), reading("g", long, "m", at(0), 1), reading("g", "s", long, at(0), 1),
+			reading("g\xff", "s", "m", at(0), 1), reading("g", "s", "\x1b[2J", at(0), 1),
+			reading("web", "a", "is_sale_active", at(0), 1), // the calendar's to say
 			reading("g", "s", "m", time.Time{}, 1), reading("g", "s", "m", time.Unix(1<<60, 0), 1))
 		f.mustTick(1)
 		f.expect(rows(0, 1, 1, 1, 1, 1)...)
-		for reason, n := range map[string]int{dropFuture: 2, dropNonFinite: 2, dropInvalid: 7} {
+		for reason, n := range map[string]int{dropFuture: 2, dropNonFinite: 2, dropInvalid: 9, dropFlag: 1} {
 			if got := f.irregular(reason); got != n {
 				t.Errorf("%s: %d counted, want %d", reason, got, n)
 			}
+		}
+	})
+	t.Run("when the disk has damaged them, the log says so", func(t *testing.T) {
+		f := newFloor(t)
+		f.mustSend(temp("a", 0, 0, 1))
+		f.kill()
+		segments, err := filepath.Glob(filepath.Join(f.dir, "readings", "*.log"))
+		if err != nil || len(segments) != 1 {
+			t.Fatal(segments, err)
+		}
+		if err := os.WriteFile(segments[0], bytes.Repeat([]byte{0xff}, 100), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		f.log = slog.New(slog.NewTextHandler(&log, nil))
+		f.start()
+		f.mustTick(1)
+		if !strings.Contains(log.String(), "the spool of readings is damaged") {
+			t.Error(log.String())
 		}
 	})
 	t.Run("a counter that was reset takes nothing off a sum", func(t *testing.T) {

@@ -47,7 +47,8 @@
 //
 // -import reads a CSV or CSV.gz file with a column timestamp. Each other column
 // becomes a metric of the group, is_* columns become flags, *_label columns are
-// left out. With -column only the columns named (and flags) are taken.
+// left out. With -column only the columns named (and flags) are taken. All columns
+// must hold numbers; 'forescale import' reads other files, and Parquet.
 //
 // While it runs, the collector compacts each UTC day collector.lake.compact_after
 // its end (6h; 0: never) into few large files, and removes days that are older than

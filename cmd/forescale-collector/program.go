@@ -151,8 +151,10 @@ func (p *program) checkMode() error {
 	case p.importFile == "" && (p.group != "" || len(p.columns) > 0):
 		bad("-group and -column: only with -import")
 	}
-	if len(p.group) > api.MaxNameLen {
-		bad("-group: longer than %d bytes", api.MaxNameLen)
+	if p.group != "" {
+		if err := api.CheckName(p.group); err != nil {
+			bad("-group: %w", err)
+		}
 	}
 	return errors.Join(faults...)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,8 +13,10 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/collector/sources"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/fleet"
 )
@@ -153,6 +156,28 @@ func TestCompactKeepsTheLake(t *testing.T) {
 	r, err := dataset.New(store).Recent(t.Context(), dataset.Want{At: today.Add(step), Step: step, Newest: 12})
 	if err != nil || len(r.Groups()) != 1 {
 		t.Errorf("a scaler that starts finds %v, %v", r, err)
+	}
+}
+
+// A cron job compacts while the service collects.
+func TestCompactRunsBesideACollectorThatHoldsTheSpool(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "f.yaml")
+	write(t, file, "data: "+filepath.Join(dir, "lake")+"\ncollector: {spool: {dir: "+filepath.Join(dir, "state")+"}}\n")
+	p := new(program)
+	p.config, p.section = file, sources.DefaultConfig()
+	common, err := conf.Load(file, "collector", &p.section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.common, p.log = common, slog.New(slog.DiscardHandler)
+	held, err := p.openSpools()
+	if err != nil || held.ticks == nil {
+		t.Fatal("no spool to hold: ", err)
+	}
+	defer held.close()
+	if code, out := execute(t, "-config", file, "-compact"); code != cli.ExitOK {
+		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
 

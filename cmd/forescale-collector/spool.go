@@ -102,7 +102,7 @@ func writable(dir string) error {
 // a help and no condition: where none can be had, ticks are fetched again.
 func (p *program) openSpools() (s spools, err error) {
 	dir, named := p.spoolDir(os.Getenv)
-	if dir == "" || p.importFile != "" || p.backfill != "" {
+	if dir == "" || p.importFile != "" || p.backfill != "" || p.compact { // these may work beside one that runs
 		return spools{}, nil
 	}
 	defer func() {

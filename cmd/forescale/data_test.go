@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/dataset"
 )
 
 func TestTheLakeIsInspectedAndVerified(t *testing.T) {
@@ -64,5 +68,19 @@ func TestNamesFromOutsideDoNotReachTheTerminalAsTheyAre(t *testing.T) {
 		if got.code != 0 || strings.ContainsRune(got.stdout+got.stderr, '\x1b') {
 			t.Errorf("%q: %+v", args, got)
 		}
+	}
+}
+
+func TestWhatTheLakeHoldsCannotSpeakToATerminal(t *testing.T) {
+	var out strings.Builder
+	i := inventory{gaps: true, step: time.Minute}
+	i.out = &out
+	from := time.Unix(0, 0)
+	v := dataset.Inventory{Series: []dataset.SeriesInventory{{Group: "\x1b[2J", Metric: "a\nb", Stat: api.StatAvg, Missing: 2, Gaps: []dataset.Gap{{From: from, To: from.Add(time.Minute)}}}}}
+	if err := i.print(v); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Contains(got, "\x1b") || strings.Count(got, `"a\nb"`) != 3 {
+		t.Errorf("%q", got)
 	}
 }

@@ -28,7 +28,7 @@ import (
 )
 
 const exportManual = `forescale export writes what the data lake holds to files that other tools read, and
-that import, backtest and the trainer read back.
+of which import, backtest and the trainer read the wide ones back.
 
   forescale export web -out web.csv.gz -config forescale.yaml -from 2026-01-01
   forescale export -out traces/ -config forescale.yaml               every group, a file each

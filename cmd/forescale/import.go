@@ -122,8 +122,10 @@ func (i *importer) check() error {
 		bad("-group NAME or -group-column COLUMN is needed: it says whose metrics these are")
 	case i.group != "" && i.groupColumn != "":
 		bad("-group and -group-column exclude each other")
-	case len(i.group) > api.MaxNameLen:
-		bad("-group: longer than %d bytes", api.MaxNameLen)
+	case i.group != "":
+		if err := api.CheckName(i.group); err != nil {
+			bad("-group: %w", err)
+		}
 	}
 	if i.step < time.Minute || i.step%time.Minute != 0 || day%i.step != 0 {
 		bad("-step: %s must be whole minutes that divide a day", i.step)
@@ -325,8 +327,9 @@ func (c *importColumns) Set(text string) error {
 		return errors.New("want METRIC=COLUMN or METRIC:STAT=COLUMN")
 	case told && !api.Stat(stat).Valid():
 		return fmt.Errorf("%q is no statistic; there are avg, sum, min, max, p95 and count", stat)
-	case len(metric) > api.MaxNameLen:
-		return fmt.Errorf("the metric's name is longer than %d bytes", api.MaxNameLen)
+	}
+	if err := api.CheckName(metric); err != nil {
+		return fmt.Errorf("the metric's name %w", err)
 	}
 	*c = append(*c, collector.Column{Name: column, Metric: metric, Stat: api.Stat(stat)})
 	return nil

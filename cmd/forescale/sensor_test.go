@@ -308,6 +308,7 @@ func TestTheSensorsCommandLine(t *testing.T) {
 		"-group web -sensor a -broker mqtts://b -user u -password-file x":               "",
 		"-group web -sensor a -broker mqtts://b -password-env X":                        "username",
 		"-group web -broker mqtts://b -sensor " + strings.Repeat("x", 250):              "topic",
+		"-group web -broker mqtts://b -sensor a\x1b[2J":                                 "control characters",
 		"-group web -sensor a -broker mqtts://x.amazonaws.com:443":                      "alpn",
 		"-group web -sensor a -broker mqtts://x.amazonaws.com:443 -alpn x-amzn-mqtt-ca": "",
 		"-group web -sensor a -broker mqtt://b -ca c":                                   "mqtts",

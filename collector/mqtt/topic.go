@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/forescale/forescale/api"
 )
@@ -25,6 +23,11 @@ const (
 func Topic(group, sensor, metric string) (string, error) {
 	if group == "" || sensor == "" {
 		return "", errors.New("topic: group and sensor must not be empty")
+	}
+	for _, name := range []string{group, sensor} { // the collector would refuse each message
+		if err := checkName(name); err != nil {
+			return "", fmt.Errorf("topic: %w", err)
+		}
 	}
 	levels := []string{escape(group), escape(sensor)}
 	if metric != "" {
@@ -161,14 +164,10 @@ func name(level string) (string, error) {
 	return text, checkName(text)
 }
 
-// checkName returns an error unless a name from outside is one that can be stored
-// and shown: UTF-8 without control characters, within the bounds.
+// checkName is api.CheckName, in a sentence.
 func checkName(name string) error {
-	switch {
-	case name == "" || len(name) > api.MaxNameLen:
-		return fmt.Errorf("a name must be 1 to %d bytes long", api.MaxNameLen)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return fmt.Errorf("the name %.40q must be UTF-8 without control characters", name)
+	if err := api.CheckName(name); err != nil {
+		return fmt.Errorf("the name %w", err)
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
@@ -243,7 +242,7 @@ func (f *closedFile) assemble(p *part, names [3]nameColumn, numbers [3][]byte) e
 		n := len(p.series)
 		if i == 0 || now != at {
 			s := series{names[0].names[now[0]], names[1].names[now[1]], api.Stat(names[2].names[now[2]])}
-			if err := (api.Sample{Group: s.group, Metric: s.metric, Stat: s.stat, Time: time.Unix(0, 0)}).Validate(); err != nil {
+			if err := s.check(); err != nil {
 				return fmt.Errorf("row %d: %w", i, err)
 			}
 			if n > 0 && compareSeries(p.series[n-1], s) >= 0 {

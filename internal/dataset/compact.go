@@ -140,7 +140,9 @@ func (c *compaction) once(ctx context.Context) error {
 	}
 	size := int64(0)
 	for _, info := range open {
-		size += info.Size
+		if info.Size <= maxPartBytes { // what is larger is no part, and must not shape the day for good
+			size += info.Size
+		}
 	}
 	files, err := c.d.shape(ctx, c.day, int(min(maxFiles, 1+size/max(1, c.fileBytes))))
 	if err != nil {

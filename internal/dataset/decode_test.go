@@ -39,6 +39,20 @@ func TestAPartOfAnySizeSurvivesEncodingAndDecoding(t *testing.T) {
 	}
 }
 
+// What is written is stricter (api.CheckName): one name must not hide the rows of others.
+func TestAPartWithAnOddNameIsRead(t *testing.T) {
+	at := time.Unix(0, 0).UTC()
+	for _, name := range []string{"Z\xfcrich", "a\nb", "\x1b[2J"} {
+		b, err := encodePart([]api.Sample{{Group: name, Metric: name, Stat: api.StatAvg, Time: at, Value: 1}, {Group: "\xffweb", Metric: "m", Stat: api.StatAvg, Time: at, Value: 2}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := decodePart(b, nil); err != nil || len(p.rows) != 2 || p.series[0].group != name {
+			t.Errorf("%q: %v, %v", name, p, err)
+		}
+	}
+}
+
 func TestEveryCutAndEveryFlippedBitIsAnErrorOrHarmless(t *testing.T) {
 	good := goodPart(t, 20)
 	p, err := decodePart(good, nil)

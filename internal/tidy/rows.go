@@ -140,8 +140,8 @@ func (r *rowReader) place() error {
 		if i < 0 {
 			return missing(name, "a metric", "name it with -column METRIC=COLUMN")
 		}
-		if len(name) > api.MaxNameLen {
-			return &Error{File: r.file, Line: 1, Column: i + 1, Detail: fmt.Sprintf("the name %.40q… is longer than %d bytes", name, api.MaxNameLen), Fix: "shorten it"}
+		if err := api.CheckName(name); err != nil {
+			return &Error{File: r.file, Line: 1, Column: i + 1, Detail: "the name " + err.Error(), Fix: "correct it"}
 		}
 		r.columns = append(r.columns, i)
 	}
@@ -172,8 +172,8 @@ func (r *rowReader) add(fields []string, line int) error {
 	group := ""
 	if r.group >= 0 {
 		group = strings.TrimSpace(fields[r.group])
-		if group == "" || len(group) > api.MaxNameLen {
-			fault(r.group, &Error{Detail: fmt.Sprintf("the group's name %.40q is not 1 to %d bytes long", group, api.MaxNameLen), Fix: "correct it"})
+		if err := api.CheckName(group); err != nil {
+			fault(r.group, &Error{Detail: "the group's name " + err.Error(), Fix: "correct it"})
 			return nil
 		}
 	}
