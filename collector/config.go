@@ -71,7 +71,9 @@ const minSpoolBytes = 16 << 20
 // counted. Names count while a slot that they have readings in is kept.
 type StreamConfig struct {
 	// Keep is how long after its end a slot still takes readings: it is stored when
-	// it ends, and again when more came. Default 1h.
+	// it ends, and again when more came. Default 25h: sensors and brokers keep a day.
+	// The oldest slots go before that, down to 1h, while more than a quarter of
+	// MaxReadings is kept.
 	Keep time.Duration `yaml:"keep"`
 	// Skew is how far a sensor's clock may be ahead of ours. Default 5m.
 	Skew time.Duration `yaml:"skew"`
@@ -80,7 +82,8 @@ type StreamConfig struct {
 	MaxGroups  int `yaml:"max_groups"`
 	MaxSensors int `yaml:"max_sensors"`
 	MaxMetrics int `yaml:"max_metrics"`
-	// MaxReadings bounds the readings that are kept, over all slots, because all are
+	// MaxReadings bounds the readings that are kept, over all slots, and a tenth of it
+	// those of one sensor, because all are
 	// in memory for exact percentiles: some 25 bytes each where a sensor has many in
 	// a slot, some 200 where it has one. Default 4 million.
 	MaxReadings int `yaml:"max_readings"`
@@ -97,7 +100,7 @@ func DefaultConfig() Config {
 		StoreTimeout: time.Minute,
 		Spool:        SpoolConfig{MaxBytes: 512 << 20},
 		Stream: StreamConfig{
-			Keep: time.Hour, Skew: 5 * time.Minute,
+			Keep: 25 * time.Hour, Skew: 5 * time.Minute,
 			MaxGroups: 10_000, MaxSensors: 10_000, MaxMetrics: 100, MaxReadings: 4_000_000,
 		},
 		Lake: LakeConfig{CompactAfter: 6 * time.Hour},

@@ -68,7 +68,8 @@
 // A place that is asked implements [Source]; a place that pushes, [Stream]. Its
 // readings go to a spool of their own, synced, before their message is acknowledged.
 // They are in memory too, by cell (a metric of a group in a slot), until the slot
-// has ended, its samples are stored, and stream.keep is over. A late reading revises
+// has ended, its samples are stored, and stream.keep is over (or the memory is needed:
+// a slot of the last hour never goes for that). A late reading revises
 // its slot until then, and is dropped and counted after. What a sensor sends belongs
 // to the slot of its own clock, however wrong that is within the bounds.
 //

@@ -46,6 +46,7 @@ type floor struct {
 func newFloor(t *testing.T) *floor {
 	t.Helper()
 	f := &floor{world: newWorld(t), dir: t.TempDir(), stop: func() {}, log: slog.New(slog.DiscardHandler)}
+	f.cfg.Stream.Keep = time.Hour // what is too late comes soon
 	f.start()
 	t.Cleanup(f.kill)
 	return f

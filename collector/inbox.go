@@ -61,8 +61,16 @@ type instant struct {
 	value float64
 }
 
-// groupNames counts, by name, the cells that a group's sensors and metrics are in.
-type groupNames struct{ sensors, metrics map[string]int }
+// groupNames counts, by name, the cells that a group's sensors and metrics are in,
+// and the readings of each sensor.
+type groupNames struct{ sensors, metrics, readings map[string]int }
+
+// One sensor may have one in sensorShare of MaxReadings, and leastShare in any case:
+// a device gone wild must not silence the others.
+const (
+	sensorShare = 10
+	leastShare  = 1000
+)
 
 func newInbox(limits StreamConfig, step time.Duration, now time.Time) *inbox {
 	return &inbox{limits: limits, step: step, cells: map[cellKey]*cell{}, groups: map[string]*groupNames{},
@@ -116,7 +124,7 @@ func (b *inbox) full(key cellKey, r Reading) string {
 		return dropSensors
 	case g != nil && g.metrics[r.Metric] == 0 && len(g.metrics) >= b.limits.MaxMetrics:
 		return dropMetrics
-	case b.readings >= b.limits.MaxReadings:
+	case b.readings >= b.limits.MaxReadings, g != nil && g.readings[r.Sensor] >= max(leastShare, b.limits.MaxReadings/sensorShare):
 		return dropReadings
 	}
 	return ""
@@ -146,7 +154,7 @@ func (b *inbox) add(r Reading) string {
 	}
 	g := b.groups[r.Group]
 	if g == nil {
-		g = &groupNames{map[string]int{}, map[string]int{}}
+		g = &groupNames{map[string]int{}, map[string]int{}, map[string]int{}}
 		b.groups[r.Group] = g
 	}
 	c := b.cells[key]
@@ -162,6 +170,7 @@ func (b *inbox) add(r Reading) string {
 	c.sensors[r.Sensor] = slices.Insert(c.sensors[r.Sensor], i, instant{r.Time.UnixNano(), r.Value})
 	c.n++
 	b.readings++
+	g.readings[r.Sensor]++
 	if c.written > 0 {
 		return noteLate
 	}
@@ -213,12 +222,54 @@ func (b *inbox) settle(list []dueCell) {
 	}
 }
 
+// Relief of the memory: while more than this share of MaxReadings is kept, slots go
+// before their time, the oldest first, but none that ended less than leastKeep ago.
+const (
+	relief    = 4
+	leastKeep = time.Hour
+)
+
+// relieve lets go of the oldest slots that are stored, while there is too much.
+func (b *inbox) relieve(now time.Time) {
+	much := b.limits.MaxReadings / relief
+	if b.readings <= much {
+		return
+	}
+	before := now.Add(-min(leastKeep, b.limits.Keep) - b.step).Unix()
+	held := map[int64]bool{} // slots with a cell that is not stored; they stay, and so does what came after
+	readings := map[int64]int{}
+	for key, c := range b.cells {
+		readings[key.slot] += c.n
+		held[key.slot] = held[key.slot] || c.n > c.written
+	}
+	gone := int64(math.MinInt64)
+	for left := b.readings; left > much; {
+		slot := int64(math.MaxInt64)
+		for s := range readings {
+			slot = min(slot, s)
+		}
+		if slot > before || held[slot] {
+			break
+		}
+		left -= readings[slot]
+		gone = slot
+		delete(readings, slot)
+	}
+	for key, c := range b.cells {
+		if key.slot <= gone {
+			b.drop(key, c)
+		}
+	}
+	b.closed = max(b.closed, gone)
+}
+
 // prune lets go of the cells that are stored and whose time to be kept is over at
-// now. It returns the start of the oldest slot that is left, which is also the
+// now, or of which there are too many. It returns the start of the oldest slot that is left, which is also the
 // oldest whose readings the spool must keep; ok is false when none is left.
 func (b *inbox) prune(now time.Time) (oldest time.Time, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.relieve(now)
 	first := int64(math.MaxInt64)
 	for key, c := range b.cells {
 		over := !time.Unix(key.slot, 0).Add(b.step + b.limits.Keep).After(now)
@@ -243,8 +294,11 @@ func (b *inbox) drop(key cellKey, c *cell) {
 		}
 	}
 	less(g.metrics, key.metric)
-	for sensor := range c.sensors {
+	for sensor, list := range c.sensors {
 		less(g.sensors, sensor)
+		if g.readings[sensor] -= len(list); g.readings[sensor] == 0 {
+			delete(g.readings, sensor)
+		}
 	}
 	if len(g.metrics) == 0 {
 		delete(b.groups, key.group)

@@ -164,7 +164,6 @@ func (c *Collector) ripe(ctx context.Context, tick time.Time, away bool) ([]dueC
 		return nil, nil
 	}
 	var ready, doubtful []dueCell
-	q := dataset.Query{To: tick}
 	first, last := c.spooled()
 	for _, d := range c.inbox.due(tick) {
 		slot := time.Unix(d.key.slot, 0).UTC()
@@ -176,13 +175,11 @@ func (c *Collector) ripe(ctx context.Context, tick time.Time, away bool) ([]dueC
 			continue
 		}
 		doubtful = append(doubtful, d)
-		if q.From.IsZero() || slot.Before(q.From) {
-			q.From = slot
-		}
 	}
 	if len(doubtful) == 0 || away {
 		return ready, nil
 	}
+	doubtful, q := compared(doubtful, c.step)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.StoreTimeout)
 	defer cancel()
 	rows, err := c.lake.Scan(ctx, q)
@@ -201,6 +198,29 @@ func (c *Collector) ripe(ctx context.Context, tick time.Time, away bool) ([]dueC
 		}
 	}
 	return ready, nil
+}
+
+// maxCompared is how many cells are compared with the lake at a tick.
+const maxCompared = 20_000
+
+// compared returns the newest slots' cells, about maxCompared of them, and the query
+// for what the lake has of them. The others wait for the next ticks: after a long
+// outage they may be a day of a whole fleet.
+func compared(cells []dueCell, step time.Duration) ([]dueCell, dataset.Query) {
+	slices.SortFunc(cells, func(a, b dueCell) int { return int(b.key.slot - a.key.slot) })
+	n := len(cells)
+	if n > maxCompared {
+		for n = maxCompared; n < len(cells) && cells[n].key.slot == cells[n-1].key.slot; n++ {
+		}
+	}
+	cells = cells[:n]
+	q := dataset.Query{From: time.Unix(cells[n-1].key.slot, 0).UTC(), To: time.Unix(cells[0].key.slot, 0).UTC().Add(step)}
+	groups, metrics := map[string]bool{}, map[string]bool{}
+	for _, d := range cells {
+		groups[d.key.group], metrics[d.key.metric] = true, true
+	}
+	q.Groups, q.Metrics = slices.Sorted(maps.Keys(groups)), slices.Sorted(maps.Keys(metrics))
+	return cells, q
 }
 
 // sweep lets go of the readings that are stored and old enough.

@@ -29,7 +29,7 @@
 // collector before.
 //
 // Sensors' readings become each slot's count, mean, minimum, maximum and 95th
-// percentile. A slot takes late readings for collector.stream.keep (1h); a sensor's
+// percentile. A slot takes late readings for collector.stream.keep (25h); a sensor's
 // clock may be ahead by collector.stream.skew (5m). How many groups, sensors,
 // metrics and readings there may be is bounded by collector.stream.max_groups,
 // max_sensors, max_metrics and max_readings; what exceeds a bound is dropped and

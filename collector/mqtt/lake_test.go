@@ -47,7 +47,7 @@ func (d *dying) Run(ctx context.Context, emit collector.Emit) error {
 }
 
 // TestEveryReadingIsInTheLakeOnce sends what sensors send (out of order, twice,
-// with clocks that are wrong, retained from yesterday) over TLS to a broker with
+// with clocks that are wrong, retained from the day before) over TLS to a broker with
 // access rules, to a collector whose connection is cut, which dies between writing
 // and acknowledging, and which is started again.
 func TestEveryReadingIsInTheLakeOnce(t *testing.T) {
@@ -67,7 +67,7 @@ func TestEveryReadingIsInTheLakeOnce(t *testing.T) {
 		begin := func(deaths int32) *life { return beginLife(t, c, lake, filepath.Join(dir, "spool"), &clock, deaths) }
 
 		first := begin(0)
-		b.Publish(t, "forescale/v1/web/a/temperature", at(noon.Add(-24*time.Hour), 99), true, 1)
+		b.Publish(t, "forescale/v1/web/a/temperature", at(noon.Add(-30*time.Hour), 99), true, 1)
 		b.Publish(t, "forescale/v1/web/a/temperature", at(noon.Add(24*time.Hour), 99), false, 1)
 		sent := readingsOf(step)
 		stages := []func(){
