@@ -85,7 +85,10 @@ func (r *Registry) standing(ctx context.Context, name string, c contents, old St
 	known := func(_ string, version int) (Manifest, bool) {
 		return old.Champion, version > 0 && old.Champion.Version == version
 	}
-	champion, errChampion := r.champion(ctx, name, known)
+	champion, errChampion := Manifest{Name: name, Version: c.serving(0)}, error(nil)
+	if !c.foreign() { // there is nothing to read of one
+		champion, errChampion = r.champion(ctx, name, known)
+	}
 	if errChampion == nil {
 		s.Champion = champion
 	}
