@@ -26,9 +26,9 @@ type Standing struct {
 //
 // Standings share the memory of manifests and of versions; nobody may change them.
 type Watch struct {
-	registry *Registry
-	mu       sync.Mutex
-	last     map[string]seen // by name; guarded by mu
+	*Registry
+	mu   sync.Mutex
+	last map[string]seen // by name; guarded by mu
 }
 
 // seen is a standing with what it was made from. Manifests never change, so two
@@ -39,7 +39,7 @@ type seen struct {
 }
 
 // NewWatch returns a watch that has read nothing yet.
-func NewWatch(r *Registry) *Watch { return &Watch{registry: r, last: map[string]seen{}} }
+func NewWatch(r *Registry) *Watch { return &Watch{Registry: r, last: map[string]seen{}} }
 
 // Standings returns how each name with a version that may serve stands, by name. A
 // name that cannot be read has its error in its standing and does not hide the
@@ -47,7 +47,7 @@ func NewWatch(r *Registry) *Watch { return &Watch{registry: r, last: map[string]
 func (w *Watch) Standings(ctx context.Context) ([]Standing, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all, err := w.registry.scanPrefix(ctx, "")
+	all, err := w.Registry.scanPrefix(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (w *Watch) Standings(ctx context.Context) ([]Standing, error) {
 			continue
 		}
 		reads.Go(func() error {
-			list[i] = w.registry.standing(ctx, name, all[name], old.standing)
+			list[i] = w.Registry.standing(ctx, name, all[name], old.standing)
 			return nil
 		})
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	BodyLimit int64 `yaml:"body_limit"`
 	// Reload is how often the registry is read for new champions.
 	Reload time.Duration `yaml:"reload"`
+	// Latest is how many of the newest versions of a model in use are kept loaded
+	// beside its champion and those that are pinned; 0: none.
+	Latest int `yaml:"latest"`
 	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly.
 	MemoryBudget int64 `yaml:"memory_budget"`
 	// LoadTimeout bounds fetching, loading and verifying one model.
@@ -95,6 +98,7 @@ func (c Config) Validate() error {
 		{"threads", int64(c.Threads), 1, 1024},
 		{"workers", int64(c.Workers), 0, 1024},
 		{"queue", int64(c.Queue), 1, 1 << 20},
+		{"latest", int64(c.Latest), 0, 100},
 		{"body_limit", c.BodyLimit, 1 << 10, 1 << 30},
 		{"memory_budget", c.MemoryBudget, 1 << 20, 1 << 50},
 	} {
