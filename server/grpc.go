@@ -149,6 +149,9 @@ func (g *grpcServer) unary(ctx context.Context, req any, info *grpc.UnaryServerI
 		s.metrics.callTime.WithLabelValues(name).Observe(s.deps.Now().Sub(started).Seconds())
 	}()
 	answer, err = handler(ctx, req)
+	if err != nil {
+		s.metrics.errors.WithLabelValues(reasonOf(err)).Inc()
+	}
 	return answer, s.grpcError(name, err)
 }
 

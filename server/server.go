@@ -15,11 +15,13 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/dashboard"
+	"github.com/forescale/forescale/server/shadow"
 )
 
 // Deps are what the server works with. All are required, but for Samples and
@@ -41,15 +43,18 @@ type Deps struct {
 
 // Server is the inference server.
 type Server struct {
-	cfg      Config
-	deps     Deps
-	catalog  *catalog.Catalog
-	gate     *batch.Gate
-	metrics  *metrics
-	history  *history
-	handler  http.Handler
-	grpc     *grpcServer // nil: there is none
-	draining atomic.Bool
+	cfg     Config
+	deps    Deps
+	catalog *catalog.Catalog
+	gate    *batch.Gate
+	metrics *metrics
+	mirror  *shadow.Mirror
+	// shadowLog bounds what is logged of shadows that fail.
+	shadowLog *rate.Limiter
+	history   *history
+	handler   http.Handler
+	grpc      *grpcServer // nil: there is none
+	draining  atomic.Bool
 }
 
 // New returns a server that Run starts. The configuration must be valid.
@@ -71,6 +76,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.catalog = catalog.New(
 		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.MemoryBudget, LoadTimeout: cfg.LoadTimeout, Latest: cfg.Latest},
 		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
+	s.metrics.registry.MustRegister(newModelMetrics(s.catalog.Status))
+	s.shadowLog = rate.NewLimiter(rate.Every(10*time.Second), 1)
+	s.mirror = shadow.New(observer{s.metrics, s}, func() bool { return gate.Waiting() > 0 }, deps.Now)
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
 	s.handler = s.routes()
@@ -123,6 +131,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.catalog.Run(work) })
+	group.Go(func() error { return s.mirror.Run(work) })
 	group.Go(func() error {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -225,6 +234,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 				err = errors.New("handler panicked")
 			}
 			if err != nil {
+				s.metrics.errors.WithLabelValues(reasonOf(err)).Inc()
 				c.Error(err) // answers now, so that the status can be counted
 			}
 			cancel()
