@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/server/batch"
@@ -184,7 +186,9 @@ type gated struct {
 // Run implements batch.Runner.
 func (g gated) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
 	m := g.server.metrics
+	ctx, span := g.server.runSpan(ctx, g.version, b)
 	outputs, err := g.server.gate.Run(ctx, measured{g.version.Session(), m, m.now()}, b)
+	endSpan(span, err != nil, err)
 	switch {
 	case errors.Is(err, batch.ErrFull):
 		m.rejected.Inc()
@@ -205,6 +209,7 @@ type measured struct {
 // Run implements batch.Runner.
 func (r measured) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
 	started := r.metrics.now()
+	trace.SpanFromContext(ctx).AddEvent("turn")
 	r.metrics.waitTime.Observe(started.Sub(r.queued).Seconds())
 	outputs, err := r.Runner.Run(ctx, b)
 	if err == nil {

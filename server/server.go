@@ -14,6 +14,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -51,6 +54,8 @@ type Server struct {
 	mirror  *shadow.Mirror
 	// shadowLog bounds what is logged of shadows that fail.
 	shadowLog *rate.Limiter
+	access    *accessLog
+	tracer    trace.Tracer // set by Run before it serves
 	history   *history
 	handler   http.Handler
 	grpc      *grpcServer // nil: there is none
@@ -72,7 +77,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		deps.Journal = noJournal{}
 	}
 	gate := batch.NewGate(cfg.workers(), cfg.Queue)
-	s := &Server{cfg: cfg, deps: deps, gate: gate, metrics: newMetrics(gate, deps.Now)}
+	s := &Server{cfg: cfg, deps: deps, gate: gate, access: newAccessLog(cfg.AccessLog, deps.Log), tracer: noTracer, metrics: newMetrics(gate, deps.Now)}
 	s.catalog = catalog.New(
 		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.MemoryBudget, LoadTimeout: cfg.LoadTimeout, Latest: cfg.Latest},
 		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
@@ -106,6 +111,11 @@ func (o observer) RegistryRead(err error) {
 // return is an error.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.catalog.Close()
+	stopTracing, err := s.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	listener, err := net.Listen("tcp", s.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -123,6 +133,10 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelDebug), // clients' mistakes
+	}
+	if err := s.serveProfiles(work, group); err != nil {
+		_ = listener.Close()
+		return err
 	}
 	if s.grpc != nil {
 		if err := s.serveGRPC(group); err != nil {
@@ -168,12 +182,14 @@ func (s *Server) serveGRPC(group *errgroup.Group) error {
 // drain stops both servers: not ready first, then no new connections, then the
 // requests in progress end, by force when they take too long.
 func (s *Server) drain(web *http.Server, endAll context.CancelFunc) error {
+	// Idle connections are not closed before the delay is over: a request may be on
+	// its way on each of them. What is answered meanwhile asks the client to close.
 	s.draining.Store(true)
-	web.SetKeepAlivesEnabled(false)
 	if s.grpc != nil {
 		s.grpc.announce()
 	}
 	time.Sleep(s.cfg.DrainDelay)
+	web.SetKeepAlivesEnabled(false)
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	var both errgroup.Group
@@ -224,9 +240,13 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		started := s.deps.Now()
 		s.metrics.inFlight.Inc()
 		r := c.Request()
-		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.RequestTimeout)
+		ctx, span := s.span(r.Context(), propagation.HeaderCarrier(r.Header), method(r.Method)+" "+c.Path())
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 		c.SetRequest(r.WithContext(ctx))
 		c.Response().Header().Set(echo.HeaderXContentTypeOptions, "nosniff")
+		if s.draining.Load() { // so that the client has gone elsewhere when this connection ends
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				s.metrics.panics.Inc()
@@ -243,8 +263,13 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			if status := c.Response().Status; route == "" || status == http.StatusNotFound && route == "/*" {
 				route = "none"
 			}
-			s.metrics.requests.WithLabelValues(route, method(r.Method), strconv.Itoa(c.Response().Status)).Inc()
-			s.metrics.duration.WithLabelValues(route).Observe(s.deps.Now().Sub(started).Seconds())
+			took, status := s.deps.Now().Sub(started), c.Response().Status
+			s.metrics.requests.WithLabelValues(route, method(r.Method), strconv.Itoa(status)).Inc()
+			s.metrics.duration.WithLabelValues(route).Observe(took.Seconds())
+			span.SetAttributes(attribute.String("http.request.method", method(r.Method)), attribute.String("http.route", route), attribute.Int("http.response.status_code", status))
+			failed := status >= http.StatusInternalServerError
+			endSpan(span, failed, err)
+			s.access.note(ctx, access{"http", method(r.Method), route, strconv.Itoa(status), r.RemoteAddr, c.Response().Size, took, failed, err})
 		}()
 		return next(c)
 	}
