@@ -49,7 +49,8 @@ type Config struct {
 	WriteTimeout time.Duration `yaml:"write_timeout"`
 	IdleTimeout  time.Duration `yaml:"idle_timeout"`
 	// DrainDelay is how long the server goes on accepting after it has become not
-	// ready, so that a load balancer can notice.
+	// ready, so that a load balancer can notice; and how long after it connections
+	// that are kept may bring one more request.
 	DrainDelay time.Duration `yaml:"drain_delay"`
 	// DrainTimeout bounds waiting for the requests in progress at the end.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`

@@ -60,6 +60,8 @@ type Server struct {
 	handler   http.Handler
 	grpc      *grpcServer // nil: there is none
 	draining  atomic.Bool
+	closing   atomic.Bool  // every answer over HTTP ends its connection
+	open      atomic.Int64 // connections over HTTP
 }
 
 // New returns a server that Run starts. The configuration must be valid.
@@ -132,6 +134,7 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnState:         s.countConnections,
 		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelDebug), // clients' mistakes
 	}
 	if err := s.serveProfiles(work, group); err != nil {
@@ -147,14 +150,14 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return s.catalog.Run(work) })
 	group.Go(func() error { return s.mirror.Run(work) })
 	group.Go(func() error {
-		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) && !s.draining.Load() {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
 	})
 	group.Go(func() error {
 		<-work.Done()
-		return s.drain(web, endAll)
+		return s.drain(web, listener, endAll)
 	})
 	url := "http://" + listener.Addr().String()
 	s.deps.Log.Info("listening", "url", url)
@@ -179,17 +182,35 @@ func (s *Server) serveGRPC(group *errgroup.Group) error {
 	return nil
 }
 
+// countConnections implements http.Server.ConnState.
+func (s *Server) countConnections(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.open.Add(-1)
+	}
+}
+
 // drain stops both servers: not ready first, then no new connections, then the
 // requests in progress end, by force when they take too long.
-func (s *Server) drain(web *http.Server, endAll context.CancelFunc) error {
-	// Idle connections are not closed before the delay is over: a request may be on
-	// its way on each of them. What is answered meanwhile asks the client to close.
+//
+// A request may be on its way on any connection that is kept. So, for as long as the
+// delay before, each gets the chance to bring it, and the answer ends the connection;
+// only those that stayed idle are closed under their clients.
+func (s *Server) drain(web *http.Server, listener net.Listener, endAll context.CancelFunc) error {
 	s.draining.Store(true)
 	if s.grpc != nil {
 		s.grpc.announce()
 	}
 	time.Sleep(s.cfg.DrainDelay)
-	web.SetKeepAlivesEnabled(false)
+	// In this order: who is asked to close must not find the listener open, whose queue
+	// of connections the end of it resets.
+	_ = listener.Close()
+	s.closing.Store(true)
+	for end := time.Now().Add(s.cfg.DrainDelay); s.open.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(min(10*time.Millisecond, s.cfg.DrainDelay))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	var both errgroup.Group
@@ -244,7 +265,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 		c.SetRequest(r.WithContext(ctx))
 		c.Response().Header().Set(echo.HeaderXContentTypeOptions, "nosniff")
-		if s.draining.Load() { // so that the client has gone elsewhere when this connection ends
+		if s.closing.Load() {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
 		}
 		defer func() {
