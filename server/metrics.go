@@ -89,6 +89,9 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_waiting", "Runs that wait for their turn.")), func() float64 { return float64(gate.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_in_progress", "Runs that go on.")), func() float64 { return float64(gate.Running()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, reason := range reasons { // there from the start, so that the first one is an increase
+		m.errors.WithLabelValues(reason)
+	}
 	return m
 }
 
@@ -108,6 +111,7 @@ func (m *metrics) Loaded(name string, version int, took time.Duration, err error
 	m.loadTime.Observe(took.Seconds())
 	if err == nil {
 		m.info.WithLabelValues(name, strconv.Itoa(version)).Set(1)
+		m.faults.WithLabelValues(name) // there from the start, so that the first one is an increase
 	}
 }
 

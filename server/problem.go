@@ -66,6 +66,9 @@ func problemOf(err error) *api.Problem {
 	return problem(http.StatusInternalServerError, "", "the server could not answer; its log says why")
 }
 
+// reasons are what reasonOf may return.
+var reasons = []string{"bad_request", "not_found", "too_large", "forbidden", "too_many", "client_gone", "unavailable", "timeout", "internal"}
+
 // reasonOf returns why a request failed, for metrics.
 func reasonOf(err error) string {
 	if st, ours := status.FromError(err); ours && st.Code() == codes.NotFound {
