@@ -98,3 +98,25 @@ func TestOrdersOfSeveralAtOnceAreAllKept(t *testing.T) {
 		t.Errorf("orders %+v, %v", o, err)
 	}
 }
+
+func FuzzOrders(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"pinned":[{"version":1,"at":"2026-03-02T12:00:00Z","by":"ana","why":"audit"}],"shadow":{"version":2,"at":"2026-03-02T12:00:00Z"}}`,
+		`{"pinned":[{"version":-1}]}`, `{"shadow":{"version":99999999999999999999}}`, `[`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		store := blob.NewMemory()
+		if _, err := store.Put(ctx, "web/orders.json", raw, blob.IfAbsent()); err != nil {
+			t.Fatal(err)
+		}
+		o, err := NewRegistry(store).Orders(ctx, "web")
+		if err != nil {
+			return
+		}
+		for _, p := range o.Pinned { // what is read is found again
+			if p.Version < 1 || !o.IsPinned(p.Version) {
+				t.Errorf("%s: %+v", raw, o)
+			}
+		}
+	})
+}
