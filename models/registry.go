@@ -29,6 +29,7 @@ var (
 //	NAME/VERSION/model.onnx      the model, one self-contained file
 //	NAME/VERSION/manifest.json   written last: it makes the version visible
 //	NAME/champion.json           the version that serves, moved by compare-and-swap
+//	NAME/orders.json             pinned versions and the shadow (Orders), likewise
 //	NAME/VERSION/verdict.json    what was found when it was judged as a challenger
 //	NAME/VERSION/champion-….json when, by whom and why it became champion (Change)
 //

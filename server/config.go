@@ -34,6 +34,9 @@ type Config struct {
 	BodyLimit int64 `yaml:"body_limit"`
 	// Reload is how often the registry is read for new champions.
 	Reload time.Duration `yaml:"reload"`
+	// Latest is how many of the newest versions of a model in use are kept loaded
+	// beside its champion and those that are pinned; 0: none.
+	Latest int `yaml:"latest"`
 	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly.
 	MemoryBudget int64 `yaml:"memory_budget"`
 	// LoadTimeout bounds fetching, loading and verifying one model.
@@ -46,10 +49,18 @@ type Config struct {
 	WriteTimeout time.Duration `yaml:"write_timeout"`
 	IdleTimeout  time.Duration `yaml:"idle_timeout"`
 	// DrainDelay is how long the server goes on accepting after it has become not
-	// ready, so that a load balancer can notice.
+	// ready, so that a load balancer can notice; and how long after it connections
+	// that are kept may bring one more request.
 	DrainDelay time.Duration `yaml:"drain_delay"`
 	// DrainTimeout bounds waiting for the requests in progress at the end.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	// AccessLog writes every so many requests into the log, with those that fail by
+	// the server's fault; 0: none.
+	AccessLog int `yaml:"access_log"`
+	// PprofListen is the address for Go's profiles, which must be of this machine
+	// alone; empty: there are none.
+	PprofListen string  `yaml:"pprof_listen"`
+	Tracing     Tracing `yaml:"tracing"`
 	// Replay says that data and journal carry the times of a recorded or simulated
 	// past. It changes what the web page says of freshness and nothing else.
 	Replay bool `yaml:"replay"`
@@ -71,6 +82,7 @@ func Defaults() Config {
 		IdleTimeout:    2 * time.Minute,
 		DrainDelay:     100 * time.Millisecond,
 		DrainTimeout:   15 * time.Second,
+		Tracing:        Tracing{Share: 0.01},
 	}
 }
 
@@ -95,6 +107,8 @@ func (c Config) Validate() error {
 		{"threads", int64(c.Threads), 1, 1024},
 		{"workers", int64(c.Workers), 0, 1024},
 		{"queue", int64(c.Queue), 1, 1 << 20},
+		{"latest", int64(c.Latest), 0, 100},
+		{"access_log", int64(c.AccessLog), 0, 1 << 40},
 		{"body_limit", c.BodyLimit, 1 << 10, 1 << 30},
 		{"memory_budget", c.MemoryBudget, 1 << 20, 1 << 50},
 	} {
@@ -119,7 +133,19 @@ func (c Config) Validate() error {
 			fault(f.name, "is %s, must be %s to %s", f.value, f.lo, f.hi)
 		}
 	}
+	if c.PprofListen != "" {
+		if host, _, err := net.SplitHostPort(c.PprofListen); err != nil || !isLoopback(host) {
+			fault("pprof_listen", "%q is not host:port of this machine alone; use 127.0.0.1:6060", c.PprofListen)
+		}
+	}
+	c.Tracing.validate(fault)
 	return errors.Join(faults...)
+}
+
+// isLoopback reports whether a host is reached from this machine alone.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // checkListen refuses an address that is not host:port, or that is not loopback
@@ -132,7 +158,7 @@ func checkListen(address string, remote bool) error {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return fmt.Errorf("%q: the port must be a number from 0 to 65535", address)
 	}
-	if ip := net.ParseIP(host); remote || host == "localhost" || ip != nil && ip.IsLoopback() {
+	if remote || isLoopback(host) {
 		return nil
 	}
 	return fmt.Errorf("%q can be reached from other machines, and there is no authentication; use 127.0.0.1, or set allow_remote: true", address)

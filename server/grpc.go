@@ -12,11 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
@@ -139,16 +142,30 @@ func (g *grpcServer) unary(ctx context.Context, req any, info *grpc.UnaryServerI
 	stop := context.AfterFunc(g.base, cancel)
 	defer stop()
 	name := path.Base(info.FullMethod)
+	headers, _ := metadata.FromIncomingContext(ctx)
+	ctx, span := s.span(ctx, metadataCarrier(headers), strings.TrimPrefix(info.FullMethod, "/"))
 	defer func() {
 		if p := recover(); p != nil {
 			s.metrics.panics.Inc()
 			s.deps.Log.Error("handler panicked", "method", name, "panic", p, "stack", string(debug.Stack()))
 			answer, err = nil, status.Error(codes.Internal, "the server could not answer; its log says why")
 		}
-		s.metrics.calls.WithLabelValues(name, status.Code(err).String()).Inc()
-		s.metrics.callTime.WithLabelValues(name).Observe(s.deps.Now().Sub(started).Seconds())
+		code, took := status.Code(err), s.deps.Now().Sub(started)
+		s.metrics.calls.WithLabelValues(name, code.String()).Inc()
+		s.metrics.callTime.WithLabelValues(name).Observe(took.Seconds())
+		span.SetAttributes(attribute.String("rpc.system", "grpc"), attribute.String("rpc.method", name), attribute.Int("rpc.grpc.status_code", int(code)))
+		failed := code == codes.Internal || code == codes.Unavailable || code == codes.DeadlineExceeded
+		endSpan(span, failed, err)
+		address := ""
+		if from, ok := peer.FromContext(ctx); ok {
+			address = from.Addr.String()
+		}
+		s.access.note(ctx, access{"grpc", name, info.FullMethod, code.String(), address, -1, took, failed, err})
 	}()
 	answer, err = handler(ctx, req)
+	if err != nil {
+		s.metrics.errors.WithLabelValues(reasonOf(err)).Inc()
+	}
 	return answer, s.grpcError(name, err)
 }
 

@@ -147,6 +147,9 @@ func (c *Client) attempt(ctx context.Context, method, path string, body []byte, 
 	if err != nil {
 		return 0, false, err
 	}
+	if parent, ok := ctx.Value(traceKey{}).(string); ok {
+		r.Header.Set("Traceparent", parent)
+	}
 	r.Header.Set("Accept", "application/json, "+api.ProblemType)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")

@@ -269,7 +269,7 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 		if err != nil {
 			return nil, fmt.Errorf("scaler.server: %w", err)
 		}
-		deps.Forecaster = c
+		deps.Forecaster = tracing{c, p.log}
 	}
 	if deps.Target, err = targets.Open(ctx, p.section, p.common, p.log); err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return fmt.Errorf("models: %w", err)
 	}
 	deps := server.Deps{
-		Registry: models.NewRegistry(registry), Load: p.load, Step: p.common.Step, Log: log, Now: time.Now,
+		Registry: models.NewWatch(models.NewRegistry(registry)), Load: p.load, Step: p.common.Step, Log: log, Now: time.Now,
 		Listening: func(url string) { fmt.Fprintln(p.stdout, "listening on", url) },
 	}
 	if p.common.Data != "" {

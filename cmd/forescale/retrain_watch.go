@@ -263,6 +263,8 @@ func (w *watch) judge(ctx context.Context, name string, it *watched) finding {
 	switch {
 	case errors.Is(err, models.ErrConflict):
 		f.Return.Why += "; somebody else has moved the champion meanwhile"
+	case errors.Is(err, models.ErrPinned):
+		f.Return.Why += "; but " + err.Error()
 	case err != nil:
 		f.Error = err.Error()
 	default:
