@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,10 +17,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/forescale/forescale/api"
+	collectorprometheus "github.com/forescale/forescale/collector/prometheus"
 )
 
 // The alert rules that we ship, seen from here.
@@ -62,6 +67,7 @@ func TestSystemPrometheusScrapesServerCollectorAndScaler(t *testing.T) {
 		prometheus.until(query)
 	}
 	prometheus.checkRules()
+	prometheus.readBack()
 	for name, base := range map[string]string{"server": w.server, "collector": w.collector, "scaler": w.scaler} {
 		cmd := exec.Command(fromEnv(t, "FORESCALE_PROMTOOL"), "check", "metrics")
 		cmd.Stdin = bytes.NewReader(get(t, base+"/metrics"))
@@ -214,6 +220,30 @@ func (p *prometheusServer) until(query string) {
 		}
 	}
 	p.t.Errorf("never true: %s", query)
+}
+
+// readBack asks for what was scraped of our own server as the collector does: at the
+// next full minute, when a slot has ended.
+func (p *prometheusServer) readBack() {
+	p.t.Helper()
+	const step = time.Minute
+	source, err := collectorprometheus.Open("prometheus", collectorprometheus.Config{URL: p.base, Queries: []collectorprometheus.Query{
+		{Metric: "models_loaded", Stat: api.StatAvg, Expr: "max by (model) (forescale_model_info)", Group: "{model}"}}}, step, slog.New(slog.DiscardHandler))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var samples []api.Sample
+	var to time.Time
+	for deadline := time.Now().Add(3 * step / 2); len(samples) == 0 && time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+		to = time.Now().Truncate(step)
+		if samples, err = source.Fetch(p.t.Context(), to.Add(-step), to); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	want := []api.Sample{{Group: "web", Metric: "models_loaded", Stat: api.StatAvg, Time: to.Add(-step).UTC(), Value: 1}}
+	if !slices.Equal(samples, want) {
+		p.t.Errorf("read back %+v, want %+v", samples, want)
+	}
 }
 
 // checkRules tells whether Prometheus evaluates our rules, none of them fires on
