@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,7 @@ type Server struct {
 	history  *history
 	handler  http.Handler
 	grpc     *grpcServer // nil: there is none
+	keeper   *gatekeeper
 	draining atomic.Bool
 }
 
@@ -73,6 +75,10 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
+	var err error
+	if s.keeper, err = newGatekeeper(cfg.Config, deps.Log, deps.Now, s.metrics.registry); err != nil {
+		return nil, err
+	}
 	s.handler = s.routes()
 	if cfg.GRPCListen != "" {
 		s.grpc = newGRPC(s)
@@ -122,7 +128,15 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	s.keeper.warn(s.cfg)
 	group.Go(func() error { return s.catalog.Run(work) })
+	group.Go(func() error { s.keeper.run(work); return nil })
+	url := "http://" + listener.Addr().String()
+	if certs := s.keeper.certs; certs != nil {
+		url = "https://" + listener.Addr().String()
+		// HTTP/1.1 alone, as without TLS: the time limits above are made for it.
+		listener = tls.NewListener(listener, certs.Config("http/1.1"))
+	}
 	group.Go(func() error {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -133,7 +147,6 @@ func (s *Server) Run(ctx context.Context) error {
 		<-work.Done()
 		return s.drain(web, endAll)
 	})
-	url := "http://" + listener.Addr().String()
 	s.deps.Log.Info("listening", "url", url)
 	if s.deps.Listening != nil {
 		s.deps.Listening(url)
@@ -190,7 +203,7 @@ func (s *Server) drain(web *http.Server, endAll context.CancelFunc) error {
 func (s *Server) routes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
-	e.Use(s.observe)
+	e.Use(s.observe, s.keeper.guarded)
 	e.POST(api.RoutePredict, s.predict)
 	for path, handler := range map[string]echo.HandlerFunc{
 		api.RouteHealth:           s.health,
