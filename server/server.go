@@ -21,6 +21,7 @@ import (
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/dashboard"
+	"github.com/forescale/forescale/server/manual"
 )
 
 // Deps are what the server works with. All are required, but for Samples and
@@ -219,6 +220,7 @@ func (s *Server) routes() http.Handler {
 	}
 	s.routeV2(e)
 	dashboard.Register(e)
+	manual.Register(e)
 	return e
 }
 
