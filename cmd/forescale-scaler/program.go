@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/api/client"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/cli"
@@ -100,7 +99,7 @@ func (p *program) check() error {
 	}
 	faults = append(faults, checkStore("data", p.common.Data))
 	if p.predicts() {
-		faults = append(faults, checkStore("models", p.common.Models))
+		faults = append(faults, checkStore("models", p.common.Models), p.section.CheckServer())
 	}
 	if p.log, err = obs.NewLogger(p.errOut, p.common.Log.Level, p.common.Log.Format); err != nil {
 		faults = append(faults, err)
@@ -265,9 +264,9 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 			return nil, fmt.Errorf("models: %w", err)
 		}
 		deps.Specs = models.NewRegistry(registry)
-		c, err := client.New(p.section.Server, client.WithTimeout(p.section.Deadlines.Predict))
+		c, err := p.section.NewClient()
 		if err != nil {
-			return nil, fmt.Errorf("scaler.server: %w", err)
+			return nil, err
 		}
 		deps.Forecaster = c
 	}
