@@ -21,7 +21,7 @@ func TestTheWayToTheServerIsChecked(t *testing.T) {
 		"a certificate without its key":          {"server: https://a\n  server_cert_file: /etc/c", "server_cert_file, server_key_file"},
 		"a password in the URL":                  {"server: https://me:secret@a", "holds a user"},
 		"something that is no URL":               {"server: a:b", "is not a http or https URL"},
-		"a token that stands in the file itself": {"server_token: fsk_abc", "server_token"},
+		"a token that stands in the file itself": {"server_token: fsk_abc", "line 2: \"a secret itself\" where a mapping"},
 	} {
 		_, err := load(t, "scaler:\n  "+c.yaml+"\n  groups: [{name: web}]\n")
 		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret@")) {
