@@ -23,8 +23,8 @@ func newAccessLog(every int, log *slog.Logger) *accessLog {
 	return &accessLog{every: uint64(every), log: log, faults: rate.NewLimiter(10, 10)}
 }
 
-// access is one request. Nothing in it is from a body, a query or a secret.
-type access struct {
+// visit is one request. Nothing in it is from a body, a query or a secret.
+type visit struct {
 	protocol, method, route, code, peer string
 	bytes                               int64 // of the answer; -1: unknown
 	took                                time.Duration
@@ -33,7 +33,7 @@ type access struct {
 }
 
 // note logs a request if it is its turn.
-func (l *accessLog) note(ctx context.Context, a access) {
+func (l *accessLog) note(ctx context.Context, a visit) {
 	if l.every == 0 {
 		return
 	}

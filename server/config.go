@@ -7,20 +7,22 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/forescale/forescale/server/access"
 )
 
 // Config is the section server of the configuration file.
 type Config struct {
 	// Listen is the address to listen on, host:port; port 0 takes a free one.
 	Listen string `yaml:"listen"`
-	// AllowRemote permits addresses to listen on that other machines can reach. The
-	// server has no authentication of its own.
-	AllowRemote bool `yaml:"allow_remote"`
+	// Config says who may ask for what. Without clients everyone may, and Listen and
+	// GRPCListen must be addresses that only this machine can reach.
+	access.Config `yaml:",inline"`
 	// GRPCListen is the address to listen on for gRPC, host:port; empty: there is no
 	// gRPC. BodyLimit bounds a message there.
 	GRPCListen string `yaml:"grpc_listen"`
-	// ModelControl permits requests to load and unload models, by anyone who can
-	// reach the server.
+	// ModelControl permits requests to load and unload models, by clients with the
+	// right admin; where no clients are listed, by anyone who can reach the server.
 	ModelControl bool `yaml:"model_control"`
 	// ONNXRuntime is the path of the ONNX Runtime library; empty: it is looked for.
 	ONNXRuntime string `yaml:"onnxruntime"`
@@ -92,11 +94,12 @@ func (c Config) Validate() error {
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("server.%s: %s", field, fmt.Sprintf(format, args...)))
 	}
-	if err := checkListen(c.Listen, c.AllowRemote); err != nil {
+	faults = append(faults, c.Config.Validate())
+	if err := checkListen(c.Listen, c.Remote()); err != nil {
 		fault("listen", "%v", err)
 	}
 	if c.GRPCListen != "" {
-		if err := checkListen(c.GRPCListen, c.AllowRemote); err != nil {
+		if err := checkListen(c.GRPCListen, c.Remote()); err != nil {
 			fault("grpc_listen", "%v", err)
 		}
 	}
@@ -149,19 +152,25 @@ func isLoopback(host string) bool {
 }
 
 // checkListen refuses an address that is not host:port, or that is not loopback
-// unless remote is allowed.
-func checkListen(address string, remote bool) error {
-	host, port, err := net.SplitHostPort(address)
+// when there is a reason against others.
+func checkListen(address string, remote error) error {
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("%q is not host:port", address)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return fmt.Errorf("%q: the port must be a number from 0 to 65535", address)
 	}
-	if remote || isLoopback(host) {
+	if remote == nil || loopback(address) {
 		return nil
 	}
-	return fmt.Errorf("%q can be reached from other machines, and there is no authentication; use 127.0.0.1, or set allow_remote: true", address)
+	return fmt.Errorf("%q can be reached from other machines: %w", address, remote)
+}
+
+// loopback reports whether only this machine can reach an address host:port.
+func loopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address) // no host is every address
+	return isLoopback(host)
 }
 
 // workers returns how many runs may go on at once.

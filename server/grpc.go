@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -61,7 +63,12 @@ func newGRPC(s *Server) *grpcServer {
 	g := &grpcServer{server: s, health: health.NewServer()}
 	g.ending, g.end = context.WithCancel(context.Background())
 	g.base, g.endAll = context.WithCancel(context.Background())
+	secure := grpc.Creds(insecure.NewCredentials())
+	if certs := s.keeper.certs; certs != nil {
+		secure = grpc.Creds(credentials.NewTLS(certs.Config("h2")))
+	}
 	g.rpc = grpc.NewServer(
+		secure,
 		grpc.MaxRecvMsgSize(int(s.cfg.BodyLimit)), grpc.ForceServerCodecV2(newBoundedCodec()),
 		grpc.MaxConcurrentStreams(grpcStreams),
 		grpc.MaxHeaderListSize(grpcHeaders),
@@ -120,9 +127,13 @@ func (g *grpcServer) drain(ctx context.Context) error {
 	}
 }
 
-// bound bounds the time of an inference call from its header on: the interceptor
-// sees a call only when its message is there, which a client may never finish.
+// bound admits a call, and bounds the time of an inference call from its header on:
+// the interceptor sees a call only when its message is there, which a client may
+// never finish.
 func (g *grpcServer) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if err := g.server.keeper.admitGRPC(ctx, info); err != nil {
+		return ctx, err
+	}
 	if !strings.HasPrefix(info.FullMethodName, "/"+inference.GRPCInferenceService_ServiceDesc.ServiceName+"/") {
 		return ctx, nil // health and reflection go on for as long as the client likes
 	}
@@ -160,7 +171,7 @@ func (g *grpcServer) unary(ctx context.Context, req any, info *grpc.UnaryServerI
 		if from, ok := peer.FromContext(ctx); ok {
 			address = from.Addr.String()
 		}
-		s.access.note(ctx, access{"grpc", name, info.FullMethod, code.String(), address, -1, took, failed, err})
+		s.access.note(ctx, visit{"grpc", name, info.FullMethod, code.String(), address, -1, took, failed, err})
 	}()
 	answer, err = handler(ctx, req)
 	if err != nil {

@@ -274,16 +274,16 @@ func TestTheDefaultConfigurationIsValidAndFaultsAreToldAtOnce(t *testing.T) {
 	for _, listen := range []string{":8650", "0.0.0.0:8650", "10.1.2.3:80", "example.com:80"} {
 		c := server.Defaults()
 		c.Listen = listen
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "allow_remote") {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "allow_anonymous") {
 			t.Errorf("%s: %v", listen, err)
 		}
-		c.AllowRemote = true
+		c.AllowAnonymous = true
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s, allowed: %v", listen, err)
 		}
 		c = server.Defaults()
 		c.GRPCListen = listen
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "server.grpc_listen") || !strings.Contains(err.Error(), "allow_remote") {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "server.grpc_listen") || !strings.Contains(err.Error(), "allow_anonymous") {
 			t.Errorf("gRPC on %s: %v", listen, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/server/access"
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/oip"
@@ -40,10 +41,13 @@ func problemOf(err error) *api.Problem {
 		registry *catalog.RegistryError
 		load     *catalog.LoadError
 		he       *echo.HTTPError
+		refusal  *access.Refusal
 	)
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &refusal):
+		return problemOfRefusal(refusal)
 	case errors.As(err, &parse):
 		return problem(http.StatusBadRequest, parse.Field, "%s (byte %d)", parse.Detail, parse.Offset)
 	case errors.As(err, &protocol):
@@ -128,7 +132,7 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	h := w.Header()
 	h.Set(echo.HeaderContentType, contentType)
 	h.Set(echo.HeaderCacheControl, "no-store")
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+	if (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) && h.Get(echo.HeaderRetryAfter) == "" {
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(status)

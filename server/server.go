@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/dashboard"
+	"github.com/forescale/forescale/server/manual"
 	"github.com/forescale/forescale/server/shadow"
 )
 
@@ -62,6 +64,7 @@ type Server struct {
 	draining  atomic.Bool
 	closing   atomic.Bool  // every answer over HTTP ends its connection
 	open      atomic.Int64 // connections over HTTP
+	keeper    *gatekeeper
 }
 
 // New returns a server that Run starts. The configuration must be valid.
@@ -88,6 +91,10 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.mirror = shadow.New(observer{s.metrics, s}, func() bool { return gate.Waiting() > 0 }, deps.Now)
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
+	var err error
+	if s.keeper, err = newGatekeeper(cfg.Config, deps.Log, deps.Now, s.metrics.registry); err != nil {
+		return nil, err
+	}
 	s.handler = s.routes()
 	if cfg.GRPCListen != "" {
 		s.grpc = newGRPC(s)
@@ -147,8 +154,16 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	s.keeper.warn(s.cfg)
 	group.Go(func() error { return s.catalog.Run(work) })
 	group.Go(func() error { return s.mirror.Run(work) })
+	group.Go(func() error { s.keeper.run(work); return nil })
+	url := "http://" + listener.Addr().String()
+	if certs := s.keeper.certs; certs != nil {
+		url = "https://" + listener.Addr().String()
+		// HTTP/1.1 alone, as without TLS: the time limits above are made for it.
+		listener = tls.NewListener(listener, certs.Config("http/1.1"))
+	}
 	group.Go(func() error {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) && !s.draining.Load() {
 			return fmt.Errorf("serve: %w", err)
@@ -159,7 +174,6 @@ func (s *Server) Run(ctx context.Context) error {
 		<-work.Done()
 		return s.drain(web, listener, endAll)
 	})
-	url := "http://" + listener.Addr().String()
 	s.deps.Log.Info("listening", "url", url)
 	if s.deps.Listening != nil {
 		s.deps.Listening(url)
@@ -236,7 +250,7 @@ func (s *Server) drain(web *http.Server, listener net.Listener, endAll context.C
 func (s *Server) routes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
-	e.Use(s.observe)
+	e.Use(s.observe, s.keeper.guarded)
 	e.POST(api.RoutePredict, s.predict)
 	for path, handler := range map[string]echo.HandlerFunc{
 		api.RouteHealth:           s.health,
@@ -252,6 +266,7 @@ func (s *Server) routes() http.Handler {
 	}
 	s.routeV2(e)
 	dashboard.Register(e)
+	manual.Register(e)
 	return e
 }
 
@@ -290,7 +305,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			span.SetAttributes(attribute.String("http.request.method", method(r.Method)), attribute.String("http.route", route), attribute.Int("http.response.status_code", status))
 			failed := status >= http.StatusInternalServerError
 			endSpan(span, failed, err)
-			s.access.note(ctx, access{"http", method(r.Method), route, strconv.Itoa(status), r.RemoteAddr, c.Response().Size, took, failed, err})
+			s.access.note(ctx, visit{"http", method(r.Method), route, strconv.Itoa(status), r.RemoteAddr, c.Response().Size, took, failed, err})
 		}()
 		return next(c)
 	}

@@ -110,6 +110,7 @@ func (c *Catalog) readIndex(work context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.tellFaults(c.index.Load(), ix)
 	c.index.Store(ix)
 	return nil
 }
