@@ -188,7 +188,7 @@ func TestProfilesAreOnAPortOfTheirOwnForThisMachineAlone(t *testing.T) {
 		t.Error("they outlive the server")
 	}
 	for field, change := range map[string]func(*server.Config){
-		"server.pprof_listen":     func(c *server.Config) { c.PprofListen, c.AllowRemote = "0.0.0.0:6060", true },
+		"server.pprof_listen":     func(c *server.Config) { c.PprofListen, c.AllowAnonymous, c.AllowPlaintext = "0.0.0.0:6060", true, true },
 		"server.tracing.endpoint": func(c *server.Config) { c.Tracing.Endpoint = "collector:4318" },
 		"server.tracing.share":    func(c *server.Config) { c.Tracing.Share = 1.5 },
 		"server.access_log":       func(c *server.Config) { c.AccessLog = -1 },
