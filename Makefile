@@ -49,7 +49,7 @@ SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-sh
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup kubernetes proto build demo test test-system race bench bench-trainer accuracy fuzz lint clean deb-packages
+.PHONY: help setup kubernetes proto build demo test test-system race bench bench-trainer accuracy soak fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -151,6 +151,10 @@ accuracy: ## measure the forecasts on the traces (FORESCALE_TRACES) and write do
 	@[ -n "$${FORESCALE_TRACES:-}" ] || { echo "make accuracy needs FORESCALE_TRACES: a folder of traces with a manifest.csv (see CONTRIBUTING.md)" >&2; exit 2; }
 	mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/accuracy ./cmd/accuracy
 	bin/accuracy -program "$$(CGO_ENABLED=0 go list -trimpath -export -f '{{.BuildID}}' ./trainer)" -json bin/accuracy.json $(ACCURACYFLAGS)
+
+soak: build ## ten minutes at half of the server's capacity: does it stay flat? SOAKFLAGS="-for 1h"
+	mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/soak ./cmd/soak
+	bin/soak -server bin/forescale-server $(SOAKFLAGS)
 
 FUZZTIME ?= 30s
 fuzz: setup ## run every fuzz target for FUZZTIME

@@ -46,7 +46,7 @@ func (r *Registry) Promote(ctx context.Context, name string, version, from int, 
 
 // Move makes c.Version the champion if the champion still is c.From, as Champion
 // tells it, and keeps c as the record of it. ErrConflict: it is another one;
-// ErrNoModel: no such version. When c.Version is the champion already, nothing
+// ErrNoModel: no such version; ErrPinned: c.From is pinned. When c.Version is the champion already, nothing
 // happens. The model file is read and checked first, for what is damaged must not
 // be promoted. A foreign model has no champion to move.
 func (r *Registry) Move(ctx context.Context, name string, c Change) error {
@@ -77,6 +77,9 @@ func (r *Registry) Move(ctx context.Context, name string, c Change) error {
 		return nil
 	case current != c.From:
 		return fmt.Errorf("model %q: champion is version %d, not %d: %w", name, current, c.From, ErrConflict)
+	}
+	if err := r.mayMove(ctx, name, current); err != nil {
+		return err
 	}
 	c.At, c.FromSince = c.At.UTC(), pointer.Since
 	if err := r.record(ctx, name, c); err != nil {

@@ -3,6 +3,7 @@ package models
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,7 +29,9 @@ var (
 //
 //	NAME/VERSION/model.onnx      the model, one self-contained file
 //	NAME/VERSION/manifest.json   written last: it makes the version visible
+//	NAME/VERSION/manifest.sig    written before it, where manifests are signed
 //	NAME/champion.json           the version that serves, moved by compare-and-swap
+//	NAME/orders.json             pinned versions and the shadow (Orders), likewise
 //	NAME/VERSION/verdict.json    what was found when it was judged as a challenger
 //	NAME/VERSION/champion-….json when, by whom and why it became champion (Change)
 //
@@ -42,10 +45,20 @@ var (
 //
 // A Registry holds no state of its own and is safe for concurrent use, by any
 // number of processes.
-type Registry struct{ store blob.Store }
+type Registry struct {
+	store   blob.Store
+	signer  ed25519.PrivateKey  // nil: manifests are not signed
+	trusted []ed25519.PublicKey // none: no signature is asked for
+}
 
 // NewRegistry returns the registry on a store.
-func NewRegistry(store blob.Store) *Registry { return &Registry{store} }
+func NewRegistry(store blob.Store, options ...Option) *Registry {
+	r := &Registry{store: store}
+	for _, option := range options {
+		option(r)
+	}
+	return r
+}
 
 // Bounds of what is read from a registry: somebody else may have written it.
 const (
@@ -81,7 +94,7 @@ func championKey(name string) string { return blob.Escape(name) + "/" + champion
 func (r *Registry) Put(ctx context.Context, m Manifest, model []byte) (Manifest, error) {
 	sum := sha256.Sum256(model)
 	m.SHA256, m.SizeBytes = hex.EncodeToString(sum[:]), int64(len(model))
-	if err := m.check(); err != nil {
+	if err := errors.Join(m.check(), r.mayPut(m.Name)); err != nil {
 		return Manifest{}, err
 	}
 	last, err := r.adopt(ctx, m.Name)
@@ -111,6 +124,11 @@ func (r *Registry) putVersion(ctx context.Context, m Manifest, model []byte) err
 	}
 	if _, err := r.store.Put(ctx, versionKey(m.Name, m.Version, modelFile), model, blob.IfAbsent()); err != nil {
 		return err
+	}
+	if r.signer != nil {
+		if err := r.sign(ctx, m.Name, m.Version, raw, blob.IfAbsent()); err != nil {
+			return err
+		}
 	}
 	_, err = r.store.Put(ctx, versionKey(m.Name, m.Version, manifestFile), raw, blob.IfAbsent())
 	return err
@@ -210,7 +228,7 @@ func (r *Registry) Champion(ctx context.Context, name string) (Manifest, error) 
 	case serving == 0:
 		return Manifest{}, fmt.Errorf("model %q: %w", name, ErrNoModel)
 	case c.foreign():
-		return Manifest{Name: name, Version: serving}, nil
+		return Manifest{Name: name, Version: serving}, r.trustForeign(name)
 	}
 	return r.Manifest(ctx, name, serving)
 }
@@ -236,6 +254,9 @@ func (r *Registry) Manifest(ctx context.Context, name string, version int) (Mani
 		return Manifest{}, fmt.Errorf("model %q version %d: %w", name, version, ErrNoModel)
 	}
 	if err != nil {
+		return Manifest{}, err
+	}
+	if err := r.verify(ctx, name, version, o.Data); err != nil {
 		return Manifest{}, err
 	}
 	var m Manifest
@@ -273,7 +294,7 @@ func (r *Registry) Get(ctx context.Context, name string, version int) (Manifest,
 			return Manifest{}, nil, e
 		}
 		if foreign = c.foreign() && slices.Contains(c.models, version); foreign {
-			m, err = Manifest{Name: name, Version: version}, nil
+			m, err = Manifest{Name: name, Version: version}, r.trustForeign(name)
 		}
 	}
 	if err != nil {

@@ -56,6 +56,9 @@ type contents struct {
 	models    []int // versions with a model file, ascending
 	manifests []int // versions with a manifest, ascending
 	champion  bool
+	// What tells apart the contents that champion.json and orders.json have had; "":
+	// there is no such object.
+	pointer, orders string
 }
 
 func (c contents) foreign() bool { return !c.champion && len(c.manifests) == 0 && len(c.models) > 0 }
@@ -101,9 +104,15 @@ func (r *Registry) scanPrefix(ctx context.Context, prefix string) (map[string]co
 		}
 		c := found[name]
 		if len(parts) == 2 {
-			if c.champion = c.champion || parts[1] == championFile; c.champion {
-				found[name] = c
+			switch parts[1] {
+			case championFile:
+				c.champion, c.pointer = true, info.Version
+			case ordersFile:
+				c.orders = info.Version
+			default:
+				continue
 			}
+			found[name] = c
 			continue
 		}
 		version, err := strconv.Atoi(parts[1])

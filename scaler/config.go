@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/url"
 	"slices"
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/scaler/plan"
 )
 
@@ -17,6 +17,17 @@ import (
 type Config struct {
 	// Server is the base URL of the prediction server.
 	Server string `yaml:"server"`
+	// ServerCAFile holds the authorities, in PEM, that may have signed its
+	// certificate; empty: the system's. ServerCertFile and ServerKeyFile are our own
+	// certificate; empty: none. All are read again for each connection.
+	ServerCAFile   string `yaml:"server_ca_file"`
+	ServerCertFile string `yaml:"server_cert_file"`
+	ServerKeyFile  string `yaml:"server_key_file"`
+	// ServerToken is the bearer token with the right predict, read again for each
+	// request. ServerAllowPlaintext permits sending it to another machine without TLS,
+	// where something else encrypts.
+	ServerToken          conf.Secret `yaml:"server_token"`
+	ServerAllowPlaintext bool        `yaml:"server_allow_plaintext"`
 	// ID names this scaler in the lease and in the audit log. It is the same after
 	// a restart, so that the lease is resumed at once, and differs between scalers
 	// that run side by side. Default: the host name.
@@ -174,8 +185,8 @@ func (c Config) Validate(step time.Duration) error {
 		}
 		listed[g.Name], scaled[g.provider()] = true, g.Name
 	}
-	if u, err := url.Parse(c.Server); predicted && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		bad("server: %q is not a http or https URL", c.Server)
+	if predicted {
+		faults = append(faults, c.serverFaults()...)
 	}
 	if len(c.Groups) == 0 {
 		bad("groups: there are none")

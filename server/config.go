@@ -7,20 +7,22 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/forescale/forescale/server/access"
 )
 
 // Config is the section server of the configuration file.
 type Config struct {
 	// Listen is the address to listen on, host:port; port 0 takes a free one.
 	Listen string `yaml:"listen"`
-	// AllowRemote permits addresses to listen on that other machines can reach. The
-	// server has no authentication of its own.
-	AllowRemote bool `yaml:"allow_remote"`
+	// Config says who may ask for what. Without clients everyone may, and Listen and
+	// GRPCListen must be addresses that only this machine can reach.
+	access.Config `yaml:",inline"`
 	// GRPCListen is the address to listen on for gRPC, host:port; empty: there is no
 	// gRPC. BodyLimit bounds a message there.
 	GRPCListen string `yaml:"grpc_listen"`
-	// ModelControl permits requests to load and unload models, by anyone who can
-	// reach the server.
+	// ModelControl permits requests to load and unload models, by clients with the
+	// right admin; where no clients are listed, by anyone who can reach the server.
 	ModelControl bool `yaml:"model_control"`
 	// ONNXRuntime is the path of the ONNX Runtime library; empty: it is looked for.
 	ONNXRuntime string `yaml:"onnxruntime"`
@@ -34,6 +36,9 @@ type Config struct {
 	BodyLimit int64 `yaml:"body_limit"`
 	// Reload is how often the registry is read for new champions.
 	Reload time.Duration `yaml:"reload"`
+	// Latest is how many of the newest versions of a model in use are kept loaded
+	// beside its champion and those that are pinned; 0: none.
+	Latest int `yaml:"latest"`
 	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly.
 	MemoryBudget int64 `yaml:"memory_budget"`
 	// LoadTimeout bounds fetching, loading and verifying one model.
@@ -46,10 +51,18 @@ type Config struct {
 	WriteTimeout time.Duration `yaml:"write_timeout"`
 	IdleTimeout  time.Duration `yaml:"idle_timeout"`
 	// DrainDelay is how long the server goes on accepting after it has become not
-	// ready, so that a load balancer can notice.
+	// ready, so that a load balancer can notice; and how long after it connections
+	// that are kept may bring one more request.
 	DrainDelay time.Duration `yaml:"drain_delay"`
 	// DrainTimeout bounds waiting for the requests in progress at the end.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	// AccessLog writes every so many requests into the log, with those that fail by
+	// the server's fault; 0: none.
+	AccessLog int `yaml:"access_log"`
+	// PprofListen is the address for Go's profiles, which must be of this machine
+	// alone; empty: there are none.
+	PprofListen string  `yaml:"pprof_listen"`
+	Tracing     Tracing `yaml:"tracing"`
 	// Replay says that data and journal carry the times of a recorded or simulated
 	// past. It changes what the web page says of freshness and nothing else.
 	Replay bool `yaml:"replay"`
@@ -71,6 +84,7 @@ func Defaults() Config {
 		IdleTimeout:    2 * time.Minute,
 		DrainDelay:     100 * time.Millisecond,
 		DrainTimeout:   15 * time.Second,
+		Tracing:        Tracing{Share: 0.01},
 	}
 }
 
@@ -80,11 +94,12 @@ func (c Config) Validate() error {
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("server.%s: %s", field, fmt.Sprintf(format, args...)))
 	}
-	if err := checkListen(c.Listen, c.AllowRemote); err != nil {
+	faults = append(faults, c.Config.Validate())
+	if err := checkListen(c.Listen, c.Remote()); err != nil {
 		fault("listen", "%v", err)
 	}
 	if c.GRPCListen != "" {
-		if err := checkListen(c.GRPCListen, c.AllowRemote); err != nil {
+		if err := checkListen(c.GRPCListen, c.Remote()); err != nil {
 			fault("grpc_listen", "%v", err)
 		}
 	}
@@ -95,6 +110,8 @@ func (c Config) Validate() error {
 		{"threads", int64(c.Threads), 1, 1024},
 		{"workers", int64(c.Workers), 0, 1024},
 		{"queue", int64(c.Queue), 1, 1 << 20},
+		{"latest", int64(c.Latest), 0, 100},
+		{"access_log", int64(c.AccessLog), 0, 1 << 40},
 		{"body_limit", c.BodyLimit, 1 << 10, 1 << 30},
 		{"memory_budget", c.MemoryBudget, 1 << 20, 1 << 50},
 	} {
@@ -119,23 +136,41 @@ func (c Config) Validate() error {
 			fault(f.name, "is %s, must be %s to %s", f.value, f.lo, f.hi)
 		}
 	}
+	if c.PprofListen != "" {
+		if host, _, err := net.SplitHostPort(c.PprofListen); err != nil || !isLoopback(host) {
+			fault("pprof_listen", "%q is not host:port of this machine alone; use 127.0.0.1:6060", c.PprofListen)
+		}
+	}
+	c.Tracing.validate(fault)
 	return errors.Join(faults...)
 }
 
+// isLoopback reports whether a host is reached from this machine alone.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // checkListen refuses an address that is not host:port, or that is not loopback
-// unless remote is allowed.
-func checkListen(address string, remote bool) error {
-	host, port, err := net.SplitHostPort(address)
+// when there is a reason against others.
+func checkListen(address string, remote error) error {
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("%q is not host:port", address)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return fmt.Errorf("%q: the port must be a number from 0 to 65535", address)
 	}
-	if ip := net.ParseIP(host); remote || host == "localhost" || ip != nil && ip.IsLoopback() {
+	if remote == nil || loopback(address) {
 		return nil
 	}
-	return fmt.Errorf("%q can be reached from other machines, and there is no authentication; use 127.0.0.1, or set allow_remote: true", address)
+	return fmt.Errorf("%q can be reached from other machines: %w", address, remote)
+}
+
+// loopback reports whether only this machine can reach an address host:port.
+func loopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address) // no host is every address
+	return isLoopback(host)
 }
 
 // workers returns how many runs may go on at once.

@@ -63,7 +63,7 @@ func TestDrainingTurnsNotReadyFirstAndAnswersWhatWasAccepted(t *testing.T) {
 	r.stop()
 	eventually(t, "not ready while it still listens", func() bool { return r.get(api.RouteReady).status == http.StatusServiceUnavailable })
 	time.Sleep(400 * time.Millisecond)
-	if _, err := http.Get(r.url + api.RouteHealth); err == nil {
+	if _, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://")); err == nil {
 		t.Error("new connections are still accepted")
 	}
 	close(gate.release)
@@ -185,7 +185,9 @@ func TestTheMetricsFollowTheConventionsAndHaveBoundedLabels(t *testing.T) {
 	}
 	for _, want := range []string{`forescale_http_requests_total{code="200",method="POST",route="/predict"} 1`, `forescale_predict_rows_total{model="foreign"} 1`,
 		`forescale_http_requests_total{code="404",method="GET",route="none"} 2`, `forescale_http_requests_total{code="404",method="GET",route="/api/v1/groups/:group"} 2`,
-		`forescale_model_info{model="foreign",version="1"} 1`, `forescale_registry_reads_total{result="ok"}`} {
+		`forescale_model_info{model="foreign",version="1"} 1`, `forescale_model_version{model="foreign"} 1`, `forescale_model_failing{model="foreign"} 0`,
+		`forescale_request_errors_total{reason="not_found"}`, `forescale_request_errors_total{reason="too_many"} 0`, `forescale_predict_batch_rows_sum 1`,
+		`forescale_predict_wait_duration_seconds_count 1`, `forescale_model_faults_total{model="foreign"} 0`, `forescale_registry_unreadable 0`, `forescale_registry_reads_total{result="ok"}`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is missing", want)
 		}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/window"
@@ -103,9 +106,20 @@ func (s *Server) resolve(ctx context.Context, req request.Request, forecasts []a
 	return resolved, nil
 }
 
-// forecastRows encodes the given windows, runs the version on them and fills in
-// their forecasts.
+// forecastRows encodes the given windows, runs the version on them, fills in their
+// forecasts and copies them to the shadow.
 func (s *Server) forecastRows(ctx context.Context, v *catalog.Version, windows []api.Window, indices []int, forecasts []api.Forecast) error {
+	err := s.forecastBy(ctx, v, s.run(v), s.modelFault, windows, indices, forecasts)
+	if err == nil {
+		s.mirrorWindows(v, windows, indices, forecasts)
+	}
+	return err
+}
+
+// forecastBy is forecastRows by a runner of the version and without a shadow. fault
+// makes an error of the model fit for the client.
+func (s *Server) forecastBy(ctx context.Context, v *catalog.Version, by batch.Runner, fault func(*catalog.Version, error) error,
+	windows []api.Window, indices []int, forecasts []api.Forecast) error {
 	if v.Foreign() {
 		for _, i := range indices {
 			forecasts[i] = withError(windows[i], problem(http.StatusUnprocessableEntity, fmt.Sprintf("windows[%d]", i),
@@ -129,12 +143,12 @@ func (s *Server) forecastRows(ctx context.Context, v *catalog.Version, windows [
 	if len(rows) == 0 {
 		return nil
 	}
-	answer, err := v.ForecastBy(ctx, s.run(v), len(rows), series[:len(rows)*rowLen], extra[:len(rows)*contextLen])
+	answer, err := v.ForecastBy(ctx, by, len(rows), series[:len(rows)*rowLen], extra[:len(rows)*contextLen])
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.Is(err, batch.ErrFull)):
 		return err
 	case err != nil:
-		p := problemOf(s.modelFault(v, err))
+		p := problemOf(fault(v, err))
 		for _, i := range rows {
 			forecasts[i] = withError(windows[i], p)
 		}
@@ -144,7 +158,7 @@ func (s *Server) forecastRows(ctx context.Context, v *catalog.Version, windows [
 		row := answer.Row(spec, n)
 		f, err := v.Manifest.Forecast(&windows[i], row.Forecast, row.Quantiles, row.Peaks)
 		if err != nil {
-			f = withError(windows[i], problemOf(s.modelFault(v, err)))
+			f = withError(windows[i], problemOf(fault(v, err)))
 		}
 		forecasts[i] = f
 	}
@@ -172,14 +186,35 @@ type gated struct {
 // Run implements batch.Runner.
 func (g gated) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
 	m := g.server.metrics
-	started := m.now()
-	outputs, err := g.server.gate.Run(ctx, g.version.Session(), b)
+	ctx, span := g.server.runSpan(ctx, g.version, b)
+	outputs, err := g.server.gate.Run(ctx, measured{g.version.Session(), m, m.now()}, b)
+	endSpan(span, err != nil, err)
 	switch {
 	case errors.Is(err, batch.ErrFull):
 		m.rejected.Inc()
 	case err == nil:
-		m.runTime.Observe(m.now().Sub(started).Seconds())
 		m.rows.WithLabelValues(g.version.Manifest.Name).Add(float64(max(1, b.Rows)))
+	}
+	return outputs, err
+}
+
+// measured is a runner whose turn has come: it measures how long that took, and the
+// run.
+type measured struct {
+	batch.Runner
+	metrics *metrics
+	queued  time.Time
+}
+
+// Run implements batch.Runner.
+func (r measured) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
+	started := r.metrics.now()
+	trace.SpanFromContext(ctx).AddEvent("turn")
+	r.metrics.waitTime.Observe(started.Sub(r.queued).Seconds())
+	outputs, err := r.Runner.Run(ctx, b)
+	if err == nil {
+		r.metrics.runTime.Observe(r.metrics.now().Sub(started).Seconds())
+		r.metrics.runRows.Observe(float64(max(1, b.Rows)))
 	}
 	return outputs, err
 }

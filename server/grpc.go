@@ -12,11 +12,16 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
@@ -58,7 +63,12 @@ func newGRPC(s *Server) *grpcServer {
 	g := &grpcServer{server: s, health: health.NewServer()}
 	g.ending, g.end = context.WithCancel(context.Background())
 	g.base, g.endAll = context.WithCancel(context.Background())
+	secure := grpc.Creds(insecure.NewCredentials())
+	if certs := s.keeper.certs; certs != nil {
+		secure = grpc.Creds(credentials.NewTLS(certs.Config("h2")))
+	}
 	g.rpc = grpc.NewServer(
+		secure,
 		grpc.MaxRecvMsgSize(int(s.cfg.BodyLimit)), grpc.ForceServerCodecV2(newBoundedCodec()),
 		grpc.MaxConcurrentStreams(grpcStreams),
 		grpc.MaxHeaderListSize(grpcHeaders),
@@ -117,9 +127,13 @@ func (g *grpcServer) drain(ctx context.Context) error {
 	}
 }
 
-// bound bounds the time of an inference call from its header on: the interceptor
-// sees a call only when its message is there, which a client may never finish.
+// bound admits a call, and bounds the time of an inference call from its header on:
+// the interceptor sees a call only when its message is there, which a client may
+// never finish.
 func (g *grpcServer) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if err := g.server.keeper.admitGRPC(ctx, info); err != nil {
+		return ctx, err
+	}
 	if !strings.HasPrefix(info.FullMethodName, "/"+inference.GRPCInferenceService_ServiceDesc.ServiceName+"/") {
 		return ctx, nil // health and reflection go on for as long as the client likes
 	}
@@ -139,16 +153,30 @@ func (g *grpcServer) unary(ctx context.Context, req any, info *grpc.UnaryServerI
 	stop := context.AfterFunc(g.base, cancel)
 	defer stop()
 	name := path.Base(info.FullMethod)
+	headers, _ := metadata.FromIncomingContext(ctx)
+	ctx, span := s.span(ctx, metadataCarrier(headers), strings.TrimPrefix(info.FullMethod, "/"))
 	defer func() {
 		if p := recover(); p != nil {
 			s.metrics.panics.Inc()
 			s.deps.Log.Error("handler panicked", "method", name, "panic", p, "stack", string(debug.Stack()))
 			answer, err = nil, status.Error(codes.Internal, "the server could not answer; its log says why")
 		}
-		s.metrics.calls.WithLabelValues(name, status.Code(err).String()).Inc()
-		s.metrics.callTime.WithLabelValues(name).Observe(s.deps.Now().Sub(started).Seconds())
+		code, took := status.Code(err), s.deps.Now().Sub(started)
+		s.metrics.calls.WithLabelValues(name, code.String()).Inc()
+		s.metrics.callTime.WithLabelValues(name).Observe(took.Seconds())
+		span.SetAttributes(attribute.String("rpc.system", "grpc"), attribute.String("rpc.method", name), attribute.Int("rpc.grpc.status_code", int(code)))
+		failed := code == codes.Internal || code == codes.Unavailable || code == codes.DeadlineExceeded
+		endSpan(span, failed, err)
+		address := ""
+		if from, ok := peer.FromContext(ctx); ok {
+			address = from.Addr.String()
+		}
+		s.access.note(ctx, visit{"grpc", name, info.FullMethod, code.String(), address, -1, took, failed, err})
 	}()
 	answer, err = handler(ctx, req)
+	if err != nil {
+		s.metrics.errors.WithLabelValues(reasonOf(err)).Inc()
+	}
 	return answer, s.grpcError(name, err)
 }
 

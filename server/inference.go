@@ -75,6 +75,9 @@ func (s *Server) runTensors(ctx context.Context, v *catalog.Version, inputs []te
 	if err != nil && ctx.Err() == nil && !errors.Is(err, batch.ErrFull) {
 		return nil, s.modelFault(v, err)
 	}
+	if err == nil {
+		s.mirrorTensors(v, b, outputs)
+	}
 	return outputs, err
 }
 

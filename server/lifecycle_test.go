@@ -162,7 +162,7 @@ func TestWhatIsLoadedServesWhileTheRegistryIsAway(t *testing.T) {
 	}
 }
 
-func TestThirtyReloadsUnderLoadFailNoRequest(t *testing.T) {
+func TestThreeHundredReloadsUnderLoadFailNoRequest(t *testing.T) {
 	spec := onnxtest.Spec(4, 2)
 	registry := newShelf()
 	put := func(factor float32) int {
@@ -170,7 +170,7 @@ func TestThirtyReloadsUnderLoadFailNoRequest(t *testing.T) {
 		return registry.put("web", m, model)
 	}
 	put(1)
-	r := start(t, registry, nil)
+	r := start(t, registry, func(c *server.Config, _ *server.Deps) { c.Reload = 10 * time.Millisecond })
 	body, err := json.Marshal(api.PredictRequest{Windows: []api.Window{ramp(spec, "web", 10)}})
 	if err != nil {
 		t.Fatal(err)
@@ -197,13 +197,18 @@ func TestThirtyReloadsUnderLoadFailNoRequest(t *testing.T) {
 			}
 		})
 	}
-	for factor := 2; factor <= 31; factor++ {
+	for factor := 2; factor <= 301 && !t.Failed(); factor++ {
 		version := put(float32(factor))
-		eventually(t, "the new version serves", func() bool { return r.modelStatus("web").Serving == version })
+		eventually(t, "the new version serves", func() bool {
+			return t.Failed() || r.modelStatus("web").Serving == version
+		})
 	}
 	done.Store(true)
 	wg.Wait()
-	if answered.Load() < 100 {
+	if got := r.metric(`forescale_model_loads_total{model="web",result="ok"}`); !strings.HasSuffix(got, " 301") {
+		t.Errorf("loaded: %s", got)
+	}
+	if answered.Load() < 300 {
 		t.Errorf("only %d requests were answered: that was no load", answered.Load())
 	}
 }
@@ -269,16 +274,16 @@ func TestTheDefaultConfigurationIsValidAndFaultsAreToldAtOnce(t *testing.T) {
 	for _, listen := range []string{":8650", "0.0.0.0:8650", "10.1.2.3:80", "example.com:80"} {
 		c := server.Defaults()
 		c.Listen = listen
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "allow_remote") {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "allow_anonymous") {
 			t.Errorf("%s: %v", listen, err)
 		}
-		c.AllowRemote = true
+		c.AllowAnonymous = true
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s, allowed: %v", listen, err)
 		}
 		c = server.Defaults()
 		c.GRPCListen = listen
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "server.grpc_listen") || !strings.Contains(err.Error(), "allow_remote") {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "server.grpc_listen") || !strings.Contains(err.Error(), "allow_anonymous") {
 			t.Errorf("gRPC on %s: %v", listen, err)
 		}
 	}

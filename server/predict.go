@@ -157,8 +157,10 @@ func instancesTensor(v *catalog.Version, in *request.Instances) (tensor.Tensor, 
 	return t, nil
 }
 
-// modelFault logs that a model could not answer and returns the problem for it.
+// modelFault counts and logs that a model could not answer and returns the problem
+// for it.
 func (s *Server) modelFault(v *catalog.Version, err error) error {
+	s.metrics.faults.WithLabelValues(v.Manifest.Name).Inc()
 	s.deps.Log.Error("model run failed", "model", v.Manifest.Name, "version", v.Manifest.Version, "err", err)
 	return problem(http.StatusInternalServerError, "", "model %s version %d: %v", v.Manifest.Name, v.Manifest.Version, err)
 }

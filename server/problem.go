@@ -9,9 +9,12 @@ import (
 	"strconv"
 
 	"github.com/labstack/echo/v4"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/models"
+	"github.com/forescale/forescale/server/access"
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/oip"
@@ -38,10 +41,13 @@ func problemOf(err error) *api.Problem {
 		registry *catalog.RegistryError
 		load     *catalog.LoadError
 		he       *echo.HTTPError
+		refusal  *access.Refusal
 	)
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &refusal):
+		return problemOfRefusal(refusal)
 	case errors.As(err, &parse):
 		return problem(http.StatusBadRequest, parse.Field, "%s (byte %d)", parse.Detail, parse.Offset)
 	case errors.As(err, &protocol):
@@ -62,6 +68,40 @@ func problemOf(err error) *api.Problem {
 		return problem(he.Code, "", "%s", echoDetail(he))
 	}
 	return problem(http.StatusInternalServerError, "", "the server could not answer; its log says why")
+}
+
+// reasons are what reasonOf may return.
+var reasons = []string{"bad_request", "not_found", "too_large", "forbidden", "too_many", "client_gone", "unavailable", "timeout", "internal"}
+
+// reasonOf returns why a request failed, for metrics.
+func reasonOf(err error) string {
+	if st, ours := status.FromError(err); ours && st.Code() == codes.NotFound {
+		return "not_found" // the health of no service
+	}
+	p := problemOf(err)
+	if errors.Is(err, context.DeadlineExceeded) && p.Status == http.StatusServiceUnavailable {
+		return "timeout"
+	}
+	switch p.Status {
+	case http.StatusNotFound:
+		return "not_found"
+	case http.StatusRequestEntityTooLarge:
+		return "too_large"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "forbidden"
+	case http.StatusTooManyRequests:
+		return "too_many"
+	case statusClientClosed:
+		return "client_gone"
+	case http.StatusServiceUnavailable:
+		return "unavailable"
+	case http.StatusInternalServerError:
+		return "internal"
+	}
+	if p.Status < http.StatusInternalServerError {
+		return "bad_request"
+	}
+	return "internal"
 }
 
 // echoDetail says in a sentence what the router refused.
@@ -92,7 +132,7 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	h := w.Header()
 	h.Set(echo.HeaderContentType, contentType)
 	h.Set(echo.HeaderCacheControl, "no-store")
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+	if (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) && h.Get(echo.HeaderRetryAfter) == "" {
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(status)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,12 +15,18 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/dashboard"
+	"github.com/forescale/forescale/server/manual"
+	"github.com/forescale/forescale/server/shadow"
 )
 
 // Deps are what the server works with. All are required, but for Samples and
@@ -41,15 +48,23 @@ type Deps struct {
 
 // Server is the inference server.
 type Server struct {
-	cfg      Config
-	deps     Deps
-	catalog  *catalog.Catalog
-	gate     *batch.Gate
-	metrics  *metrics
-	history  *history
-	handler  http.Handler
-	grpc     *grpcServer // nil: there is none
-	draining atomic.Bool
+	cfg     Config
+	deps    Deps
+	catalog *catalog.Catalog
+	gate    *batch.Gate
+	metrics *metrics
+	mirror  *shadow.Mirror
+	// shadowLog bounds what is logged of shadows that fail.
+	shadowLog *rate.Limiter
+	access    *accessLog
+	tracer    trace.Tracer // set by Run before it serves
+	history   *history
+	handler   http.Handler
+	grpc      *grpcServer // nil: there is none
+	draining  atomic.Bool
+	closing   atomic.Bool  // every answer over HTTP ends its connection
+	open      atomic.Int64 // connections over HTTP
+	keeper    *gatekeeper
 }
 
 // New returns a server that Run starts. The configuration must be valid.
@@ -67,12 +82,19 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		deps.Journal = noJournal{}
 	}
 	gate := batch.NewGate(cfg.workers(), cfg.Queue)
-	s := &Server{cfg: cfg, deps: deps, gate: gate, metrics: newMetrics(gate, deps.Now)}
+	s := &Server{cfg: cfg, deps: deps, gate: gate, access: newAccessLog(cfg.AccessLog, deps.Log), tracer: noTracer, metrics: newMetrics(gate, deps.Now)}
 	s.catalog = catalog.New(
-		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.MemoryBudget, LoadTimeout: cfg.LoadTimeout},
+		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.MemoryBudget, LoadTimeout: cfg.LoadTimeout, Latest: cfg.Latest},
 		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
+	s.metrics.registry.MustRegister(newModelMetrics(s.catalog.Status))
+	s.shadowLog = rate.NewLimiter(rate.Every(10*time.Second), 1)
+	s.mirror = shadow.New(observer{s.metrics, s}, func() bool { return gate.Waiting() > 0 }, deps.Now)
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
+	var err error
+	if s.keeper, err = newGatekeeper(cfg.Config, deps.Log, deps.Now, s.metrics.registry); err != nil {
+		return nil, err
+	}
 	s.handler = s.routes()
 	if cfg.GRPCListen != "" {
 		s.grpc = newGRPC(s)
@@ -98,6 +120,11 @@ func (o observer) RegistryRead(err error) {
 // return is an error.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.catalog.Close()
+	stopTracing, err := s.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	listener, err := net.Listen("tcp", s.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -114,7 +141,12 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnState:         s.countConnections,
 		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelDebug), // clients' mistakes
+	}
+	if err := s.serveProfiles(work, group); err != nil {
+		_ = listener.Close()
+		return err
 	}
 	if s.grpc != nil {
 		if err := s.serveGRPC(group); err != nil {
@@ -122,18 +154,26 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	s.keeper.warn(s.cfg)
 	group.Go(func() error { return s.catalog.Run(work) })
+	group.Go(func() error { return s.mirror.Run(work) })
+	group.Go(func() error { s.keeper.run(work); return nil })
+	url := "http://" + listener.Addr().String()
+	if certs := s.keeper.certs; certs != nil {
+		url = "https://" + listener.Addr().String()
+		// HTTP/1.1 alone, as without TLS: the time limits above are made for it.
+		listener = tls.NewListener(listener, certs.Config("http/1.1"))
+	}
 	group.Go(func() error {
-		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) && !s.draining.Load() {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
 	})
 	group.Go(func() error {
 		<-work.Done()
-		return s.drain(web, endAll)
+		return s.drain(web, listener, endAll)
 	})
-	url := "http://" + listener.Addr().String()
 	s.deps.Log.Info("listening", "url", url)
 	if s.deps.Listening != nil {
 		s.deps.Listening(url)
@@ -156,15 +196,35 @@ func (s *Server) serveGRPC(group *errgroup.Group) error {
 	return nil
 }
 
+// countConnections implements http.Server.ConnState.
+func (s *Server) countConnections(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.open.Add(-1)
+	}
+}
+
 // drain stops both servers: not ready first, then no new connections, then the
 // requests in progress end, by force when they take too long.
-func (s *Server) drain(web *http.Server, endAll context.CancelFunc) error {
+//
+// A request may be on its way on any connection that is kept. So, for as long as the
+// delay before, each gets the chance to bring it, and the answer ends the connection;
+// only those that stayed idle are closed under their clients.
+func (s *Server) drain(web *http.Server, listener net.Listener, endAll context.CancelFunc) error {
 	s.draining.Store(true)
-	web.SetKeepAlivesEnabled(false)
 	if s.grpc != nil {
 		s.grpc.announce()
 	}
 	time.Sleep(s.cfg.DrainDelay)
+	// In this order: who is asked to close must not find the listener open, whose queue
+	// of connections the end of it resets.
+	_ = listener.Close()
+	s.closing.Store(true)
+	for end := time.Now().Add(s.cfg.DrainDelay); s.open.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(min(10*time.Millisecond, s.cfg.DrainDelay))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	var both errgroup.Group
@@ -190,7 +250,7 @@ func (s *Server) drain(web *http.Server, endAll context.CancelFunc) error {
 func (s *Server) routes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
-	e.Use(s.observe)
+	e.Use(s.observe, s.keeper.guarded)
 	e.POST(api.RoutePredict, s.predict)
 	for path, handler := range map[string]echo.HandlerFunc{
 		api.RouteHealth:           s.health,
@@ -206,6 +266,7 @@ func (s *Server) routes() http.Handler {
 	}
 	s.routeV2(e)
 	dashboard.Register(e)
+	manual.Register(e)
 	return e
 }
 
@@ -215,9 +276,13 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		started := s.deps.Now()
 		s.metrics.inFlight.Inc()
 		r := c.Request()
-		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.RequestTimeout)
+		ctx, span := s.span(r.Context(), propagation.HeaderCarrier(r.Header), method(r.Method)+" "+c.Path())
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 		c.SetRequest(r.WithContext(ctx))
 		c.Response().Header().Set(echo.HeaderXContentTypeOptions, "nosniff")
+		if s.closing.Load() {
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				s.metrics.panics.Inc()
@@ -225,6 +290,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 				err = errors.New("handler panicked")
 			}
 			if err != nil {
+				s.metrics.errors.WithLabelValues(reasonOf(err)).Inc()
 				c.Error(err) // answers now, so that the status can be counted
 			}
 			cancel()
@@ -233,8 +299,13 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			if status := c.Response().Status; route == "" || status == http.StatusNotFound && route == "/*" {
 				route = "none"
 			}
-			s.metrics.requests.WithLabelValues(route, method(r.Method), strconv.Itoa(c.Response().Status)).Inc()
-			s.metrics.duration.WithLabelValues(route).Observe(s.deps.Now().Sub(started).Seconds())
+			took, status := s.deps.Now().Sub(started), c.Response().Status
+			s.metrics.requests.WithLabelValues(route, method(r.Method), strconv.Itoa(status)).Inc()
+			s.metrics.duration.WithLabelValues(route).Observe(took.Seconds())
+			span.SetAttributes(attribute.String("http.request.method", method(r.Method)), attribute.String("http.route", route), attribute.Int("http.response.status_code", status))
+			failed := status >= http.StatusInternalServerError
+			endSpan(span, failed, err)
+			s.access.note(ctx, visit{"http", method(r.Method), route, strconv.Itoa(status), r.RemoteAddr, c.Response().Size, took, failed, err})
 		}()
 		return next(c)
 	}

@@ -288,7 +288,7 @@ func TestAPlainModelRepositoryIsServed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := start(t, models.NewRegistry(store), nil)
+	r := start(t, models.NewWatch(models.NewRegistry(store)), nil)
 	if got := r.get("/v2/models/two"); !strings.Contains(string(got.body), `"versions":["1","3"]`) || !strings.Contains(string(got.body), `"sum"`) {
 		t.Errorf("the metadata is %s", got.body)
 	}

@@ -41,6 +41,8 @@ type Client struct {
 	timeout     time.Duration
 	attempts    int
 	maxResponse int64
+	tls         TLS
+	token       func() (string, error) // nil: none
 }
 
 // Option changes a Client.
@@ -60,6 +62,9 @@ func WithMaxResponse(n int64) Option { return func(c *Client) { c.maxResponse = 
 // New returns a client of the server at baseURL, for example http://127.0.0.1:8650.
 func New(baseURL string, options ...Option) (*Client, error) {
 	u, err := url.Parse(baseURL)
+	if err == nil && u.User != nil { // whose password no message may repeat
+		return nil, errors.New("the server URL holds a user; use a token")
+	}
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("server URL %q is not of the form http://HOST:PORT", baseURL)
 	}
@@ -71,6 +76,13 @@ func New(baseURL string, options ...Option) (*Client, error) {
 		}}}
 	for _, option := range options {
 		option(c)
+	}
+	if u.Scheme == "https" && c.tls != (TLS{}) {
+		if err := c.tls.Check(); err != nil {
+			return nil, err
+		}
+		transport.DialTLSContext = c.tls.dial
+		transport.Proxy = nil // it would be asked to connect, and not to speak TLS by these files
 	}
 	return c, nil
 }
@@ -147,9 +159,15 @@ func (c *Client) attempt(ctx context.Context, method, path string, body []byte, 
 	if err != nil {
 		return 0, false, err
 	}
+	if parent, ok := ctx.Value(traceKey{}).(string); ok {
+		r.Header.Set("Traceparent", parent)
+	}
 	r.Header.Set("Accept", "application/json, "+api.ProblemType)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if err := c.authorize(r); err != nil {
+		return 0, false, err
 	}
 	response, err := c.http.Do(r)
 	if err != nil {
@@ -167,6 +185,9 @@ func (c *Client) attempt(ctx context.Context, method, path string, body []byte, 
 			return 0, false, fmt.Errorf("answer: %w", err)
 		}
 		return 0, false, nil
+	}
+	if token := r.Header.Get("Authorization"); token != "" { // whatever answers may repeat what it was sent
+		answer = bytes.ReplaceAll(answer, []byte(strings.TrimPrefix(token, "Bearer ")), []byte("(token)"))
 	}
 	busy := response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable
 	return retryAfter(response.Header.Get("Retry-After")), busy, problemOf(response, answer)

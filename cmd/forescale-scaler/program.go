@@ -14,15 +14,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/api/client"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/obs"
+	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/internal/window"
-	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/scaler/control"
 	"github.com/forescale/forescale/scaler/targets"
@@ -100,7 +99,7 @@ func (p *program) check() error {
 	}
 	faults = append(faults, checkStore("data", p.common.Data))
 	if p.predicts() {
-		faults = append(faults, checkStore("models", p.common.Models))
+		faults = append(faults, checkStore("models", p.common.Models), registry.Check(p.common), p.section.CheckServer())
 	}
 	if p.log, err = obs.NewLogger(p.errOut, p.common.Log.Level, p.common.Log.Format); err != nil {
 		faults = append(faults, err)
@@ -137,11 +136,11 @@ func (p *program) checkFlags(ctx context.Context) error {
 			return nil
 		}
 	}
-	registry, err := blob.Open(ctx, p.common.Models, blob.WithLog(p.log))
+	specs, err := registry.Open(ctx, p.common, blob.WithLog(p.log))
 	if err != nil {
-		return fmt.Errorf("models: %w", err)
+		return err
 	}
-	deps := scaler.Deps{Store: blob.NewMemory(), Specs: models.NewRegistry(registry), Log: p.log, Flags: p.plans()}
+	deps := scaler.Deps{Store: blob.NewMemory(), Specs: specs, Log: p.log, Flags: p.plans()}
 	s, err := scaler.New(p.section, p.common.Step, deps)
 	if err != nil {
 		return err
@@ -260,16 +259,14 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 	deps := scaler.Deps{Store: lake, History: dataset.New(lake), Controls: control.New(lake), Log: p.log, Now: p.now, Shard: shard, Version: cli.Version,
 		OnTick: p.ticked, Flags: p.plans()}
 	if p.predicts() {
-		registry, err := blob.Open(ctx, p.common.Models, blob.WithLog(p.log))
-		if err != nil {
-			return nil, fmt.Errorf("models: %w", err)
+		if deps.Specs, err = registry.Open(ctx, p.common, blob.WithLog(p.log)); err != nil {
+			return nil, err
 		}
-		deps.Specs = models.NewRegistry(registry)
-		c, err := client.New(p.section.Server, client.WithTimeout(p.section.Deadlines.Predict))
+		c, err := p.section.NewClient()
 		if err != nil {
-			return nil, fmt.Errorf("scaler.server: %w", err)
+			return nil, err
 		}
-		deps.Forecaster = c
+		deps.Forecaster = tracing{c, p.log}
 	}
 	if deps.Target, err = targets.Open(ctx, p.section, p.common, p.log); err != nil {
 		return nil, err

@@ -32,8 +32,10 @@ import (
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/journal"
 	"github.com/forescale/forescale/internal/obs"
+	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/server"
+	"github.com/forescale/forescale/server/access"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/ort"
 )
@@ -107,7 +109,12 @@ func (p *program) check() error {
 	if p.cfg.ONNXRuntime, err = ort.Find(p.cfg.ONNXRuntime); err != nil {
 		faults = append(faults, err)
 	}
-	return errors.Join(append(faults, p.cfg.Validate())...)
+	faults = append(faults, registry.Check(p.common))
+	if err := p.cfg.Validate(); err != nil || !p.cfg.Encrypts() {
+		return errors.Join(append(faults, err)...)
+	}
+	_, err = access.OpenTLS(p.cfg.TLS, time.Now)
+	return errors.Join(append(faults, err)...)
 }
 
 func override(setting *string, flag string) {
@@ -128,12 +135,12 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return err
 	}
 	log.Info("onnx runtime loaded", "version", ort.Version(), "path", p.cfg.ONNXRuntime)
-	registry, err := blob.Open(ctx, p.common.Models)
+	reg, err := registry.Open(ctx, p.common)
 	if err != nil {
-		return fmt.Errorf("models: %w", err)
+		return err
 	}
 	deps := server.Deps{
-		Registry: models.NewRegistry(registry), Load: p.load, Step: p.common.Step, Log: log, Now: time.Now,
+		Registry: models.NewWatch(reg), Load: p.load, Step: p.common.Step, Log: log, Now: time.Now,
 		Listening: func(url string) { fmt.Fprintln(p.stdout, "listening on", url) },
 	}
 	if p.common.Data != "" {

@@ -210,8 +210,9 @@ func TestCheckTellsEveryFaultAtOnce(t *testing.T) {
 	}{
 		"all in order":              {[]string{"-check", "-models", "file://" + dir}, cli.ExitOK, []string{"configuration is valid"}},
 		"nothing given":             {[]string{"-check"}, cli.ExitUsage, []string{"models: is not set"}},
-		"several faults":            {[]string{"-check", "-models", "ftp://x", "-listen", "0.0.0.0:80", "-onnxruntime", "/nowhere.so"}, cli.ExitUsage, []string{"models:", "server.listen", "allow_remote", "/nowhere.so", "make setup"}},
+		"several faults":            {[]string{"-check", "-models", "ftp://x", "-listen", "0.0.0.0:80", "-onnxruntime", "/nowhere.so"}, cli.ExitUsage, []string{"models:", "server.listen", "allow_anonymous", "/nowhere.so", "make setup"}},
 		"an unknown key":            {[]string{"-check", "-config", write("unknown.yaml", "models: file:///x\nserver:\n  listn: 127.0.0.1:1\n")}, cli.ExitUsage, []string{"listn", "line 3"}},
+		"files that are not there":  {[]string{"-check", "-config", write("tls.yaml", "models: file://"+dir+"\nmodel_keys: [x]\nserver: {tls: {cert_file: /nowhere.crt, key_file: /nowhere.key}}\n")}, cli.ExitUsage, []string{"server.tls.cert_file: open /nowhere.crt", "model_keys[0]"}},
 		"a bad file and a bad flag": {[]string{"-check", "-models", "ftp://x", "-config", write("faults.yaml", "server:\n  listn: x\n")}, cli.ExitUsage, []string{"listn", "ftp"}},
 		"a flag that is not":        {[]string{"-nope"}, cli.ExitUsage, []string{"-nope"}},
 		"a stray argument":          {[]string{"-models", "file://" + dir, "serve"}, cli.ExitUsage, []string{"unexpected argument"}},

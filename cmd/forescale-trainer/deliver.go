@@ -12,8 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/file"
+	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/internal/score"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/trainer"
@@ -79,11 +79,11 @@ func brief(h models.HorizonScore) *models.HorizonScore {
 
 // register makes the model the next version of its name and returns its manifest.
 func (p *program) register(ctx context.Context, m models.Manifest, model []byte) (models.Manifest, error) {
-	store, err := blob.Open(ctx, p.common.Models)
+	r, err := registry.OpenToWrite(ctx, p.common)
 	if err != nil {
 		return m, err
 	}
-	return models.NewRegistry(store).Put(ctx, m, model)
+	return r.Put(ctx, m, model)
 }
 
 // makeOut makes the output directory and proves that it can be written to.

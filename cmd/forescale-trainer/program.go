@@ -18,6 +18,7 @@ import (
 	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
+	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/trainer"
 	"github.com/forescale/forescale/trainer/checkpoint"
 	"github.com/forescale/forescale/trainer/kernel"
@@ -218,6 +219,7 @@ func (p *program) checkPlaces() error {
 		if err := blob.Check(context.Background(), p.common.Models); err != nil {
 			faults = append(faults, fmt.Errorf("models: %w", err))
 		}
+		faults = append(faults, registry.CheckToWrite(p.common))
 	}
 	if len(p.group) > api.MaxNameLen {
 		faults = append(faults, fmt.Errorf("-group: longer than %d bytes", api.MaxNameLen))

@@ -5,6 +5,8 @@
 //	forescale cloud    run the simulated cloud on its own
 //	forescale freeze, pause, resume, controls    orders to the scaler, and which are in force
 //	forescale retrain, watch                     a better model, if it is one; and how the one at work does
+//	forescale models list, promote, rollback, pin, shadow    the versions of the registry
+//	forescale token, key, sign                   secrets: for clients of the server, to sign models with
 //	forescale sensor   publish this host's own metrics over MQTT
 //	forescale explain, replay                    why a decision was made; whether it would be made again
 //	forescale calendar check, show               the business calendar
@@ -34,6 +36,14 @@ Usage:
 Models:
   forescale retrain -group NAME | -all-groups              train a challenger; let it serve if it serves better
   forescale watch                                          roll back a model that disappoints; has the world drifted?
+  forescale models list                                    every model: champion, versions, pins, shadow
+  forescale models promote|rollback|pin|shadow NAME …      which version serves, stays, is tried out
+
+  forescale key -out FILE                                  a key to sign models with
+  forescale sign NAME…                                     sign what is in the registry already
+
+Server:
+  forescale token                                          a client's token, and its hash for the configuration
 
 Orders to a scaler at work:
   forescale freeze (-all | GROUP…) -for 2h -reason TEXT    never smaller; a live breach still adds
@@ -72,6 +82,9 @@ func run(ctx context.Context, args []string) int {
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
 		"explain": explainCommand, "replay": replayCommand,
 		"retrain": retrainCommand, "watch": watchCommand,
+		"models": modelsCommand, "models list": modelsListCommand, "models promote": modelsPromoteCommand,
+		"models rollback": modelsRollbackCommand, "models pin": modelsPinCommand, "models shadow": modelsShadowCommand,
+		"token": tokenCommand, "key": keyCommand, "sign": signCommand,
 		"sensor":   sensorCommand,
 		"calendar": calendarCommand, "calendar check": calendarCheckCommand, "calendar show": calendarShowCommand,
 		"import": importCommand, "export": exportCommand, "data": dataCommand, "data verify": dataVerifyCommand,

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/backtest"
@@ -120,7 +121,7 @@ func (r *retrain) flags(fs *flag.FlagSet) {
 
 // check returns every fault of the command line and the configuration at once.
 func (r *retrain) check() error {
-	faults := []error{r.site.load()}
+	faults := []error{r.site.load(), registry.CheckToWrite(r.common)}
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	r.fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
@@ -180,7 +181,7 @@ func (r *retrain) checkPolicy() error {
 // run retrains what was asked for, and tells.
 func (r *retrain) run(ctx context.Context) error {
 	var err error
-	if r.reg, err = r.registry(ctx); err != nil {
+	if r.reg, err = registry.OpenToWrite(ctx, r.common); err != nil {
 		return err
 	}
 	r.show = newMeter(r.errOut)

@@ -92,8 +92,13 @@ func (r *retrain) promote(ctx context.Context, res *retrained, from int, e evide
 		return nil
 	}
 	err = r.reg.Move(ctx, res.Group, models.Change{Version: res.Challenger, From: from, At: r.now(), By: programName, Why: why(e), Evidence: raw})
-	if errors.Is(err, models.ErrConflict) {
+	switch {
+	case errors.Is(err, models.ErrConflict):
 		res.Outcome = overtaken
+		res.note(err.Error())
+		return nil
+	case errors.Is(err, models.ErrPinned):
+		res.Outcome = kept
 		res.note(err.Error())
 		return nil
 	}

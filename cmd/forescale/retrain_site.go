@@ -16,7 +16,6 @@ import (
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/window"
-	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/models/gate"
 	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/trainer"
@@ -97,15 +96,6 @@ func (s *site) lead(group string, fallback time.Duration) time.Duration {
 		}
 	}
 	return fallback
-}
-
-// registry opens the model registry.
-func (s *site) registry(ctx context.Context) (*models.Registry, error) {
-	store, err := blob.Open(ctx, s.common.Models)
-	if err != nil {
-		return nil, fmt.Errorf("models: %w", err)
-	}
-	return models.NewRegistry(store), nil
 }
 
 const (

@@ -16,6 +16,7 @@ import (
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/journal"
+	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/models/gate"
 	"github.com/forescale/forescale/scaler/backtest"
@@ -95,7 +96,7 @@ func (w *watch) flags(fs *flag.FlagSet) {
 }
 
 func (w *watch) check() error {
-	faults := []error{w.site.load()}
+	faults := []error{w.site.load(), registry.Check(w.common)}
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if !isURL(w.common.Data) {
 		bad("-data: the URL of the data lake is needed, which has the audit log: file:///DIR or s3://BUCKET/PREFIX")
@@ -135,7 +136,7 @@ func (w *watch) run(ctx context.Context) error {
 	}
 	w.at = w.at.UTC().Truncate(w.common.Step)
 	var err error
-	if w.reg, err = w.registry(ctx); err != nil {
+	if w.reg, err = registry.Open(ctx, w.common); err != nil {
 		return err
 	}
 	all, found, err := w.atWork(ctx)
@@ -263,6 +264,8 @@ func (w *watch) judge(ctx context.Context, name string, it *watched) finding {
 	switch {
 	case errors.Is(err, models.ErrConflict):
 		f.Return.Why += "; somebody else has moved the champion meanwhile"
+	case errors.Is(err, models.ErrPinned):
+		f.Return.Why += "; but " + err.Error()
 	case err != nil:
 		f.Error = err.Error()
 	default:

@@ -26,6 +26,11 @@ type Common struct {
 	Data string `yaml:"data"`
 	// Models is the URL of the model registry, in the same form.
 	Models string `yaml:"models"`
+	// ModelKeys are the public keys (ed25519:BASE64), one of which must have signed a
+	// model's manifest; none: signatures are not asked for. ModelSigningKey is what the
+	// trainer and forescale retrain sign with, in PEM.
+	ModelKeys       []string `yaml:"model_keys"`
+	ModelSigningKey Secret   `yaml:"model_signing_key"`
 	// Calendar is the path of the business calendar; empty: none.
 	Calendar string `yaml:"calendar"`
 	// Step is the length of a slot, default 5m.
@@ -144,7 +149,7 @@ func (s *section) UnmarshalYAML(unmarshal func(any) error) error {
 // maxFileSize bounds a configuration file, in bytes.
 const maxFileSize = 4 << 20
 
-// Load reads the file at path, decodes its section (named for a service) over
+// Load reads the file at path, decodes its section (named for a service; empty: none) over
 // into, which the caller has filled with defaults, and returns the shared part.
 // An empty path leaves every default in place. The error lists all unknown keys
 // and wrong types at once, each with its line.
@@ -191,6 +196,7 @@ func parse(raw []byte, name string, into any) (Common, error) {
 		f.Scaler = own
 	case "gate":
 		f.Gate = own
+	case "": // what all share is enough
 	default:
 		panic("conf: no section is called " + name)
 	}

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Secret says where a secret is to be found. The secret itself is never in the
@@ -13,6 +16,25 @@ import (
 type Secret struct {
 	Env  string `yaml:"env"`  // name of an environment variable
 	File string `yaml:"file"` // path of a file; a line break at its end is not part of the secret
+}
+
+// quoted is the part of a decoder's error that repeats a value.
+var quoted = regexp.MustCompile("`[^`]*`")
+
+// UnmarshalYAML keeps what stands in the place of a reference out of the error: it is
+// most likely the secret itself.
+func (s *Secret) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Secret
+	err := unmarshal((*plain)(s))
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) {
+		hidden := &yaml.TypeError{}
+		for _, text := range wrong.Errors {
+			hidden.Errors = append(hidden.Errors, quoted.ReplaceAllLiteralString(text, "`a secret itself`"))
+		}
+		return hidden
+	}
+	return err
 }
 
 // maxSecretSize bounds a file with a secret, in bytes.

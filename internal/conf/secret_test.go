@@ -44,6 +44,18 @@ func TestSecret(t *testing.T) {
 	if err := (Secret{Env: "A"}).Validate(); err != nil || !(Secret{}).IsZero() {
 		t.Error(err)
 	}
+	var holder struct {
+		Token Secret `yaml:"token"`
+	}
+	for text, want := range map[string]string{"token: fsk_abc\n": "line 1", "token: {fil: fsk_abc}\n": "file", "token: {env: {fsk_abc: 1}}\n": "line 1", "token: [fsk_abc]\n": "line 1"} {
+		err := Decode([]byte(text), &holder)
+		if err == nil || strings.Contains(err.Error(), "fsk_abc") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if err := Decode([]byte("token: {file: /etc/t}\n"), &holder); err != nil || holder.Token.File != "/etc/t" {
+		t.Errorf("%+v, %v", holder, err)
+	}
 	if text := fmt.Sprintf("%+v", Secret{Env: "FORESCALE_TEST_SECRET"}); strings.Contains(text, "from the environment") {
 		t.Errorf("printed, it says %q", text)
 	}

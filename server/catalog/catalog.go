@@ -45,13 +45,11 @@ func (e *LoadError) Error() string {
 // Unwrap returns the reason.
 func (e *LoadError) Unwrap() error { return e.Err }
 
-// Registry is what the catalog reads. models.Registry is one.
+// Registry is what the catalog reads. models.Watch is one.
 type Registry interface {
-	// Names returns the names of the models.
-	Names(ctx context.Context) ([]string, error)
-	// Champion returns the manifest of the version that should serve, or
-	// models.ErrNoModel.
-	Champion(ctx context.Context, name string) (models.Manifest, error)
+	// Standings returns how each model stands. One that cannot be read has its error
+	// in its standing.
+	Standings(ctx context.Context) ([]models.Standing, error)
 	// Versions returns the versions of a model that may serve, ascending; none for
 	// a name that does not exist.
 	Versions(ctx context.Context, name string) ([]int, error)
@@ -75,6 +73,7 @@ type Config struct {
 	Reload       time.Duration // how often the registry is read
 	MemoryBudget int64         // bytes that loaded models may hold together, roughly
 	LoadTimeout  time.Duration // for fetching, loading and verifying one model
+	Latest       int           // how many of the newest versions of a loaded model are kept loaded, too
 }
 
 // Deps are what the catalog works with. All are required.
@@ -124,6 +123,7 @@ type entry struct {
 	loading  chan struct{} // closed when the load that goes on ends; nil: none does
 	failure  *failure      // of the newest version tried, when that failed
 	attempts int           // failures in a row of that version
+	kept     bool          // current was loaded because the version is kept
 }
 
 type failure struct {

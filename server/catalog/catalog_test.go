@@ -19,6 +19,7 @@ import (
 type shelf struct {
 	hang    chan struct{}
 	version int
+	orders  models.Orders
 }
 
 func (s *shelf) wait(ctx context.Context) error {
@@ -33,10 +34,8 @@ func (s *shelf) wait(ctx context.Context) error {
 	}
 }
 
-func (s *shelf) Names(ctx context.Context) ([]string, error) { return []string{"web"}, s.wait(ctx) }
-
-func (s *shelf) Champion(ctx context.Context, name string) (models.Manifest, error) {
-	return models.Manifest{Name: name, Version: s.version}, s.wait(ctx)
+func (s *shelf) Standings(ctx context.Context) ([]models.Standing, error) {
+	return []models.Standing{{Name: "web", Versions: []int{s.version}, Champion: models.Manifest{Name: "web", Version: s.version}, Orders: s.orders}}, s.wait(ctx)
 }
 
 func (s *shelf) Versions(ctx context.Context, _ string) ([]int, error) {

@@ -1,6 +1,7 @@
 // Package catalog keeps the champions of the model registry loaded: on demand,
 // the most recently used within a memory budget, and renewed when the registry
-// names another champion. It is not the registry and never writes to it.
+// names another champion; and beside them the versions that are pinned, the newest
+// and the shadow. It is not the registry and never writes to it.
 //
 // Invariants:
 //

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -16,6 +15,7 @@ type index struct {
 	faults    map[string]error           // by model name: why its champion cannot be told
 	byGroup   map[string]string          // group to the name of the model that serves it
 	anyGroup  string                     // the model that serves every other group; empty: none
+	stands    map[string]models.Standing // by model name
 	readAt    time.Time                  // when it was read; zero: never yet
 }
 
@@ -110,6 +110,7 @@ func (c *Catalog) readIndex(work context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.tellFaults(c.index.Load(), ix)
 	c.index.Store(ix)
 	return nil
 }
@@ -119,31 +120,31 @@ func (c *Catalog) readIndex(work context.Context) error {
 // models that the registry no longer lists, because a directory that is not
 // mounted looks like an empty registry.
 func (c *Catalog) read(ctx context.Context) (*index, error) {
-	names, err := c.deps.Registry.Names(ctx)
+	standings, err := c.deps.Registry.Standings(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	champions, faults := map[string]models.Manifest{}, map[string]error{}
+	stands := map[string]models.Standing{}
 	old := c.index.Load()
 	for _, name := range c.loadedNames() {
 		if m, ok := old.champions[name]; ok {
-			champions[name] = m
+			champions[name], stands[name] = m, old.stands[name]
 		}
 	}
-	for _, name := range names {
-		m, err := c.deps.Registry.Champion(ctx, name)
+	for _, s := range standings {
 		switch {
-		case err == nil:
-			champions[name] = m
-		case errors.Is(err, models.ErrNoModel): // a name whose first version is being written
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("registry: %w", err)
-		default:
-			faults[name] = err
-			if m, ok := old.champions[name]; ok {
-				champions[name] = m
-			}
+		case s.Champion.Version > 0:
+			champions[s.Name] = s.Champion
+		case old.champions[s.Name].Version > 0:
+			champions[s.Name] = old.champions[s.Name]
 		}
+		if s.Err != nil {
+			faults[s.Name] = s.Err
+		}
+		stands[s.Name] = s
 	}
-	return newIndex(champions, faults, c.deps.Now()), nil
+	ix := newIndex(champions, faults, c.deps.Now())
+	ix.stands = stands
+	return ix, nil
 }

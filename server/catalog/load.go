@@ -106,15 +106,15 @@ func (e *entry) fail(version int, err error, now time.Time) {
 }
 
 // install lets a version serve and returns those that no longer do: the one
-// before it and, over the memory budget, the least recently used others. c.mu is
-// held.
+// before it and, over the memory budget, the least recently used others, those that
+// are kept last. c.mu is held.
 func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 	if e.current != nil {
 		displaced = append(displaced, e.current)
 		c.held -= e.current.cost
 	}
 	c.uses++
-	e.current, e.usedAt, e.failure = v, c.uses, nil
+	e.current, e.usedAt, e.failure, e.kept = v, c.uses, nil, false
 	c.held += v.cost
 	same := key{v.Manifest.Name, v.Manifest.Version}
 	if other := c.others[same]; other != nil && other != e && other.current != nil {
@@ -125,7 +125,7 @@ func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 	for c.held > c.cfg.MemoryBudget {
 		var idle *entry
 		for _, other := range c.loaded() {
-			if other != e && (idle == nil || other.usedAt < idle.usedAt) {
+			if other != e && (idle == nil || c.goesBefore(other, idle)) {
 				idle = other
 			}
 		}
@@ -152,13 +152,15 @@ func (c *Catalog) drop(v *Version) {
 	v.session.Close()
 }
 
-// renew loads the champions of the loaded models that have a new one.
+// renew loads the champions of the loaded models that have a new one, and the
+// versions that are kept.
 func (c *Catalog) renew(ctx context.Context) {
 	for _, name := range c.loadedNames() {
 		if ctx.Err() == nil {
 			_ = c.renewOne(ctx, name) // it has logged and noted its error
 		}
 	}
+	c.keep(ctx)
 }
 
 // renewOne loads the champion of a model in whose entry another version serves.

@@ -195,7 +195,11 @@ func (s Status) items() []Item {
 	}
 	switch s.State {
 	case StateServing:
-		return []Item{{Name: s.Name, Version: s.Serving, Ready: true}}
+		serving := Item{Name: s.Name, Version: s.Serving, Ready: true}
+		if s.Failure != nil && s.Failure.Version == 0 { // the registry cannot tell which version should
+			serving.Reason = "serves on, because its successor is refused: " + s.Failure.Reason
+		}
+		return []Item{serving}
 	case StateAvailable:
 		return []Item{{Name: s.Name, Version: s.Champion, Ready: true, Reason: "not loaded yet; the first request loads it"}}
 	case StateStale:

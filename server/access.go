@@ -1,0 +1,227 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/api/inference"
+	"github.com/forescale/forescale/server/access"
+)
+
+// needed says which rights let a request through, by the route: any of them does. A
+// route that is not here needs some right, whichever: nobody else learns which
+// paths there are. Health is for whoever starts and stops the process, and tells
+// nothing but whether it can serve.
+var needed = map[string]access.Rights{
+	api.RouteHealth: 0, api.RouteReady: 0, v2Root + "/health/live": 0, v2Root + "/health/ready": 0,
+
+	api.RoutePredict: access.Predict, v2Model + "/infer": access.Predict, v2Version + "/infer": access.Predict,
+	v2Root: access.Predict | access.Read, v2Root + "/": access.Predict | access.Read,
+	v2Model: access.Predict | access.Read, v2Version: access.Predict | access.Read,
+	v2Model + "/ready": access.Predict | access.Read, v2Version + "/ready": access.Predict | access.Read,
+	v2Root + "/repository/index": access.Read | access.Admin,
+	v2Control + "/load":          access.Admin, v2Control + "/unload": access.Admin,
+	api.RouteMetrics: access.Metrics,
+	api.RouteModels:  access.Read, api.RouteGroups: access.Read, api.RouteGroup + ":group": access.Read,
+	api.RouteDashboard: access.Read,
+}
+
+// neededGRPC is the same by the method of the one service.
+var neededGRPC = map[string]access.Rights{
+	"ServerLive": 0, "ServerReady": 0,
+	"ServerMetadata": access.Predict | access.Read, "ModelReady": access.Predict | access.Read, "ModelMetadata": access.Predict | access.Read,
+	"ModelInfer": access.Predict, "RepositoryIndex": access.Read | access.Admin,
+	"RepositoryModelLoad": access.Admin, "RepositoryModelUnload": access.Admin,
+}
+
+func rightsFor(route string) access.Rights {
+	if need, known := needed[route]; known {
+		return need
+	}
+	return access.All
+}
+
+func rightsForGRPC(method string) access.Rights {
+	if need, known := neededGRPC[path.Base(method)]; known && path.Dir(method) == "/"+inference.GRPCInferenceService_ServiceDesc.ServiceName {
+		return need
+	}
+	if strings.HasPrefix(method, "/"+healthpb.Health_ServiceDesc.ServiceName+"/") {
+		return 0
+	}
+	return access.All
+}
+
+// gatekeeper lets requests in or tells why not, over HTTP and gRPC.
+type gatekeeper struct {
+	guard   *access.Guard
+	certs   *access.Certificates // nil: there is no TLS
+	log     *slog.Logger
+	now     func() time.Time
+	refused *prometheus.CounterVec // reason
+	reloads *prometheus.CounterVec // result
+
+	toldAt atomic.Int64 // Unix time of the last refusal in the log
+	untold atomic.Int64 // refusals since
+}
+
+// refusalLog is how often refusals are logged, at most: whoever causes them must not
+// be able to fill a disk.
+const refusalLog = 10 * time.Second
+
+// newGatekeeper reads the TLS files, and registers its metrics.
+func newGatekeeper(cfg access.Config, log *slog.Logger, now func() time.Time, registry *prometheus.Registry) (*gatekeeper, error) {
+	guard, err := access.New(cfg, now)
+	if err != nil {
+		return nil, err
+	}
+	g := &gatekeeper{guard: guard, log: log, now: now}
+	g.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "forescale", Name: "access_refused_total",
+		Help: "Requests refused, by reason: unauthenticated, forbidden or limited."}, []string{"reason"})
+	g.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "forescale", Name: "tls_reloads_total",
+		Help: "New TLS files found, by result: ok or error."}, []string{"result"})
+	for _, reason := range []access.Reason{access.Unauthenticated, access.Forbidden, access.Limited} {
+		g.refused.WithLabelValues(string(reason))
+	}
+	registry.MustRegister(g.refused)
+	if !cfg.Encrypts() {
+		return g, nil
+	}
+	if g.certs, err = access.OpenTLS(cfg.TLS, now); err != nil {
+		return nil, err
+	}
+	registry.MustRegister(g.reloads, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "forescale",
+		Name: "tls_certificate_not_after_timestamp_seconds", Help: "Unix time at which the server's certificate runs out."},
+		func() float64 { return float64(g.certs.NotAfter().Unix()) }))
+	return g, nil
+}
+
+// run reads the TLS files again and again until ctx ends.
+func (g *gatekeeper) run(ctx context.Context) {
+	if g.certs != nil {
+		g.certs.Run(ctx, g.log, func(err error) { g.reloads.WithLabelValues(result(err)).Inc() })
+	}
+}
+
+// warn tells, once, what was allowed by name and should not be by accident.
+func (g *gatekeeper) warn(cfg Config) {
+	if loopback(cfg.Listen) && (cfg.GRPCListen == "" || loopback(cfg.GRPCListen)) {
+		return
+	}
+	if !cfg.Authenticates() {
+		g.log.Warn("everyone who can reach this server may do everything", "key", "server.allow_anonymous")
+	} else if !cfg.Encrypts() {
+		g.log.Warn("tokens and data travel in clear text, unless something else encrypts them", "key", "server.allow_plaintext")
+	}
+}
+
+// admit returns nil, or the *access.Refusal, which it has counted.
+func (g *gatekeeper) admit(c access.Caller, need access.Rights, what string) error {
+	_, err := g.guard.Admit(c, need)
+	var refusal *access.Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	g.refused.WithLabelValues(string(refusal.Reason)).Inc()
+	g.untold.Add(1)
+	if last, now := g.toldAt.Load(), g.now().Unix(); now-last >= int64(refusalLog/time.Second) && g.toldAt.CompareAndSwap(last, now) {
+		g.log.Warn("requests refused", "count", g.untold.Swap(0), "newest", what, "remote", c.Remote,
+			"client", refusal.Client, "reason", refusal.Reason, "err", refusal.Detail)
+	}
+	return err
+}
+
+// apiPolicy is for answers that are data: a browser must neither run nor frame them.
+// The pages have policies of their own.
+const apiPolicy = "default-src 'none'; frame-ancestors 'none'"
+
+// guarded lets a request through that may be made, and sets the headers that keep
+// browsers from doing anything with an answer that it is not for. Strict transport
+// security is not among them: it would hold for every other port of the host.
+func (g *gatekeeper) guarded(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r, h := c.Request(), c.Response().Header()
+		h.Set(echo.HeaderContentSecurityPolicy, apiPolicy)
+		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
+		h.Set(echo.HeaderXFrameOptions, "DENY")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set(echo.HeaderCacheControl, "no-store")
+		caller := access.Caller{Remote: r.RemoteAddr, Authorization: r.Header[echo.HeaderAuthorization]}
+		if r.TLS != nil {
+			caller.Chains = r.TLS.VerifiedChains
+		}
+		if err := g.admit(caller, rightsFor(c.Path()), r.Method+" "+c.Path()); err != nil {
+			challenge(h, err)
+			return err
+		}
+		return next(c)
+	}
+}
+
+// challenge sets the headers that tell a client what to do about a refusal. A
+// browser asks for a password then, which is the token, with any user.
+func challenge(h http.Header, err error) {
+	var refusal *access.Refusal
+	if !errors.As(err, &refusal) {
+		return
+	}
+	switch refusal.Reason {
+	case access.Unauthenticated:
+		h.Add(echo.HeaderWWWAuthenticate, `Bearer realm="forescale"`)
+		h.Add(echo.HeaderWWWAuthenticate, `Basic realm="forescale: the password is the token", charset="UTF-8"`)
+	case access.Limited:
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(seconds(refusal.Wait)))
+	}
+}
+
+// seconds rounds up.
+func seconds(d time.Duration) int { return int(math.Ceil(min(d, time.Hour).Seconds())) }
+
+// problemOfRefusal returns what a refused request is answered with.
+func problemOfRefusal(r *access.Refusal) *api.Problem {
+	code := map[access.Reason]int{access.Unauthenticated: http.StatusUnauthorized, access.Forbidden: http.StatusForbidden,
+		access.Limited: http.StatusTooManyRequests}[r.Reason]
+	return problem(code, "", "%s", r.Detail)
+}
+
+// admitGRPC is guarded for a call of gRPC, before its message is read. Its error is
+// a status.
+func (g *gatekeeper) admitGRPC(ctx context.Context, info *tap.Info) error {
+	caller := access.Caller{Authorization: info.Header.Get("authorization")}
+	if p, ok := peer.FromContext(ctx); ok {
+		caller.Remote, caller.Chains = p.Addr.String(), chains(p.AuthInfo)
+	}
+	err := g.admit(caller, rightsForGRPC(info.FullMethodName), "gRPC")
+	var refusal *access.Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	code := map[access.Reason]codes.Code{access.Unauthenticated: codes.Unauthenticated, access.Forbidden: codes.PermissionDenied,
+		access.Limited: codes.ResourceExhausted}[refusal.Reason]
+	return status.Error(code, refusal.Detail)
+}
+
+func chains(auth credentials.AuthInfo) [][]*x509.Certificate {
+	if secure, ok := auth.(credentials.TLSInfo); ok {
+		return secure.State.VerifiedChains
+	}
+	return nil
+}
