@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/forescale/forescale/internal/machine"
 )
 
 // Config is the section server of the configuration file.
@@ -24,17 +25,20 @@ type Config struct {
 	ModelControl bool `yaml:"model_control"`
 	// ONNXRuntime is the path of the ONNX Runtime library; empty: it is looked for.
 	ONNXRuntime string `yaml:"onnxruntime"`
-	// Threads is how many threads one run of a model may use.
+	// Threads is how many threads one run of a model may use, at most one for each
+	// processor of the machine or the container's quota.
 	Threads int `yaml:"threads"`
-	// Workers is how many runs may go on at once; 0 means one per processor.
+	// Workers is how many runs may go on at once; 0 means as many as keep the
+	// processors, or the container's quota of them, busy.
 	Workers int `yaml:"workers"`
-	// Queue is how many runs may wait; beyond it the answer is 429.
+	// Queue is how many rows may wait; beyond it the answer is 429.
 	Queue int `yaml:"queue"`
 	// BodyLimit bounds a request body, in bytes.
 	BodyLimit int64 `yaml:"body_limit"`
 	// Reload is how often the registry is read for new champions.
 	Reload time.Duration `yaml:"reload"`
-	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly.
+	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly; 0
+	// means half of the memory that the machine or the container has.
 	MemoryBudget int64 `yaml:"memory_budget"`
 	// LoadTimeout bounds fetching, loading and verifying one model.
 	LoadTimeout time.Duration `yaml:"load_timeout"`
@@ -63,7 +67,6 @@ func Defaults() Config {
 		Queue:          1024,
 		BodyLimit:      16 << 20,
 		Reload:         2 * time.Second,
-		MemoryBudget:   512 << 20,
 		LoadTimeout:    30 * time.Second,
 		RequestTimeout: 10 * time.Second,
 		ReadTimeout:    30 * time.Second,
@@ -96,7 +99,7 @@ func (c Config) Validate() error {
 		{"workers", int64(c.Workers), 0, 1024},
 		{"queue", int64(c.Queue), 1, 1 << 20},
 		{"body_limit", c.BodyLimit, 1 << 10, 1 << 30},
-		{"memory_budget", c.MemoryBudget, 1 << 20, 1 << 50},
+		{"memory_budget", c.MemoryBudget, 0, 1 << 50},
 	} {
 		if f.value < f.lo || f.value > f.hi {
 			fault(f.name, "is %d, must be %d to %d", f.value, f.lo, f.hi)
@@ -138,10 +141,28 @@ func checkListen(address string, remote bool) error {
 	return fmt.Errorf("%q can be reached from other machines, and there is no authentication; use 127.0.0.1, or set allow_remote: true", address)
 }
 
+// RunThreads returns how many threads one run of a model may use: as configured, and
+// no more than there are processors for this process.
+func (c Config) RunThreads() int { return min(c.Threads, machine.Processors()) }
+
 // workers returns how many runs may go on at once.
 func (c Config) workers() int {
 	if c.Workers > 0 {
 		return c.Workers
 	}
-	return max(1, runtime.GOMAXPROCS(0)/c.Threads)
+	return max(1, machine.Processors()/c.RunThreads())
+}
+
+// leastBudget is the memory budget where the memory cannot be told.
+const leastBudget = 512 << 20
+
+// memoryBudget returns the bytes that loaded models may hold together.
+func (c Config) memoryBudget() int64 {
+	if c.MemoryBudget > 0 {
+		return c.MemoryBudget
+	}
+	if half := machine.Memory() / 2; half > 0 {
+		return half
+	}
+	return leastBudget
 }

@@ -26,6 +26,7 @@ type metrics struct {
 	rows     *prometheus.CounterVec // model
 	failed   *prometheus.CounterVec // code: windows that got an error instead of a forecast
 	runTime  prometheus.Histogram
+	runRows  prometheus.Histogram
 	rejected prometheus.Counter
 
 	loads    *prometheus.CounterVec // model, result
@@ -59,6 +60,8 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 	m.runTime = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "forescale", Name: "predict_run_duration_seconds",
 		Help: "Time of one run of a model, waiting included.", Buckets: latencyBuckets,
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour})
+	m.runRows = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "forescale", Name: "predict_run_rows",
+		Help: "Rows that shared a run of a model.", Buckets: []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64}})
 	m.rejected = prometheus.NewCounter(prometheus.CounterOpts(opts("predict_rejected_total", "Runs refused because the queue was full.")))
 	m.loads = counter("model_loads_total", "Model versions tried, by result: ok or error.", "model", "result")
 	m.loadTime = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "forescale", Name: "model_load_duration_seconds",
@@ -66,9 +69,9 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 	m.info = prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("model_info", "1 for each model version that serves.")), []string{"model", "version"})
 	m.reads = counter("registry_reads_total", "Readings of the model registry, by result: ok or error.", "result")
 	m.lastRead = prometheus.NewGauge(prometheus.GaugeOpts(opts("registry_last_read_timestamp_seconds", "Unix time of the last successful reading of the registry.")))
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.panics, m.calls, m.callTime, m.rows, m.failed, m.runTime, m.rejected,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.panics, m.calls, m.callTime, m.rows, m.failed, m.runTime, m.runRows, m.rejected,
 		m.loads, m.loadTime, m.info, m.reads, m.lastRead,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_waiting", "Runs that wait for their turn.")), func() float64 { return float64(gate.Waiting()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_waiting", "Rows that wait for their run.")), func() float64 { return float64(gate.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_in_progress", "Runs that go on.")), func() float64 { return float64(gate.Running()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -76,6 +79,11 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 
 // latencyBuckets reach from a small model's run to the default request timeout.
 var latencyBuckets = []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// ran is told of each run.
+func (m *metrics) ran(r batch.Report) {
+	m.runRows.Observe(float64(r.Rows))
+}
 
 func result(err error) string {
 	if err != nil {

@@ -66,10 +66,11 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Journal == nil {
 		deps.Journal = noJournal{}
 	}
-	gate := batch.NewGate(cfg.workers(), cfg.Queue)
-	s := &Server{cfg: cfg, deps: deps, gate: gate, metrics: newMetrics(gate, deps.Now)}
+	s := &Server{cfg: cfg, deps: deps}
+	s.gate = batch.NewGate(cfg.workers(), cfg.Queue, deps.Now, func(r batch.Report) { s.metrics.ran(r) })
+	s.metrics = newMetrics(s.gate, deps.Now)
 	s.catalog = catalog.New(
-		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.MemoryBudget, LoadTimeout: cfg.LoadTimeout},
+		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.memoryBudget(), LoadTimeout: cfg.LoadTimeout},
 		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}

@@ -28,6 +28,8 @@ type Session struct {
 	inputs, outputs []tensor.Info
 	metadata        map[string]string
 	session         *onnxruntime.DynamicAdvancedSession
+	rooms           *laneRooms // nil: rows of different requests cannot share a run
+	cap             int        // the most rows that should; 0 likewise
 
 	// refs counts the owner (until Close), the holders and the runs. At zero the
 	// session is destroyed, and refs stays zero.
@@ -35,8 +37,10 @@ type Session struct {
 	closed atomic.Bool
 }
 
-// Load checks the model (see Check) and creates a session for it. Open must have
-// succeeded before. The error says why the model is refused.
+// Load checks the model (see Check), creates a session for it, and runs it with every
+// number of rows that a run may have, so that the first requests find it warm; of the
+// numbers it chooses the most by measuring (MaxRows). Open must have succeeded before.
+// The error says why the model is refused.
 func Load(model []byte, opts Options) (*Session, error) {
 	if err := Check(model); err != nil {
 		return nil, err
@@ -58,13 +62,22 @@ func Load(model []byte, opts Options) (*Session, error) {
 		return nil, fmt.Errorf("%w: metadata: %w", ErrCorrupt, err)
 	}
 	s.refs.Store(1)
+	if rooms, ok := roomsFor(s.inputs, s.outputs); ok {
+		s.rooms = rooms
+		s.cap = s.calibrate(structure(model), opts)
+	}
 	return s, nil
 }
 
-// describe finds the names, types and shapes of the inputs and outputs. The
-// library tells them by way of a session of its own, because it wants their names
-// before it makes a lasting one.
+// describe finds the names, types and shapes of the inputs and outputs: in the model
+// file, where that says all. Otherwise the library works them out, by way of a session
+// of its own, because it wants their names before it makes a lasting one.
 func (s *Session) describe(model []byte) error {
+	g := readGraph(model)
+	if ins, outs, ok := g.infos(); ok {
+		s.inputs, s.outputs = ins, outs
+		return nil
+	}
 	ins, outs, err := onnxruntime.GetInputOutputInfoWithONNXData(model)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -78,8 +91,8 @@ func (s *Session) describe(model []byte) error {
 	if s.outputs, err = infos("output", outs); err != nil {
 		return err
 	}
-	addAxes(model, s.inputs)
-	addAxes(model, s.outputs)
+	g.addAxes(s.inputs)
+	g.addAxes(s.outputs)
 	return nil
 }
 
@@ -182,6 +195,9 @@ func (s *Session) Release() {
 	switch n := s.refs.Add(-1); {
 	case n == 0:
 		s.session.Destroy()
+		if s.rooms != nil {
+			s.rooms.leave()
+		}
 	case n < 0:
 		panic("ort: Release without Retain")
 	}

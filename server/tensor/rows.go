@@ -44,3 +44,13 @@ func LikeRows(t Tensor, n int) Tensor {
 	}
 	return Tensor{shape, reflect.MakeSlice(reflect.TypeOf(t.Data), size, size).Interface()}
 }
+
+// FirstRows returns the first n rows of t, sharing its memory.
+func FirstRows(t Tensor, n int) Tensor {
+	shape := append([]int64{int64(n)}, t.Shape[1:]...)
+	size := t.Len() / int(t.Shape[0]) * n
+	if data := t.Float32s(); data != nil {
+		return Tensor{shape, data[:size]}
+	}
+	return Tensor{shape, reflect.ValueOf(t.Data).Slice(0, size).Interface()}
+}
