@@ -23,7 +23,7 @@ const maxRows = 64
 // forecast answers a request with windows. A window that cannot be answered gets
 // its error in its own forecast; the returned error is about the request as a
 // whole.
-func (s *Server) forecast(ctx context.Context, req request.Request) (api.PredictResponse, error) {
+func (s *Server) forecast(ctx context.Context, req *request.Request) (api.PredictResponse, error) {
 	response := api.PredictResponse{Forecasts: make([]api.Forecast, len(req.Windows))}
 	resolved, err := s.resolve(ctx, req, response.Forecasts)
 	defer func() {
@@ -61,7 +61,7 @@ type resolution struct {
 
 // resolve finds the version for each window, in order of first appearance. The
 // caller releases the versions, with an error too.
-func (s *Server) resolve(ctx context.Context, req request.Request, forecasts []api.Forecast) ([]*resolution, error) {
+func (s *Server) resolve(ctx context.Context, req *request.Request, forecasts []api.Forecast) ([]*resolution, error) {
 	if req.Model != "" {
 		v, err := s.catalog.Named(ctx, req.Model)
 		if err != nil {
