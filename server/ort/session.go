@@ -66,6 +66,7 @@ func Load(model []byte, opts Options) (*Session, error) {
 		s.rooms = rooms
 		s.cap = s.calibrate(structure(model), opts)
 	}
+	trim()
 	return s, nil
 }
 
@@ -198,6 +199,7 @@ func (s *Session) Release() {
 		if s.rooms != nil {
 			s.rooms.leave()
 		}
+		trim()
 	case n < 0:
 		panic("ort: Release without Retain")
 	}
