@@ -40,6 +40,9 @@ type Config struct {
 	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly; 0
 	// means half of the memory that the machine or the container has.
 	MemoryBudget int64 `yaml:"memory_budget"`
+	// LoadAhead loads the models of the registry that nobody has asked for yet, while
+	// the server is idle and within MemoryBudget.
+	LoadAhead bool `yaml:"load_ahead"`
 	// LoadTimeout bounds fetching, loading and verifying one model.
 	LoadTimeout time.Duration `yaml:"load_timeout"`
 	// RequestTimeout bounds the work on one request, waiting included.
@@ -67,6 +70,7 @@ func Defaults() Config {
 		Queue:          1024,
 		BodyLimit:      16 << 20,
 		Reload:         2 * time.Second,
+		LoadAhead:      true,
 		LoadTimeout:    30 * time.Second,
 		RequestTimeout: 10 * time.Second,
 		ReadTimeout:    30 * time.Second,

@@ -93,7 +93,7 @@ func TestAFullQueueShedsWith429AndATimeoutIs503(t *testing.T) {
 	<-gate.started
 	go func() { statuses <- r.post(foreignRequest) }()
 	eventually(t, "one waits", func() bool {
-		return strings.Contains(string(r.get(api.RouteMetrics).body), "forescale_predict_runs_waiting 1")
+		return strings.Contains(string(r.get(api.RouteMetrics).body), "forescale_predict_rows_waiting 1")
 	})
 	got := r.post(foreignRequest)
 	if p := got.problem(t); p.Status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" {

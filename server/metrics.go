@@ -71,7 +71,7 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 	m.lastRead = prometheus.NewGauge(prometheus.GaugeOpts(opts("registry_last_read_timestamp_seconds", "Unix time of the last successful reading of the registry.")))
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.panics, m.calls, m.callTime, m.rows, m.failed, m.runTime, m.runRows, m.rejected,
 		m.loads, m.loadTime, m.info, m.reads, m.lastRead,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_waiting", "Rows that wait for their run.")), func() float64 { return float64(gate.Waiting()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_rows_waiting", "Rows that wait for their run.")), func() float64 { return float64(gate.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_in_progress", "Runs that go on.")), func() float64 { return float64(gate.Running()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

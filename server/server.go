@@ -70,8 +70,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.gate = batch.NewGate(cfg.workers(), cfg.Queue, deps.Now, func(r batch.Report) { s.metrics.ran(r) })
 	s.metrics = newMetrics(s.gate, deps.Now)
 	s.catalog = catalog.New(
-		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.memoryBudget(), LoadTimeout: cfg.LoadTimeout},
-		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
+		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.memoryBudget(), LoadTimeout: cfg.LoadTimeout, LoadAhead: cfg.LoadAhead},
+		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now,
+			Idle: func() bool { return s.gate.Running() == 0 }})
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
 	s.handler = s.routes()
