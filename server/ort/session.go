@@ -79,6 +79,11 @@ func (s *Session) describe(model []byte) error {
 		s.inputs, s.outputs = ins, outs
 		return nil
 	}
+	return s.ask(model, g)
+}
+
+// ask has the library work out the inputs and outputs.
+func (s *Session) ask(model []byte, g described) error {
 	ins, outs, err := onnxruntime.GetInputOutputInfoWithONNXData(model)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
