@@ -66,7 +66,7 @@ func (c *Catalog) reserve(champion models.Manifest) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.entries[champion.Name]
-	if c.closed || c.off[champion.Name] || c.held+costOf(champion.SizeBytes) > c.cfg.MemoryBudget {
+	if c.closed || c.off[champion.Name] || c.held+max(c.latest, costOf(champion.SizeBytes)) > c.cfg.MemoryBudget {
 		return nil
 	}
 	if e == nil {

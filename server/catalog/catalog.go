@@ -104,6 +104,7 @@ type Catalog struct {
 	listings map[string]listing // versions by model name; guarded by mu
 	off      map[string]bool    // models that Unload has taken out of service; guarded by mu
 	held     int64              // sum of the costs of the loaded versions; guarded by mu
+	latest   int64              // cost of the version that was loaded last; guarded by mu
 	uses     int64              // counts acquisitions, for the order of use; guarded by mu
 	closed   bool               // guarded by mu
 	short    bool               // a model that was asked for gave way to another; guarded by mu

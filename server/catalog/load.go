@@ -124,6 +124,7 @@ func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 		e.usedAt = c.uses
 	}
 	c.held += v.cost
+	c.latest = v.cost
 	same := key{v.Manifest.Name, v.Manifest.Version}
 	if other := c.others[same]; other != nil && other != e && other.current != nil {
 		displaced = append(displaced, other.current) // a version has become champion that was asked for by number before

@@ -69,6 +69,9 @@ func newVersion(ctx context.Context, load Load, m models.Manifest, model []byte,
 		return nil, err
 	}
 	v := &Version{Manifest: m, LoadedAt: now, cost: costOf(int64(len(model))), session: session}
+	if sized, ok := session.(interface{ Bytes() int64 }); ok { // it knows better
+		v.cost = sized.Bytes()
+	}
 	verified := false
 	defer func() { // after a panic too
 		if !verified {

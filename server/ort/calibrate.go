@@ -42,8 +42,10 @@ type calibration struct {
 }
 
 // calibrate returns the smallest number of rows whose runs have nearly the best
-// throughput, and has run every number up to it at least once. 0: the model cannot run
-// rows together, whatever it says of its first axis.
+// throughput. It has run every number up to it at least once, for this model or for one
+// of the same structure, with which it shares what a run of each number needs, and the
+// largest for this one. 0: the model cannot run rows together, whatever it says of its
+// first axis.
 func (s *Session) calibrate(structure [sha256.Size]byte, opts Options) int {
 	key := calibration{structure, max(1, opts.Threads)}
 	calibrated.Lock()
@@ -94,8 +96,11 @@ func (s *Session) calibrate(structure [sha256.Size]byte, opts Options) int {
 		calibrated.rows[key] = rows
 		calibrated.Unlock()
 	}
-	for n := 3; n <= rows && !spent(); n++ {
+	for n := 3; n < rows && !known && !spent(); n++ {
 		run(n)
+	}
+	if rows > 2 {
+		run(rows)
 	}
 	return rows
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -32,12 +33,18 @@ type axis struct {
 type described struct {
 	inputs, outputs []declared
 	constants       map[string]bool // the names of the initializers, which old files list as inputs, too
+	nodes           int             // of the main graph
+	convolves       bool            // some of them convolve or pool
 }
 
 func readGraph(model []byte) described {
 	d := described{constants: map[string]bool{}}
 	inGraph(model, func(num protowire.Number, content []byte) {
 		switch num {
+		case 1: // node
+			d.nodes++
+			op := textOf(content, 4)
+			d.convolves = d.convolves || strings.Contains(op, "Conv") || strings.Contains(op, "Pool")
 		case 5: // initializer
 			d.constants[textOf(content, 8)] = true
 		case 11: // input
