@@ -63,7 +63,7 @@ func (w *worker) runWhole(p part) {
 		return
 	}
 	var outputs []tensor.Tensor
-	err, panicked := guarded(func() (err error) {
+	panicked, err := guarded(func() (err error) {
 		outputs, err = w.runner.Run(q.ctx, q.batch)
 		return err
 	})
@@ -87,30 +87,30 @@ func (r *run) lose() {
 // runTogether runs parts of several requests in one run. If that fails, each part is
 // run again by itself, so that nobody fails for what is in another's rows.
 func (w *worker) runTogether(parts []part) {
-	err, panicked := w.attempt(parts)
+	panicked, err := w.attempt(parts)
 	switch {
 	case err == nil && panicked == nil:
 		return
 	case len(parts) == 1:
-		parts[0].fail(err, panicked)
+		parts[0].fail(panicked, err)
 		return
 	}
 	for i := range parts {
-		if err, panicked := w.attempt(parts[i : i+1]); err != nil || panicked != nil {
-			parts[i].fail(err, panicked)
+		if panicked, err := w.attempt(parts[i : i+1]); err != nil || panicked != nil {
+			parts[i].fail(panicked, err)
 		}
 	}
 }
 
 // attempt copies the parts into a lane, runs it, and copies their answers out. With an
 // error, or after a panic, no part has been answered.
-func (w *worker) attempt(parts []part) (err error, panicked any) {
+func (w *worker) attempt(parts []part) (panicked any, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	r := &run{stop: stop}
 	w.joined = w.joined[:0]
 	answered := 0
-	err, panicked = guarded(func() error {
+	panicked, err = guarded(func() error {
 		lane, err := w.lanes.Lane()
 		if err != nil {
 			return err
@@ -134,7 +134,7 @@ func (w *worker) attempt(parts []part) (err error, panicked any) {
 	for _, p := range w.joined[answered:] {
 		p.request.forget(r)
 	}
-	return err, panicked
+	return panicked, err
 }
 
 // gather copies the rows of the parts into the inputs of a run, and returns their
@@ -147,7 +147,7 @@ func (w *worker) gather(r *run, parts []part, inputs []tensor.Tensor) (rows int)
 			w.joined = append(w.joined, p)
 			rows += p.rows
 		} else if err != nil {
-			p.fail(err, nil)
+			p.fail(nil, err)
 		}
 	}
 	r.lose()
@@ -202,7 +202,7 @@ func (p part) answer(r *run, outputs []tensor.Tensor, at int) {
 }
 
 // fail notes that a part could not be run.
-func (p part) fail(err error, panicked any) {
+func (p part) fail(panicked any, err error) {
 	q := p.request
 	q.mu.Lock()
 	if q.gone {
@@ -243,11 +243,11 @@ var errPanicked = errors.New("the run panicked")
 
 // guarded calls f. A panic in it must end neither the worker nor the process; its value,
 // with the stack, goes to those whose run it was.
-func guarded(f func() error) (err error, panicked any) {
+func guarded(f func() error) (panicked any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err, panicked = errPanicked, fmt.Sprintf("%v\n%s", p, debug.Stack())
+			panicked, err = fmt.Sprintf("%v\n%s", p, debug.Stack()), errPanicked
 		}
 	}()
-	return f(), nil
+	return nil, f()
 }
