@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 const (
 	reloads    = 300
 	settled    = 100 // the reload from which growth counts
+	around     = 20  // reloads whose median is the memory at the last of them: the heap breathes
 	reloadPoll = 20 * time.Millisecond
 	reloadWait = 30 * time.Second
 )
@@ -52,7 +54,7 @@ func (w *workshop) measureMemory(ctx context.Context, all *results) error {
 		_ = load.Process.Kill()
 		_ = load.Wait()
 	}()
-	begin := 0.0
+	var resident []float64 // after each reload, MB
 	for n := 1; n <= reloads; n++ {
 		if err := w.version("reloads", "lstm", n+1, model); err != nil {
 			return err
@@ -60,22 +62,18 @@ func (w *workshop) measureMemory(ctx context.Context, all *results) error {
 		if err := awaitVersion(ctx, up.url, n+1); err != nil {
 			return fmt.Errorf("reload %d: %w\n%s", n, err, up.log)
 		}
-		if err := os.RemoveAll(w.path("reloads") + "/lstm/" + strconv.Itoa(n)); err != nil {
+		if err := os.RemoveAll(filepath.Join(w.path("reloads"), "lstm", strconv.Itoa(n))); err != nil {
 			return err
-		}
-		if n%50 != 0 {
-			continue
 		}
 		mb, err := residentMB(up.pid())
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%d reloads: %.1f MB\n", n, mb)
-		if n == settled {
-			begin = mb
+		if resident = append(resident, mb); n%50 == 0 {
+			fmt.Fprintf(os.Stderr, "%d reloads: %.1f MB\n", n, median(resident[n-around:]))
 		}
-		all.growth, all.reload = mb-begin, true
 	}
+	all.growth, all.reload = median(resident[reloads-around:])-median(resident[settled-around:settled]), true
 	return nil
 }
 
