@@ -49,7 +49,7 @@ SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-sh
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup kubernetes proto build demo test test-system race bench bench-trainer accuracy soak fuzz lint clean deb-packages
+.PHONY: help setup kubernetes proto build demo test test-system race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -138,6 +138,10 @@ race: setup ## all tests under the race detector
 
 bench: setup ## every benchmark
 	$(TEST_ENV) go test -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./...
+
+bench-server: build ## the server beside ONNX Runtime itself and other servers (FORESCALE_PEERS; wrk, npm ci for the Node peer)
+	CGO_ENABLED=1 go build -trimpath -o bin/bench-server ./cmd/bench-server
+	FORESCALE_ONNXRUNTIME=$${FORESCALE_ONNXRUNTIME:-$(CURDIR)/$(ORT_LIB)} bin/bench-server $(BENCHFLAGS)
 
 bench-trainer: ## training speed beside PyTorch's (FORESCALE_PEERS; python3-torch and libopenblas0-pthread)
 	mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/bench-trainer ./cmd/bench-trainer

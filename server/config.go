@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"strconv"
 	"time"
 
+	"github.com/forescale/forescale/internal/machine"
 	"github.com/forescale/forescale/server/access"
 )
 
@@ -26,11 +26,13 @@ type Config struct {
 	ModelControl bool `yaml:"model_control"`
 	// ONNXRuntime is the path of the ONNX Runtime library; empty: it is looked for.
 	ONNXRuntime string `yaml:"onnxruntime"`
-	// Threads is how many threads one run of a model may use.
+	// Threads is how many threads one run of a model may use, at most one for each
+	// processor of the machine or the container's quota.
 	Threads int `yaml:"threads"`
-	// Workers is how many runs may go on at once; 0 means one per processor.
+	// Workers is how many runs may go on at once; 0 means as many as keep the
+	// processors, or the container's quota of them, busy.
 	Workers int `yaml:"workers"`
-	// Queue is how many runs may wait; beyond it the answer is 429.
+	// Queue is how many rows may wait; beyond it the answer is 429.
 	Queue int `yaml:"queue"`
 	// BodyLimit bounds a request body, in bytes.
 	BodyLimit int64 `yaml:"body_limit"`
@@ -39,8 +41,12 @@ type Config struct {
 	// Latest is how many of the newest versions of a model in use are kept loaded
 	// beside its champion and those that are pinned; 0: none.
 	Latest int `yaml:"latest"`
-	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly.
+	// MemoryBudget bounds the memory of loaded models together, in bytes, roughly; 0
+	// means half of the memory that the machine or the container has.
 	MemoryBudget int64 `yaml:"memory_budget"`
+	// LoadAhead loads the models of the registry that nobody has asked for yet, while
+	// the server is idle and within MemoryBudget.
+	LoadAhead bool `yaml:"load_ahead"`
 	// LoadTimeout bounds fetching, loading and verifying one model.
 	LoadTimeout time.Duration `yaml:"load_timeout"`
 	// RequestTimeout bounds the work on one request, waiting included.
@@ -76,7 +82,7 @@ func Defaults() Config {
 		Queue:          1024,
 		BodyLimit:      16 << 20,
 		Reload:         2 * time.Second,
-		MemoryBudget:   512 << 20,
+		LoadAhead:      true,
 		LoadTimeout:    30 * time.Second,
 		RequestTimeout: 10 * time.Second,
 		ReadTimeout:    30 * time.Second,
@@ -113,7 +119,7 @@ func (c Config) Validate() error {
 		{"latest", int64(c.Latest), 0, 100},
 		{"access_log", int64(c.AccessLog), 0, 1 << 40},
 		{"body_limit", c.BodyLimit, 1 << 10, 1 << 30},
-		{"memory_budget", c.MemoryBudget, 1 << 20, 1 << 50},
+		{"memory_budget", c.MemoryBudget, 0, 1 << 50},
 	} {
 		if f.value < f.lo || f.value > f.hi {
 			fault(f.name, "is %d, must be %d to %d", f.value, f.lo, f.hi)
@@ -173,10 +179,28 @@ func loopback(address string) bool {
 	return isLoopback(host)
 }
 
+// RunThreads returns how many threads one run of a model may use: as configured, and
+// no more than there are processors for this process.
+func (c Config) RunThreads() int { return min(c.Threads, machine.Processors()) }
+
 // workers returns how many runs may go on at once.
 func (c Config) workers() int {
 	if c.Workers > 0 {
 		return c.Workers
 	}
-	return max(1, runtime.GOMAXPROCS(0)/c.Threads)
+	return max(1, machine.Processors()/c.RunThreads())
+}
+
+// leastBudget is the memory budget where the memory cannot be told.
+const leastBudget = 512 << 20
+
+// memoryBudget returns the bytes that loaded models may hold together.
+func (c Config) memoryBudget() int64 {
+	if c.MemoryBudget > 0 {
+		return c.MemoryBudget
+	}
+	if half := machine.Memory() / 2; half > 0 {
+		return half
+	}
+	return leastBudget
 }

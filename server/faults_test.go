@@ -93,7 +93,7 @@ func TestAFullQueueShedsWith429AndATimeoutIs503(t *testing.T) {
 	<-gate.started
 	go func() { statuses <- r.post(foreignRequest) }()
 	eventually(t, "one waits", func() bool {
-		return strings.Contains(string(r.get(api.RouteMetrics).body), "forescale_predict_runs_waiting 1")
+		return strings.Contains(string(r.get(api.RouteMetrics).body), "forescale_predict_rows_waiting 1")
 	})
 	got := r.post(foreignRequest)
 	if p := got.problem(t); p.Status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" {
@@ -178,6 +178,9 @@ func TestTheMetricsFollowTheConventionsAndHaveBoundedLabels(t *testing.T) {
 		r.do("BREW", path, nil, nil, true)
 		r.do(http.MethodGet, path, nil, nil, true)
 	}
+	eventually(t, "the run is counted", func() bool {
+		return strings.Contains(string(r.get(api.RouteMetrics).body), "forescale_predict_batch_rows_sum 1")
+	})
 	text := string(r.get(api.RouteMetrics).body)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil || len(problems) > 0 {
@@ -186,7 +189,7 @@ func TestTheMetricsFollowTheConventionsAndHaveBoundedLabels(t *testing.T) {
 	for _, want := range []string{`forescale_http_requests_total{code="200",method="POST",route="/predict"} 1`, `forescale_predict_rows_total{model="foreign"} 1`,
 		`forescale_http_requests_total{code="404",method="GET",route="none"} 2`, `forescale_http_requests_total{code="404",method="GET",route="/api/v1/groups/:group"} 2`,
 		`forescale_model_info{model="foreign",version="1"} 1`, `forescale_model_version{model="foreign"} 1`, `forescale_model_failing{model="foreign"} 0`,
-		`forescale_request_errors_total{reason="not_found"}`, `forescale_request_errors_total{reason="too_many"} 0`, `forescale_predict_batch_rows_sum 1`,
+		`forescale_request_errors_total{reason="not_found"}`, `forescale_request_errors_total{reason="too_many"} 0`,
 		`forescale_predict_wait_duration_seconds_count 1`, `forescale_model_faults_total{model="foreign"} 0`, `forescale_registry_unreadable 0`, `forescale_registry_reads_total{result="ok"}`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is missing", want)

@@ -26,7 +26,7 @@ const maxRows = 64
 // forecast answers a request with windows. A window that cannot be answered gets
 // its error in its own forecast; the returned error is about the request as a
 // whole.
-func (s *Server) forecast(ctx context.Context, req request.Request) (api.PredictResponse, error) {
+func (s *Server) forecast(ctx context.Context, req *request.Request) (api.PredictResponse, error) {
 	response := api.PredictResponse{Forecasts: make([]api.Forecast, len(req.Windows))}
 	resolved, err := s.resolve(ctx, req, response.Forecasts)
 	defer func() {
@@ -64,7 +64,7 @@ type resolution struct {
 
 // resolve finds the version for each window, in order of first appearance. The
 // caller releases the versions, with an error too.
-func (s *Server) resolve(ctx context.Context, req request.Request, forecasts []api.Forecast) ([]*resolution, error) {
+func (s *Server) resolve(ctx context.Context, req *request.Request, forecasts []api.Forecast) ([]*resolution, error) {
 	if req.Model != "" {
 		v, err := s.catalog.Named(ctx, req.Model)
 		if err != nil {
@@ -187,7 +187,7 @@ type gated struct {
 func (g gated) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
 	m := g.server.metrics
 	ctx, span := g.server.runSpan(ctx, g.version, b)
-	outputs, err := g.server.gate.Run(ctx, measured{g.version.Session(), m, m.now()}, b)
+	outputs, err := g.server.gate.Run(ctx, g.version.Session(), b)
 	endSpan(span, err != nil, err)
 	switch {
 	case errors.Is(err, batch.ErrFull):
@@ -198,23 +198,17 @@ func (g gated) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) 
 	return outputs, err
 }
 
-// measured is a runner whose turn has come: it measures how long that took, and the
-// run.
-type measured struct {
-	batch.Runner
-	metrics *metrics
-	queued  time.Time
+// runs puts what the gate tells into the metrics and the traces.
+type runs struct{ server *Server }
+
+// Turn implements batch.Observer.
+func (r runs) Turn(ctx context.Context, waited time.Duration) {
+	trace.SpanFromContext(ctx).AddEvent("turn")
+	r.server.metrics.waitTime.Observe(waited.Seconds())
 }
 
-// Run implements batch.Runner.
-func (r measured) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, error) {
-	started := r.metrics.now()
-	trace.SpanFromContext(ctx).AddEvent("turn")
-	r.metrics.waitTime.Observe(started.Sub(r.queued).Seconds())
-	outputs, err := r.Runner.Run(ctx, b)
-	if err == nil {
-		r.metrics.runTime.Observe(r.metrics.now().Sub(started).Seconds())
-		r.metrics.runRows.Observe(float64(max(1, b.Rows)))
-	}
-	return outputs, err
+// Ran implements batch.Observer.
+func (r runs) Ran(report batch.Report) {
+	r.server.metrics.runTime.Observe(report.Took.Seconds())
+	r.server.metrics.runRows.Observe(float64(report.Rows))
 }

@@ -166,6 +166,7 @@ func start(t testing.TB, registry catalog.Registry, change func(*server.Config, 
 	r := &running{t: t, done: make(chan error, 1), logs: &logBuffer{}}
 	cfg := server.Defaults()
 	cfg.Listen, cfg.Reload, cfg.DrainDelay = "127.0.0.1:0", 20*time.Millisecond, 0
+	cfg.LoadAhead = false // tests say themselves what is loaded
 	listening := make(chan string, 1)
 	deps := server.Deps{Registry: registry, Load: loadORT, Step: 5 * time.Minute, Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(r.logs, nil)), Listening: func(url string) { listening <- url }}

@@ -66,10 +66,10 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 	m.errors = counter("request_errors_total", "HTTP and gRPC requests answered with an error, by its reason.", "reason")
 	m.rows = counter("predict_rows_total", "Rows that models have answered.", "model")
 	m.failed = counter("predict_window_errors_total", "Windows that got an error in place of a forecast, by its status.", "code")
-	m.faults = counter("model_faults_total", "Runs of a model that failed, or answered what must not be handed out.", "model")
-	m.waitTime = prometheus.NewHistogram(seconds("predict_wait_duration_seconds", "Time for which a run waited for its turn.", latencyBuckets))
-	m.runTime = prometheus.NewHistogram(seconds("predict_run_duration_seconds", "Time of one run of a model, once its turn had come.", latencyBuckets))
-	m.runRows = prometheus.NewHistogram(seconds("predict_batch_rows", "Rows of one run of a model.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256}))
+	m.faults = counter("model_faults_total", "Requests that a model's run failed, or whose answer must not be handed out.", "model")
+	m.waitTime = prometheus.NewHistogram(seconds("predict_wait_duration_seconds", "Time for which a request waited for its run, or the first of its runs.", latencyBuckets))
+	m.runTime = prometheus.NewHistogram(seconds("predict_run_duration_seconds", "Time of one run of a model.", latencyBuckets))
+	m.runRows = prometheus.NewHistogram(seconds("predict_batch_rows", "Rows that shared a run of a model.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64}))
 	m.rejected = prometheus.NewCounter(prometheus.CounterOpts(opts("predict_rejected_total", "Runs refused because the queue was full.")))
 	m.shadowRows = counter("shadow_rows_total", "Rows whose answer by the shadow was compared with the one that was given.", "model")
 	m.shadowDropped = counter("shadow_dropped_total", "Copies of requests that were not put to the shadow, because there was no room.", "model")
@@ -86,7 +86,7 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 		m.rows, m.failed, m.faults, m.waitTime, m.runTime, m.runRows, m.rejected,
 		m.shadowRows, m.shadowDropped, m.shadowErrors, m.shadowDifference,
 		m.loads, m.loadTime, m.info, m.reads, m.lastRead,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_waiting", "Runs that wait for their turn.")), func() float64 { return float64(gate.Waiting()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_rows_waiting", "Rows that wait for their run.")), func() float64 { return float64(gate.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("predict_runs_in_progress", "Runs that go on.")), func() float64 { return float64(gate.Running()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, reason := range reasons { // there from the start, so that the first one is an increase

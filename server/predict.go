@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -20,62 +21,93 @@ import (
 	"github.com/forescale/forescale/server/tensor"
 )
 
+// scratch is the memory of one prediction request, for the next one.
+type scratch struct {
+	body    []byte
+	request request.Request
+	input   []float32
+	answer  []byte
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{} }}
+
+// maxScratch bounds what is kept for the next request; larger ones are rare.
+const maxScratch = 1 << 20
+
+func (m *scratch) free() {
+	if cap(m.body)+4*cap(m.input)+cap(m.answer)+m.request.Size() <= maxScratch {
+		scratches.Put(m)
+	}
+}
+
 // predict answers POST /predict.
 func (s *Server) predict(c echo.Context) error {
-	body, err := s.body(c)
+	m := scratches.Get().(*scratch)
+	defer m.free() // all that was made of it has been written then
+	var err error
+	if m.body, err = s.body(c, m.body); err != nil {
+		return err
+	}
+	if err := m.request.Parse(m.body); err != nil {
+		return err
+	}
+	if m.request.Instances != nil {
+		err = s.predictInstances(c, m)
+	} else {
+		err = s.predictWindows(c, m)
+	}
 	if err != nil {
 		return err
 	}
-	req, err := request.Parse(body)
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, m.answer)
+}
+
+func (s *Server) predictWindows(c echo.Context, m *scratch) error {
+	response, err := s.forecast(c.Request().Context(), &m.request)
 	if err != nil {
 		return err
 	}
-	if req.Instances != nil {
-		return s.predictInstances(c, req)
-	}
-	response, err := s.forecast(c.Request().Context(), req)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, response)
+	m.answer, err = appendResponse(m.answer[:0], &response)
+	return err
 }
 
 // body reads the JSON body of a request, whole and bounded. The type of a form is
 // what curl -d sends unasked. A prediction changes nothing, so taking it for JSON lets
 // no other site do harm.
-func (s *Server) body(c echo.Context) ([]byte, error) {
-	return s.bodyOf(c, echo.MIMEApplicationJSON, echo.MIMEApplicationForm)
+func (s *Server) body(c echo.Context, into []byte) ([]byte, error) {
+	return s.bodyOf(c, into, echo.MIMEApplicationJSON, echo.MIMEApplicationForm)
 }
 
-// bodyOf reads a body of one of the given content types, or of none.
-func (s *Server) bodyOf(c echo.Context, kinds ...string) ([]byte, error) {
+// bodyOf reads a body of one of the given content types, or of none, into memory that
+// may be nil; with an error too it returns memory for the next body.
+func (s *Server) bodyOf(c echo.Context, into []byte, kinds ...string) ([]byte, error) {
 	r := c.Request()
 	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
 		// A few kilobytes of gzip unfold into gigabytes; windows are small enough
 		// to come as they are.
 		c.Response().Header().Set("Accept-Encoding", "identity")
-		return nil, problem(http.StatusUnsupportedMediaType, "", "content encoding %.40q is not supported; send the body as it is", coding)
+		return into, problem(http.StatusUnsupportedMediaType, "", "content encoding %.40q is not supported; send the body as it is", coding)
 	}
-	if text := r.Header.Get(echo.HeaderContentType); text != "" {
+	if text := r.Header.Get(echo.HeaderContentType); text != "" && text != kinds[0] {
 		if kind, _, err := mime.ParseMediaType(text); err != nil || !slices.Contains(kinds, kind) {
-			return nil, problem(http.StatusUnsupportedMediaType, "", "content type %.80q is not %s", text, kinds[0])
+			return into, problem(http.StatusUnsupportedMediaType, "", "content type %.80q is not %s", text, kinds[0])
 		}
 	}
 	limit := s.cfg.BodyLimit
 	if r.ContentLength > limit {
 		c.Response().Header().Set(echo.HeaderConnection, "close") // rather than read on to the end
-		return nil, &http.MaxBytesError{Limit: limit}
+		return into, &http.MaxBytesError{Limit: limit}
 	}
-	var buf bytes.Buffer
+	buf := bytes.NewBuffer(into[:0])
 	if r.ContentLength > 0 {
 		buf.Grow(int(min(r.ContentLength, 1<<20)) + bytes.MinRead) // no more than was claimed, nor much on a mere claim
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(c.Response().Writer, r.Body, limit)); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, err
+			return buf.Bytes(), err
 		}
-		return nil, problem(http.StatusBadRequest, "", "the body ends early: %v", cause(err))
+		return buf.Bytes(), problem(http.StatusBadRequest, "", "the body ends early: %v", cause(err))
 	}
 	return buf.Bytes(), nil
 }
@@ -89,9 +121,9 @@ func cause(err error) error {
 }
 
 // predictInstances answers the form that suits any model with one input.
-func (s *Server) predictInstances(c echo.Context, req request.Request) error {
+func (s *Server) predictInstances(c echo.Context, m *scratch) error {
 	ctx := c.Request().Context()
-	name, err := s.instancesModel(ctx, req.Model)
+	name, err := s.instancesModel(ctx, m.request.Model)
 	if err != nil {
 		return err
 	}
@@ -100,7 +132,7 @@ func (s *Server) predictInstances(c echo.Context, req request.Request) error {
 		return inField(err, "model")
 	}
 	defer v.Release()
-	input, err := instancesTensor(v, req.Instances)
+	input, err := m.instancesTensor(v)
 	if err != nil {
 		return err
 	}
@@ -114,9 +146,9 @@ func (s *Server) predictInstances(c echo.Context, req request.Request) error {
 	if err := outputs[0].CheckText(); err != nil {
 		return s.modelFault(v, fmt.Errorf("its output is not text: %w", err))
 	}
-	answer := append([]byte(nil), `{"predictions":`...)
-	answer = append(outputs[0].AppendJSON(answer), '}')
-	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, answer)
+	m.answer = append(m.answer[:0], `{"predictions":`...)
+	m.answer = append(outputs[0].AppendJSON(m.answer), '}')
+	return nil
 }
 
 // instancesModel returns the model to use when the request names none: the only
@@ -136,7 +168,8 @@ func (s *Server) instancesModel(ctx context.Context, name string) (string, error
 }
 
 // instancesTensor makes the input tensor, or a problem that says what does not fit.
-func instancesTensor(v *catalog.Version, in *request.Instances) (tensor.Tensor, error) {
+func (m *scratch) instancesTensor(v *catalog.Version) (tensor.Tensor, error) {
+	in := m.request.Instances
 	inputs := v.Session().Inputs()
 	if len(inputs) != 1 {
 		return tensor.Tensor{}, problem(http.StatusUnprocessableEntity, "instances",
@@ -146,7 +179,10 @@ func instancesTensor(v *catalog.Version, in *request.Instances) (tensor.Tensor, 
 		return tensor.Tensor{}, problem(http.StatusUnprocessableEntity, "instances", "have the shape %s, model %s reads %s",
 			tensor.ShapeString(in.Shape), v.Manifest.Name, inputs[0])
 	}
-	t, err := tensor.Convert(in.Values, inputs[0].Type, in.Shape)
+	t, err := tensor.Convert(in.Values, inputs[0].Type, in.Shape, m.input)
+	if data := t.Float32s(); data != nil {
+		m.input = data
+	}
 	var at *tensor.IndexError
 	switch {
 	case errors.As(err, &at):

@@ -81,14 +81,16 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Journal == nil {
 		deps.Journal = noJournal{}
 	}
-	gate := batch.NewGate(cfg.workers(), cfg.Queue)
-	s := &Server{cfg: cfg, deps: deps, gate: gate, access: newAccessLog(cfg.AccessLog, deps.Log), tracer: noTracer, metrics: newMetrics(gate, deps.Now)}
+	s := &Server{cfg: cfg, deps: deps, access: newAccessLog(cfg.AccessLog, deps.Log), tracer: noTracer}
+	s.gate = batch.NewGate(cfg.workers(), cfg.Queue, deps.Now, runs{s})
+	s.metrics = newMetrics(s.gate, deps.Now)
 	s.catalog = catalog.New(
-		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.MemoryBudget, LoadTimeout: cfg.LoadTimeout, Latest: cfg.Latest},
-		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now})
+		catalog.Config{Reload: cfg.Reload, MemoryBudget: cfg.memoryBudget(), LoadTimeout: cfg.LoadTimeout, Latest: cfg.Latest, LoadAhead: cfg.LoadAhead},
+		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now,
+			Idle: func() bool { return s.gate.Running() == 0 }})
 	s.metrics.registry.MustRegister(newModelMetrics(s.catalog.Status))
 	s.shadowLog = rate.NewLimiter(rate.Every(10*time.Second), 1)
-	s.mirror = shadow.New(observer{s.metrics, s}, func() bool { return gate.Waiting() > 0 }, deps.Now)
+	s.mirror = shadow.New(observer{s.metrics, s}, func() bool { return s.gate.Waiting() > 0 }, deps.Now)
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
 	var err error

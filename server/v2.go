@@ -126,7 +126,7 @@ func (s *Server) v2Infer(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body, err := s.bodyOf(c, echo.MIMEApplicationJSON, octetStream, echo.MIMEApplicationForm)
+	body, err := s.bodyOf(c, nil, echo.MIMEApplicationJSON, octetStream, echo.MIMEApplicationForm)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *Server) v2Infer(c echo.Context) error {
 
 // v2Index answers POST /v2/repository/index.
 func (s *Server) v2Index(c echo.Context) error {
-	body, err := s.body(c)
+	body, err := s.body(c, nil)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (s *Server) control(c echo.Context, do func(name string) error) error {
 	if err := crossOrigin.Check(c.Request()); err != nil {
 		return problem(http.StatusForbidden, "", "%v", err)
 	}
-	body, err := s.bodyOf(c, echo.MIMEApplicationJSON)
+	body, err := s.bodyOf(c, nil, echo.MIMEApplicationJSON)
 	if err != nil {
 		return err
 	}

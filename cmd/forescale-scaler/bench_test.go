@@ -201,10 +201,9 @@ func register(ctx context.Context, store blob.Store, m models.Manifest, model []
 // start starts the server and waits for its address.
 func (w *benchWorld) start(binary, models string) {
 	w.b.Helper()
-	// A thousand models of this size take a little more than the server's default.
 	// With less than all of them need, it would load each of them anew at every tick.
 	config := filepath.Join(w.b.TempDir(), "forescale.yaml")
-	if err := os.WriteFile(config, []byte("server: {memory_budget: 2147483648}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("server: {memory_budget: 4294967296}\n"), 0o600); err != nil {
 		w.b.Fatal(err)
 	}
 	cmd := exec.Command(binary, "-config", config, "-models", "file://"+models, "-listen", "127.0.0.1:0", "-exit-with-stdin")

@@ -170,7 +170,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 // load makes a session of a model file. A nil *ort.Session must not become a
 // Session that is not nil.
 func (p *program) load(model []byte) (catalog.Session, error) {
-	s, err := ort.Load(model, ort.Options{Threads: p.cfg.Threads})
+	s, err := ort.Load(model, ort.Options{Threads: p.cfg.RunThreads()})
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,20 @@
-// Package batch stands between the handlers and a model's session. Today it
-// bounds how many runs go on at once and how many wait for their turn; what
-// coalesces waiting requests into one run will implement the same Runner.
+// Package batch stands between the handlers and the models' sessions: it says who
+// runs when, and which rows of different requests go in one run.
 //
-// The invariant: no more than the given number of runs at a time, no more than
-// the given number waiting, and whoever finds the queue full learns it at once.
+// A request that finds a worker idle runs at once. What arrives while all workers
+// are busy waits, and goes together in the next run of its model. There is no
+// timer: waiting for company would cost more than it gains, because a run takes
+// less than the shortest time that a timer can wait.
+//
+// The invariant: no more than the given number of runs at a time, whatever models
+// they are of; no more than the given number of rows waiting, but for the last
+// request that was let in; whoever finds the queue full learns it at once; and
+// whoever gives up waiting is not run.
 package batch
 
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/forescale/forescale/server/tensor"
 )
@@ -17,7 +22,7 @@ import (
 // ErrFull is returned when the queue is full. The caller should try again later.
 var ErrFull = errors.New("too many requests are waiting")
 
-// Batch is the input of one run: one tensor per input of the model, in the order
+// Batch is the input of one request: one tensor per input of the model, in the order
 // in which the model declares them.
 type Batch struct {
 	// Rows is the length of the first axis, which all inputs and outputs share
@@ -33,41 +38,27 @@ type Runner interface {
 	Run(ctx context.Context, b Batch) ([]tensor.Tensor, error)
 }
 
-// Gate lets a bounded number of runs through at a time, whatever models they are
-// of, because they all share the same processors.
-type Gate struct {
-	running chan struct{} // a token for each run that goes on
-	present chan struct{} // a token for each run that goes on or waits
+// Coalescer is a Runner whose model runs rows of different requests together.
+// Whatever is no Coalescer runs each request alone and whole.
+type Coalescer interface {
+	Runner
+	// MaxRows returns the number of rows that one run should have at most; 0: the
+	// model cannot run rows of different requests together.
+	MaxRows() int
+	// Lane returns room for one run, which the caller has for itself until Free. The
+	// error says why there is none.
+	Lane() (Lane, error)
 }
 
-// NewGate returns a gate for concurrent runs and a queue of queued more.
-func NewGate(concurrent, queued int) *Gate {
-	return &Gate{running: make(chan struct{}, concurrent), present: make(chan struct{}, concurrent+queued)}
-}
-
-// Waiting returns the number of runs in the queue, for a gauge.
-func (g *Gate) Waiting() int { return max(0, len(g.present)-len(g.running)) }
-
-// Running returns the number of runs that go on, for a gauge.
-func (g *Gate) Running() int { return len(g.running) }
-
-// Run runs b on r when its turn comes. It returns ErrFull when the queue is
-// full, and the context's error when that ends first.
-func (g *Gate) Run(ctx context.Context, r Runner, b Batch) ([]tensor.Tensor, error) {
-	select {
-	case g.present <- struct{}{}:
-	default:
-		return nil, ErrFull
-	}
-	defer func() { <-g.present }()
-	select {
-	case g.running <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for a run: %w", context.Cause(ctx))
-	}
-	defer func() { <-g.running }()
-	if ctx.Err() != nil { // both were ready, and select may have taken either
-		return nil, fmt.Errorf("waiting for a run: %w", context.Cause(ctx))
-	}
-	return r.Run(ctx, b)
+// Lane is the memory of one run at a time. Its methods are for one goroutine.
+type Lane interface {
+	// Inputs returns one tensor per input of the model with MaxRows rows, or more, to
+	// be filled.
+	Inputs() []tensor.Tensor
+	// Run runs the first rows of the inputs. It returns one tensor per output, each
+	// with that many rows, which are valid until the next Run or Free. It stops when
+	// ctx ends.
+	Run(ctx context.Context, rows int) ([]tensor.Tensor, error)
+	// Free gives the lane back.
+	Free()
 }

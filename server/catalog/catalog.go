@@ -74,15 +74,17 @@ type Config struct {
 	MemoryBudget int64         // bytes that loaded models may hold together, roughly
 	LoadTimeout  time.Duration // for fetching, loading and verifying one model
 	Latest       int           // how many of the newest versions of a loaded model are kept loaded, too
+	LoadAhead    bool          // load models that nobody has asked for yet, while the server is idle
 }
 
-// Deps are what the catalog works with. All are required.
+// Deps are what the catalog works with. All are required, but for Idle.
 type Deps struct {
 	Registry Registry
 	Load     Load
 	Observer Observer
 	Log      *slog.Logger
 	Now      func() time.Time
+	Idle     func() bool // nothing runs or waits; nil: always so
 }
 
 // Catalog hands out loaded versions. It is safe for concurrent use.
@@ -101,8 +103,11 @@ type Catalog struct {
 	listings map[string]listing // versions by model name; guarded by mu
 	off      map[string]bool    // models that Unload has taken out of service; guarded by mu
 	held     int64              // sum of the costs of the loaded versions; guarded by mu
+	latest   int64              // cost of the version that was loaded last; guarded by mu
 	uses     int64              // counts acquisitions, for the order of use; guarded by mu
 	closed   bool               // guarded by mu
+	short    bool               // a model that was asked for gave way to another; guarded by mu
+	warned   bool               // of that; guarded by mu
 
 	// What a request has begun for others too goes on after it, until Close.
 	life  context.Context
@@ -124,6 +129,7 @@ type entry struct {
 	failure  *failure      // of the newest version tried, when that failed
 	attempts int           // failures in a row of that version
 	kept     bool          // current was loaded because the version is kept
+	ahead    bool          // nobody has asked for it: the first to go when memory is short
 }
 
 type failure struct {
@@ -137,6 +143,9 @@ type failure struct {
 func New(cfg Config, deps Deps) *Catalog {
 	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1),
 		entries: map[string]*entry{}, others: map[key]*entry{}, off: map[string]bool{}, listings: map[string]listing{}}
+	if c.deps.Idle == nil {
+		c.deps.Idle = func() bool { return true }
+	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.index.Store(newIndex(nil, nil, time.Time{}))
 	return c
@@ -147,9 +156,19 @@ func New(cfg Config, deps Deps) *Catalog {
 func (c *Catalog) Run(ctx context.Context) error {
 	tick := time.NewTicker(c.cfg.Reload)
 	defer tick.Stop()
+	news := make(chan struct{}, 1)
+	if c.cfg.LoadAhead {
+		var ahead sync.WaitGroup
+		ahead.Go(func() { c.ahead(ctx, news) })
+		defer ahead.Wait()
+	}
 	for {
 		if c.refresh(ctx, ctx, 0) == nil { // it has logged its error
 			c.renew(ctx)
+			select {
+			case news <- struct{}{}:
+			default: // it has not come to the last one yet
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -248,7 +267,7 @@ func (c *Catalog) hold(ctx context.Context, name string, find func() (*entry, mo
 		e, target, err := find()
 		if e != nil && e.current != nil && e.current.session.Retain() {
 			c.uses++
-			e.usedAt = c.uses
+			e.usedAt, e.ahead = c.uses, false
 			v := e.current
 			c.mu.Unlock()
 			return v, nil

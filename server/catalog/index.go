@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/forescale/forescale/models"
@@ -11,6 +10,7 @@ import (
 
 // index is what the registry said when it was last read. It is immutable.
 type index struct {
+	names     []string                   // of the champions, in order
 	champions map[string]models.Manifest // by model name
 	faults    map[string]error           // by model name: why its champion cannot be told
 	byGroup   map[string]string          // group to the name of the model that serves it
@@ -23,13 +23,8 @@ type index struct {
 // group's own name that serves it goes first, then the first name in order that
 // lists the group, then the first with AnyGroup.
 func newIndex(champions map[string]models.Manifest, faults map[string]error, readAt time.Time) *index {
-	ix := &index{champions: champions, faults: faults, byGroup: map[string]string{}, readAt: readAt}
-	names := make([]string, 0, len(champions))
-	for name := range champions {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	ix := &index{names: sortedNames(champions), champions: champions, faults: faults, byGroup: map[string]string{}, readAt: readAt}
+	for _, name := range ix.names {
 		for _, group := range champions[name].Groups {
 			if _, taken := ix.byGroup[group]; !taken || name == group {
 				ix.byGroup[group] = name

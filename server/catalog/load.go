@@ -51,10 +51,15 @@ func (c *Catalog) load(ctx context.Context, e *entry, champion models.Manifest) 
 		displaced = c.install(e, v)
 	}
 	serving := e.current
+	warn := c.short && !c.warned
+	c.warned = c.warned || warn
 	c.mu.Unlock()
 
 	for _, old := range displaced {
 		c.drop(old)
+	}
+	if warn {
+		c.deps.Log.Warn("models in use do not fit into the memory budget together and are loaded by turns; raise server.memory_budget", "budget_bytes", c.cfg.MemoryBudget)
 	}
 	if stopped {
 		return err
@@ -113,9 +118,13 @@ func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 		displaced = append(displaced, e.current)
 		c.held -= e.current.cost
 	}
-	c.uses++
-	e.current, e.usedAt, e.failure, e.kept = v, c.uses, nil, false
+	e.current, e.failure, e.kept = v, nil, false
+	if !e.ahead { // otherwise usedAt is 0, and it goes first
+		c.uses++
+		e.usedAt = c.uses
+	}
 	c.held += v.cost
+	c.latest = v.cost
 	same := key{v.Manifest.Name, v.Manifest.Version}
 	if other := c.others[same]; other != nil && other != e && other.current != nil {
 		displaced = append(displaced, other.current) // a version has become champion that was asked for by number before
@@ -135,6 +144,7 @@ func (c *Catalog) install(e *entry, v *Version) (displaced []*Version) {
 		displaced = append(displaced, idle.current)
 		c.held -= idle.current.cost
 		idle.current = nil
+		c.short = c.short || !idle.ahead
 	}
 	return displaced
 }

@@ -58,15 +58,20 @@ func (v *Version) Release() { v.session.Release() }
 // fixedCost is what a session holds beside its weights, roughly.
 const fixedCost = 256 << 10
 
+// costOf returns roughly what a session of a model file holds. The weights are held
+// once as the file spells them and once as the kernels want them.
+func costOf(bytes int64) int64 { return 2*bytes + fixedCost }
+
 // newVersion loads and verifies a model. The error says what does not hold.
 func newVersion(ctx context.Context, load Load, m models.Manifest, model []byte, now time.Time) (*Version, error) {
 	session, err := load(model)
 	if err != nil {
 		return nil, err
 	}
-	// The weights are held once as the file spells them and once as the kernels
-	// want them.
-	v := &Version{Manifest: m, LoadedAt: now, cost: 2*int64(len(model)) + fixedCost, session: session}
+	v := &Version{Manifest: m, LoadedAt: now, cost: costOf(int64(len(model))), session: session}
+	if sized, ok := session.(interface{ Bytes() int64 }); ok { // it knows better
+		v.cost = sized.Bytes()
+	}
 	verified := false
 	defer func() { // after a panic too
 		if !verified {

@@ -6,4 +6,7 @@
 // operators from outside of the standard domains are refused before ONNX Runtime
 // sees them (Check). A session is shared by any number of concurrent runs and is
 // destroyed when the last of them has ended.
+//
+// Rows of several requests run in a lane: memory for one run at a time, with views of
+// its first n rows made once for each n, which sessions whose rows are alike share.
 package ort

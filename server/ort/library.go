@@ -166,6 +166,7 @@ func Open(path string) error {
 	if err := checkFile(abs); err != nil {
 		return err
 	}
+	fewArenas()
 	onnxruntime.SetSharedLibraryPath(abs)
 	// ONNX Runtime reports through return values; what it would print on the way
 	// belongs in no log of ours.

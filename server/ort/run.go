@@ -53,25 +53,32 @@ func (s *Session) Run(ctx context.Context, b batch.Batch) ([]tensor.Tensor, erro
 
 // run runs the session and stops it when ctx ends.
 func (s *Session) run(ctx context.Context, inputs, outputs []onnxruntime.Value) error {
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
 	opts, err := onnxruntime.NewRunOptions()
 	if err != nil {
 		return fmt.Errorf("run options: %w", err)
 	}
 	defer opts.Destroy()
-	stopped := make(chan struct{})
+	return s.execute(ctx, inputs, outputs, opts)
+}
+
+// execute runs the session with the given options, which are for this run alone, and
+// stops it when ctx ends.
+func (s *Session) execute(ctx context.Context, inputs, outputs []onnxruntime.Value, opts *onnxruntime.RunOptions) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
+		defer close(ended)
 		_ = opts.Terminate() // fails only on options that are not initialised
 	})
-	err = s.session.RunWithOptions(inputs, outputs, opts)
+	err := s.session.RunWithOptions(inputs, outputs, opts)
 	if !stop() {
-		<-stopped // Terminate must not touch the options once they are destroyed
-	}
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
+		<-ended // it must not touch the options once they are destroyed or used again
+		_ = opts.UnsetTerminate()
+		if err != nil {
+			return context.Cause(ctx)
+		}
 	}
 	return err
 }

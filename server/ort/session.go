@@ -28,6 +28,9 @@ type Session struct {
 	inputs, outputs []tensor.Info
 	metadata        map[string]string
 	session         *onnxruntime.DynamicAdvancedSession
+	rooms           *laneRooms // nil: rows of different requests cannot share a run
+	cap             int        // the most rows that should; 0 likewise
+	bytes           int64
 
 	// refs counts the owner (until Close), the holders and the runs. At zero the
 	// session is destroyed, and refs stays zero.
@@ -35,17 +38,20 @@ type Session struct {
 	closed atomic.Bool
 }
 
-// Load checks the model (see Check) and creates a session for it. Open must have
-// succeeded before. The error says why the model is refused.
+// Load checks the model (see Check), creates a session for it, and runs it with every
+// number of rows that a run may have, so that the first requests find it warm; of the
+// numbers it chooses the most by measuring (MaxRows). Open must have succeeded before.
+// The error says why the model is refused.
 func Load(model []byte, opts Options) (*Session, error) {
 	if err := Check(model); err != nil {
 		return nil, err
 	}
-	s := &Session{}
-	if err := s.describe(model); err != nil {
+	g := readGraph(model)
+	s := &Session{bytes: holds(len(model), g.nodes)}
+	if err := s.describe(model, g); err != nil {
 		return nil, err
 	}
-	so, err := sessionOptions(opts)
+	so, err := sessionOptions(opts, g)
 	if err != nil {
 		return nil, fmt.Errorf("onnx runtime options: %w", err)
 	}
@@ -58,13 +64,27 @@ func Load(model []byte, opts Options) (*Session, error) {
 		return nil, fmt.Errorf("%w: metadata: %w", ErrCorrupt, err)
 	}
 	s.refs.Store(1)
+	if rooms, ok := roomsFor(s.inputs, s.outputs); ok {
+		s.rooms = rooms
+		s.cap = s.calibrate(structure(model), opts)
+	}
+	trim()
 	return s, nil
 }
 
-// describe finds the names, types and shapes of the inputs and outputs. The
-// library tells them by way of a session of its own, because it wants their names
-// before it makes a lasting one.
-func (s *Session) describe(model []byte) error {
+// describe finds the names, types and shapes of the inputs and outputs: in the model
+// file, where that says all. Otherwise the library works them out, by way of a session
+// of its own, because it wants their names before it makes a lasting one.
+func (s *Session) describe(model []byte, g described) error {
+	if ins, outs, ok := g.infos(); ok {
+		s.inputs, s.outputs = ins, outs
+		return nil
+	}
+	return s.ask(model, g)
+}
+
+// ask has the library work out the inputs and outputs.
+func (s *Session) ask(model []byte, g described) error {
 	ins, outs, err := onnxruntime.GetInputOutputInfoWithONNXData(model)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -78,8 +98,8 @@ func (s *Session) describe(model []byte) error {
 	if s.outputs, err = infos("output", outs); err != nil {
 		return err
 	}
-	addAxes(model, s.inputs)
-	addAxes(model, s.outputs)
+	g.addAxes(s.inputs)
+	g.addAxes(s.outputs)
 	return nil
 }
 
@@ -112,12 +132,21 @@ func typeName(t onnxruntime.TensorElementDataType) tensor.Type {
 // sessionOptions asks for a session that stays small and leaves idle processors
 // alone: no memory arena and no memory patterns (both grow with each new batch
 // size and gain nothing for small models), no spinning threads, no messages.
-func sessionOptions(opts Options) (*onnxruntime.SessionOptions, error) {
+//
+// Of the graph optimisations the last level, which lays out anew what convolutions
+// read, is left out for a graph without any: it takes a fifth of the time to make a
+// session, and changes nothing.
+func sessionOptions(opts Options, g described) (*onnxruntime.SessionOptions, error) {
 	so, err := onnxruntime.NewSessionOptions()
 	if err != nil {
 		return nil, err
 	}
+	level := onnxruntime.GraphOptimizationLevel(onnxruntime.GraphOptimizationLevelEnableExtended)
+	if g.convolves {
+		level = onnxruntime.GraphOptimizationLevelEnableAll
+	}
 	err = errors.Join(
+		so.SetGraphOptimizationLevel(level),
 		so.SetIntraOpNumThreads(max(1, opts.Threads)),
 		so.SetInterOpNumThreads(1),
 		so.SetCpuMemArena(false),
@@ -160,6 +189,17 @@ func (s *Session) Inputs() []tensor.Info { return s.inputs }
 // Outputs describes the model's outputs in the order of Run's answer.
 func (s *Session) Outputs() []tensor.Info { return s.outputs }
 
+// Bytes returns about how much memory the session holds.
+func (s *Session) Bytes() int64 { return s.bytes }
+
+// holds estimates the memory of a session. The weights are held once as the file spells
+// them and once as the kernels want them; and there is what the library keeps of each
+// operator, which was measured on models of 40 to 600 of them.
+func holds(fileSize, nodes int) int64 {
+	const fixed, node = 256 << 10, 5600
+	return fixed + 2*int64(fileSize) + node*int64(nodes)
+}
+
 // Metadata returns the model's own key-value properties.
 func (s *Session) Metadata() map[string]string { return s.metadata }
 
@@ -182,6 +222,10 @@ func (s *Session) Release() {
 	switch n := s.refs.Add(-1); {
 	case n == 0:
 		s.session.Destroy()
+		if s.rooms != nil {
+			s.rooms.leave()
+		}
+		trim()
 	case n < 0:
 		panic("ort: Release without Retain")
 	}

@@ -35,6 +35,78 @@ func TestParseReadsBothForms(t *testing.T) {
 	}
 }
 
+// content returns what a request holds as text; JSON has no NaN, which is null there.
+func content(t *testing.T, r *Request) string {
+	t.Helper()
+	b, err := json.Marshal(struct {
+		Model     string
+		Windows   []api.Window
+		Instances *Instances
+	}{r.Model, r.Windows, r.Instances})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestWhatIsReadAgainHoldsNothingOfWhatWasReadBefore(t *testing.T) {
+	r := &Request{}
+	other := strings.NewReplacer("demand", "cpu", "288", "12", "is_sale_active", "is_holiday", "2.5e0", "7").Replace(goodWindow)
+	for _, body := range []string{
+		`{"model":"m","windows":[` + goodWindow + `,` + other + `]}`, `{"instances":[[1,2],[3,4]]}`, `{"windows":[` + other + `]}`, `{"windows":[`,
+		`{"windows":[{"group":"g","end":"2026-03-02T12:05:00Z","step_seconds":60,"series":{}}]}`, `{"instances":[5]}`, `{"windows":[` + goodWindow + `,` + goodWindow + `]}`,
+	} {
+		want, wantErr := Parse([]byte(body))
+		if err := r.Parse([]byte(body)); fmt.Sprint(err) != fmt.Sprint(wantErr) || content(t, r) != content(t, want) {
+			t.Errorf("read %s, %v; want %s, %v", content(t, r), err, content(t, want), wantErr)
+		}
+	}
+}
+
+// bodies are requests of each form, of a usual size.
+func bodies() map[string][]byte {
+	numbers := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, ",%.6f", math.Sin(float64(i)))
+		}
+		return "[" + b.String()[1:] + "]"
+	}
+	row := `[` + strings.Repeat(numbers(4)+",", 23) + numbers(4) + `]`
+	window := `{"group":"web","end":"2026-03-02T12:05:00Z","step_seconds":300,"series":{"demand":` + numbers(24) + `,"network_in":` + numbers(24) + `},` +
+		`"lags":{"demand":{"288":` + numbers(13) + `,"2016":` + numbers(13) + `}},"future":{"is_sale_active":` + numbers(13) + `}}`
+	return map[string][]byte{"instances": []byte(`{"model":"m","instances":[` + row + `]}`), "windows": []byte(`{"windows":[` + window + `]}`)}
+}
+
+func TestReadingAgainAllocatesNothing(t *testing.T) {
+	for form, body := range bodies() {
+		r := &Request{}
+		n := testing.AllocsPerRun(100, func() {
+			if err := r.Parse(body); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > 0 {
+			t.Errorf("%s: %v allocations", form, n)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for form, body := range bodies() {
+		b.Run(form, func(b *testing.B) {
+			r := &Request{}
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.Parse(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func TestParseNamesTheFieldAtFault(t *testing.T) {
 	with := func(old, replacement string) string {
 		if !strings.Contains(goodWindow, old) {
@@ -101,23 +173,45 @@ func TestParseNamesTheFieldAtFault(t *testing.T) {
 	}
 }
 
+// syntax are the faults that a body has for encoding/json, too.
+var syntax = []string{"a comma or", "a colon must follow", "a field name must follow", "malformed number", "does not end", "unknown escape",
+	"control character", "hexadecimal", "nothing may follow"}
+
 // FuzzParse holds Parse to encoding/json: what it accepts, encoding/json reads as
-// the same request.
+// the same request; what is no JSON, it refuses; and what it refuses as no JSON, is
+// none. A Request that has read something else before reads the same.
 func FuzzParse(f *testing.F) {
 	for _, body := range []string{
 		`{"windows":[` + goodWindow + `]}`, `{"model":"\ud83d\ude00","instances":[[1,2],[3,-4e-7]]}`, `{"instances":[0.1e+3]}`,
 		`{"instances":[[[]]]}`, `{"instances":[[1],[2,3]]}`, `{"windows":[{"group":"a","end":"2026-03-02T12:05:00+01:00","step_seconds":1,"series":{}}]}`,
+		`{"instances":[-0,-0.0,0.3,123456789012345,1234567890123456,0.123456789012345,9007199254740993,1e22,5e-324]}`, `{"instances":[01]}`, `{"instances":[-]}`, `{"instances":[1.]}`,
 	} {
 		f.Add([]byte(body))
 	}
+	used := &Request{}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		req, err := Parse(body)
+		again := used.Parse(body)
+		if fmt.Sprint(err) != fmt.Sprint(again) {
+			t.Fatalf("%v, and read again %v", err, again)
+		}
 		if err != nil {
 			var fault *Error
 			if !errors.As(err, &fault) {
 				t.Fatalf("an error of another type: %v", err)
 			}
+			for _, detail := range syntax {
+				if json.Valid(body) && strings.Contains(fault.Detail, detail) && !strings.Contains(fault.Detail, `"`) {
+					t.Fatalf("valid JSON is refused: %v", err)
+				}
+			}
 			return
+		}
+		if !json.Valid(body) {
+			t.Fatal("what is no JSON is accepted")
+		}
+		if a, b := content(t, req), content(t, used); a != b {
+			t.Fatalf("read %s, and again %s", a, b)
 		}
 		dec := json.NewDecoder(bytes.NewReader(body))
 		dec.DisallowUnknownFields()

@@ -30,7 +30,15 @@ func (e *Error) Error() string {
 type scanner struct {
 	body []byte
 	pos  int
-	path []byte // of the value being read
+	path []step // of the value being read
+	text []byte // of the latest string that held escapes
+	names
+}
+
+// step is one part of a path: a name, or an index where that is empty.
+type step struct {
+	name  string
+	index int
 }
 
 func (s *scanner) fail(format string, args ...any) {
@@ -38,29 +46,24 @@ func (s *scanner) fail(format string, args ...any) {
 }
 
 func (s *scanner) failAt(offset int, format string, args ...any) {
-	panic(&Error{Field: strings.ToValidUTF8(string(s.path), "\uFFFD"), Offset: offset, Detail: fmt.Sprintf(format, args...)})
-}
-
-// field runs read with .name appended to the path.
-func (s *scanner) field(name string, read func()) {
-	n := len(s.path)
-	if n > 0 {
-		s.path = append(s.path, '.')
+	var path []byte
+	for i, at := range s.path {
+		switch {
+		case at.name == "" && at.index >= 0:
+			path = append(strconv.AppendInt(append(path, '['), int64(at.index), 10), ']')
+			continue
+		case i > 0:
+			path = append(path, '.')
+		}
+		path = append(path, clip(at.name)...)
 	}
-	s.path = append(s.path, clip(name)...)
-	read()
-	s.path = s.path[:n]
+	panic(&Error{Field: strings.ToValidUTF8(string(path), "\uFFFD"), Offset: offset, Detail: fmt.Sprintf(format, args...)})
 }
 
-// element runs read with [i] appended to the path.
-func (s *scanner) element(i int, read func()) {
-	n := len(s.path)
-	s.path = append(s.path, '[')
-	s.path = strconv.AppendInt(s.path, int64(i), 10)
-	s.path = append(s.path, ']')
-	read()
-	s.path = s.path[:n]
-}
+// enter appends .name to the path, enterAt [i]; leave takes the last part away.
+func (s *scanner) enter(name string) { s.path = append(s.path, step{name, -1}) }
+func (s *scanner) enterAt(i int)     { s.path = append(s.path, step{"", i}) }
+func (s *scanner) leave()            { s.path = s.path[:len(s.path)-1] }
 
 // clip shortens a name that comes from outside, for messages.
 func clip(name string) string {
@@ -116,8 +119,8 @@ func (s *scanner) describe() string {
 
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
-// object reads an object and calls member for each of its names, with the
-// position at the value, which member must read.
+// object reads an object and calls member for each of its names, with the position at
+// the value, which member must read, and the name at the end of the path.
 func (s *scanner) object(member func(name string)) {
 	if s.next() != '{' {
 		s.fail("must be an object, not %s", s.describe())
@@ -136,7 +139,9 @@ func (s *scanner) object(member func(name string)) {
 			s.fail("a colon must follow the field name %q, not %s", clip(name), s.describe())
 		}
 		s.pos++
+		s.enter(name)
 		member(name)
+		s.leave()
 		switch s.next() {
 		case ',':
 			s.pos++
@@ -149,29 +154,31 @@ func (s *scanner) object(member func(name string)) {
 	}
 }
 
-// array reads an array and calls item for each element, with the position at the
-// element, which item must read. It returns their number.
-func (s *scanner) array(item func(i int)) int {
+// open reads the beginning of an array, and reports whether there is an element, at
+// which the position then is. more reads what follows an element, likewise.
+func (s *scanner) open() bool {
 	if s.next() != '[' {
 		s.fail("must be an array, not %s", s.describe())
 	}
 	s.pos++
-	if s.next() == ']' {
+	if s.next() != ']' {
+		return true
+	}
+	s.pos++
+	return false
+}
+
+func (s *scanner) more() bool {
+	switch s.next() {
+	case ',':
 		s.pos++
-		return 0
+		return true
+	case ']':
+		s.pos++
+		return false
 	}
-	for i := 0; ; i++ {
-		item(i)
-		switch s.next() {
-		case ',':
-			s.pos++
-		case ']':
-			s.pos++
-			return i + 1
-		default:
-			s.fail("a comma or ] must follow, not %s", s.describe())
-		}
-	}
+	s.fail("a comma or ] must follow, not %s", s.describe())
+	return false
 }
 
 // null reads null and returns true, or returns false and reads nothing.
@@ -185,12 +192,63 @@ func (s *scanner) null() bool {
 
 // number reads a finite number.
 func (s *scanner) number() float64 {
+	if v, ok := s.shortNumber(); ok {
+		return v
+	}
 	start, literal := s.numberLiteral()
 	v, err := strconv.ParseFloat(string(literal), 64)
 	if err != nil || math.IsInf(v, 0) {
 		s.failAt(start, "%s is out of range", clip(string(literal)))
 	}
 	return v
+}
+
+// powers are the powers of ten that shortNumber divides by.
+var powers = [maxShort + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// maxShort is how many digits a short number has at most.
+const maxShort = 15
+
+// shortNumber reads a number of few digits and no exponent, which nearly all are;
+// false: it has read nothing. Digits and power of ten are both exact as float64, so
+// that their quotient is the nearest value to the decimal (Clinger, How to read floating
+// point numbers accurately, 1990).
+func (s *scanner) shortNumber() (v float64, ok bool) {
+	s.next()
+	b := s.body[s.pos:]
+	i := 0
+	if len(b) > 0 && b[0] == '-' {
+		i++
+	}
+	first, mantissa := i, uint64(0)
+	for i < len(b) && b[i]-'0' <= 9 {
+		mantissa = mantissa*10 + uint64(b[i]-'0')
+		i++
+	}
+	digits, fraction := i-first, 0
+	if digits == 0 || digits > maxShort || b[first] == '0' && digits > 1 {
+		return 0, false
+	}
+	if i < len(b) && b[i] == '.' {
+		i++
+		point := i
+		for i < len(b) && b[i]-'0' <= 9 {
+			mantissa = mantissa*10 + uint64(b[i]-'0')
+			i++
+		}
+		fraction = i - point
+		if fraction == 0 || digits+fraction > maxShort {
+			return 0, false
+		}
+	}
+	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+		return 0, false
+	}
+	s.pos += i
+	if v = float64(mantissa) / powers[fraction]; first > 0 {
+		v = -v
+	}
+	return v, true
 }
 
 // integer reads a number without fraction or exponent that fits an int.
@@ -243,7 +301,10 @@ func (s *scanner) digits(start int) {
 }
 
 // string reads a string.
-func (s *scanner) string() string {
+func (s *scanner) string() string { return s.intern(s.bytes()) }
+
+// bytes reads a string. It is valid until the next one is read.
+func (s *scanner) bytes() []byte {
 	if s.next() != '"' {
 		s.fail("must be a string, not %s", s.describe())
 	}
@@ -257,18 +318,18 @@ func (s *scanner) string() string {
 				s.failAt(start, "invalid UTF-8 in a string")
 			}
 			s.pos = i + 1
-			return string(text)
+			return text
 		}
 		if c == '\\' || c < ' ' {
 			break
 		}
 	}
-	return s.escapedString(start)
+	return s.escaped(start)
 }
 
-// escapedString reads the rest of a string that holds escapes.
-func (s *scanner) escapedString(start int) string {
-	var out []byte
+// escaped reads the rest of a string that holds escapes.
+func (s *scanner) escaped(start int) []byte {
+	out := s.text[:0]
 	for s.pos < len(s.body) {
 		c := s.body[s.pos]
 		s.pos++
@@ -277,7 +338,8 @@ func (s *scanner) escapedString(start int) string {
 			if !utf8.Valid(out) {
 				s.failAt(start, "invalid UTF-8 in a string")
 			}
-			return string(out)
+			s.text = out
+			return out
 		case c < ' ':
 			s.failAt(s.pos-1, "control character in a string")
 		case c == '\\':
@@ -287,7 +349,7 @@ func (s *scanner) escapedString(start int) string {
 		}
 	}
 	s.failAt(start, "a string does not end")
-	return ""
+	return nil
 }
 
 // escape reads what follows a backslash.
@@ -337,4 +399,29 @@ func (s *scanner) hex4() rune {
 	}
 	s.pos += 4
 	return rune(v)
+}
+
+// names remembers the names that requests hold: of groups, models, series and flags,
+// which are the same in one request after the other.
+type names struct{ known map[string]string }
+
+const (
+	maxKnown    = 4096 // names that are remembered
+	maxKnownLen = 255  // the length of one, in bytes
+)
+
+// intern returns b as a string.
+func (n *names) intern(b []byte) string {
+	if name, ok := n.known[string(b)]; ok {
+		return name
+	}
+	name := string(b)
+	if len(b) > maxKnownLen {
+		return name
+	}
+	if n.known == nil || len(n.known) >= maxKnown {
+		n.known = map[string]string{}
+	}
+	n.known[name] = name
+	return name
 }

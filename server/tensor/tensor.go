@@ -65,16 +65,22 @@ func (t Tensor) Rows() int {
 // Len returns the number of elements.
 func (t Tensor) Len() int { return Elements(t.Shape) }
 
-// Convert returns a tensor of type t with the given values. An integer type
-// refuses a fraction or a value out of its range, float32 one that would become
-// infinite; the error gives the index of the value in row-major order.
-func Convert(values []float64, t Type, shape []int64) (Tensor, error) {
+// Convert returns a tensor of type t with the given values, whose shape and memory it
+// may share, and that of room, if the type is float32. An integer type refuses a
+// fraction or a value out of its range, float32 one that would become infinite; the
+// error gives the index of the value in row-major order.
+func Convert(values []float64, t Type, shape []int64, room []float32) (Tensor, error) {
 	switch t {
 	case Float32:
-		return convert(values, shape, t, func(v float64) (float32, bool) {
+		data := room[:0]
+		for i, v := range values {
 			f := float32(v)
-			return f, !math.IsInf(float64(f), 0)
-		})
+			if f-f != 0 {
+				return Tensor{}, misfit(i, v, t)
+			}
+			data = append(data, f)
+		}
+		return Tensor{Shape: shape, Data: data}, nil
 	case Float64:
 		return Tensor{Shape: shape, Data: values}, nil
 	case Int32:
@@ -99,12 +105,16 @@ type IndexError struct {
 // Error implements error.
 func (e *IndexError) Error() string { return fmt.Sprintf("value %d %s", e.Index, e.Detail) }
 
+func misfit(i int, v float64, t Type) error {
+	return &IndexError{Index: i, Detail: fmt.Sprintf("is %v, which does not fit into %s", v, t)}
+}
+
 func convert[T any](values []float64, shape []int64, t Type, to func(float64) (T, bool)) (Tensor, error) {
 	data := make([]T, len(values))
 	for i, v := range values {
 		x, ok := to(v)
 		if !ok {
-			return Tensor{}, &IndexError{Index: i, Detail: fmt.Sprintf("is %v, which does not fit into %s", v, t)}
+			return Tensor{}, misfit(i, v, t)
 		}
 		data[i] = x
 	}

@@ -35,7 +35,7 @@ func TestConvertRefusesWhatDoesNotFitTheType(t *testing.T) {
 		{Int64, []float64{1 << 62, math.MinInt64}, -1},
 		{Int64, []float64{math.MaxInt64}, 0}, // as a float it is 2^63
 	} {
-		_, err := Convert(c.values, c.to, []int64{int64(len(c.values))})
+		_, err := Convert(c.values, c.to, []int64{int64(len(c.values))}, nil)
 		var at *IndexError
 		switch {
 		case c.index < 0 && err != nil:
@@ -44,7 +44,7 @@ func TestConvertRefusesWhatDoesNotFitTheType(t *testing.T) {
 			t.Errorf("%s %v: got %v", c.to, c.values, err)
 		}
 	}
-	if _, err := Convert([]float64{1}, "string", []int64{1}); err == nil {
+	if _, err := Convert([]float64{1}, "string", []int64{1}, nil); err == nil {
 		t.Error("a string tensor was made of numbers")
 	}
 }
