@@ -175,6 +175,9 @@ func TestThreeHundredReloadsUnderLoadFailNoRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := r.post(string(body)); got.status != http.StatusOK { // loads version 1 before there is a second
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
 	var done atomic.Bool
 	var answered atomic.Int64
 	var wg sync.WaitGroup

@@ -17,6 +17,7 @@ import (
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
+	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler"
 )
@@ -76,6 +77,7 @@ busy drops copies.
 // shelf says where the model registry is, and in which form to answer.
 type shelf struct {
 	url, config, output string
+	common              conf.Common // where the registry is, and whose signatures are trusted
 	out                 io.Writer
 	now                 func() time.Time
 }
@@ -102,15 +104,18 @@ func (s *shelf) check() error {
 	default:
 		if s.config != "" {
 			section := scaler.DefaultConfig()
-			common, err := conf.Load(s.config, "scaler", &section)
-			if err != nil {
+			var err error
+			if s.common, err = conf.Load(s.config, "scaler", &section); err != nil {
 				return errors.Join(append(faults, err)...)
 			}
-			if s.url = common.Models; s.url == "" {
+			if s.common.Models == "" {
 				return errors.Join(append(faults, fmt.Errorf("configuration %s: models: the URL of the model registry is missing", s.config))...)
 			}
+			faults = append(faults, registry.Check(s.common))
+		} else {
+			s.common.Models = s.url
 		}
-		faults = append(faults, blob.Check(context.Background(), s.url))
+		faults = append(faults, blob.Check(context.Background(), s.common.Models))
 	}
 	return errors.Join(faults...)
 }
@@ -118,16 +123,12 @@ func (s *shelf) check() error {
 // open returns the registry. It must be there: a misspelt path would otherwise be an
 // empty one.
 func (s *shelf) open(ctx context.Context) (*models.Registry, error) {
-	if dir := blob.Directory(s.url); dir != "" {
+	if dir := blob.Directory(s.common.Models); dir != "" {
 		if _, err := os.Stat(dir); err != nil { // Open would make it
 			return nil, err
 		}
 	}
-	store, err := blob.Open(ctx, s.url)
-	if err != nil {
-		return nil, err
-	}
-	return models.NewRegistry(store), nil
+	return registry.Open(ctx, s.common)
 }
 
 func (s *shelf) json(v any) error {
@@ -179,11 +180,11 @@ type modelRow struct {
 }
 
 func (l *modelsList) run(ctx context.Context, names []string) error {
-	registry, err := l.open(ctx)
+	reg, err := l.open(ctx)
 	if err != nil {
 		return err
 	}
-	entries, err := registry.List(ctx)
+	entries, err := reg.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func (l *modelsList) run(ctx context.Context, names []string) error {
 			continue
 		}
 		delete(wanted, e.Name)
-		row := describeModel(ctx, registry, e, l.history || len(names) > 0)
+		row := describeModel(ctx, reg, e, l.history || len(names) > 0)
 		if row.Error != "" {
 			faults++
 		}
@@ -207,7 +208,7 @@ func (l *modelsList) run(ctx context.Context, names []string) error {
 		return context.Cause(ctx)
 	}
 	for name := range wanted {
-		return fmt.Errorf("%s has no model %q", l.url, name)
+		return fmt.Errorf("%s has no model %q", l.common.Models, name)
 	}
 	if l.output == "json" {
 		err = l.json(rows)

@@ -74,17 +74,17 @@ func (o *modelOrder) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	registry, err := o.open(ctx)
+	reg, err := o.open(ctx)
 	if err != nil {
 		return err
 	}
 	switch o.verb {
 	case "pin", "shadow":
-		return o.order(ctx, registry, name, version)
+		return o.order(ctx, reg, name, version)
 	}
 	from := o.from
 	if from == 0 {
-		champion, err := registry.Champion(ctx, name)
+		champion, err := reg.Champion(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -95,9 +95,9 @@ func (o *modelOrder) run(ctx context.Context, args []string) error {
 		if version == from {
 			return fmt.Errorf("model %q: version %d is the champion already", name, version)
 		}
-		err = registry.Move(ctx, name, c)
+		err = reg.Move(ctx, name, c)
 	} else {
-		c, err = registry.RollBack(ctx, name, c)
+		c, err = reg.RollBack(ctx, name, c)
 	}
 	if err != nil {
 		return err

@@ -166,3 +166,28 @@ func TestRangesAreShort(t *testing.T) {
 		}
 	}
 }
+
+func TestAVersionThatNobodySignedIsNotPromotedWhereKeysAreTrusted(t *testing.T) {
+	url, _ := registryOf(t, 2)
+	_, public, err := models.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "forescale.yaml")
+	run := func(keys string) (int, string) {
+		text := "data: " + url + "\nmodels: " + url + "\nmodel_keys: [" + keys + "]\n"
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return modelsRun(t, "", "promote", "web", "1", "-reason", "tested", "-by", "ana", "-config", config)
+	}
+	if code, out := run(models.FormatPublicKey(public)); code != cli.ExitFailed || !strings.Contains(out, models.ErrUntrusted.Error()) {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if code, out := run("nonsense"); code != cli.ExitUsage || !strings.Contains(out, "model_keys[0]") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if code, out := run(""); code != cli.ExitOK {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}

@@ -21,10 +21,13 @@ type wall struct {
 	newest atomic.Int64 // added to the version
 }
 
-func (w *wall) Names(context.Context) ([]string, error) { return w.names, nil }
-
-func (w *wall) Champion(_ context.Context, name string) (models.Manifest, error) {
-	return models.Manifest{Name: name, Version: w.version + int(w.newest.Load()), SizeBytes: w.size}, nil
+func (w *wall) Standings(context.Context) ([]models.Standing, error) {
+	var all []models.Standing
+	for _, name := range w.names {
+		m := models.Manifest{Name: name, Version: w.version + int(w.newest.Load()), SizeBytes: w.size}
+		all = append(all, models.Standing{Name: name, Versions: []int{m.Version}, Champion: m})
+	}
+	return all, nil
 }
 
 func (w *wall) Get(_ context.Context, name string, version int) (models.Manifest, []byte, error) {
