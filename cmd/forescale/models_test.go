@@ -179,7 +179,7 @@ func TestAVersionThatNobodySignedIsNotPromotedWhereKeysAreTrusted(t *testing.T) 
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return modelsRun(t, "", "promote", "web", "1", "-reason", "tested", "-by", "ana", "-config", config)
+		return modelsRun(t, "", "promote", "web", "2", "-reason", "tested", "-by", "ana", "-config", config)
 	}
 	if code, out := run(models.FormatPublicKey(public)); code != cli.ExitFailed || !strings.Contains(out, models.ErrUntrusted.Error()) {
 		t.Errorf("exit code %d: %s", code, out)
