@@ -31,6 +31,7 @@ import (
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/journal"
+	"github.com/forescale/forescale/internal/machine"
 	"github.com/forescale/forescale/internal/obs"
 	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/models"
@@ -130,6 +131,9 @@ func (p *program) run(ctx context.Context, args []string) error {
 	log, err := obs.NewLogger(p.stderr, p.common.Log.Level, p.common.Log.Format)
 	if err != nil {
 		return err
+	}
+	if err := machine.PreferThroughput(); err != nil { // a container may forbid it
+		log.Debug("runs will be interrupted by requests that come in", "err", err)
 	}
 	if err := ort.Open(p.cfg.ONNXRuntime); err != nil {
 		return err
