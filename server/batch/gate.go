@@ -28,7 +28,7 @@ type Report struct {
 
 // Gate lets a bounded number of runs through at a time, whatever models they are
 // of, because they all share the same processors. Models with waiting requests take
-// turns, a run each.
+// turns, a run each. Whoever finds the gate idle does the run itself.
 type Gate struct {
 	workers  int
 	queued   int
@@ -75,16 +75,23 @@ func (g *Gate) Run(ctx context.Context, r Runner, b Batch) ([]tensor.Tensor, err
 		return nil, gaveUp(ctx)
 	}
 	q := newRequest(ctx, b, g.now())
-	if err := g.enqueue(r, q); err != nil {
+	idle, err := g.enqueue(r, q)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	select {
-	case <-q.done:
-	case <-ctx.Done():
-		if g.drop(r, q); !q.leave() {
+	case idle:
+		if !g.workFor(r, q) {
 			return nil, gaveUp(ctx)
 		}
-		<-q.done
+	default:
+		select {
+		case <-q.done:
+		case <-ctx.Done():
+			if g.drop(r, q); !q.leave() {
+				return nil, gaveUp(ctx)
+			}
+			<-q.done
+		}
 	}
 	if q.panicked != nil { // q is ours again
 		panic(q.panicked)
@@ -96,13 +103,13 @@ func gaveUp(ctx context.Context) error {
 	return fmt.Errorf("waiting for a run: %w", context.Cause(ctx))
 }
 
-// enqueue puts a request at the end of its model's queue, and sees to it that there
-// is a worker who will come to it.
-func (g *Gate) enqueue(r Runner, q *request) error {
+// enqueue puts a request at the end of its model's queue. idle says that the caller is
+// the worker who has to come to it.
+func (g *Gate) enqueue(r Runner, q *request) (idle bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.running == g.workers && g.waiting >= g.queued {
-		return ErrFull
+		return false, ErrFull
 	}
 	of := g.queues[r]
 	if of == nil {
@@ -112,11 +119,11 @@ func (g *Gate) enqueue(r Runner, q *request) error {
 	}
 	of.requests = append(of.requests, q)
 	g.waiting += q.weight()
-	if g.running < g.workers {
-		g.running++
-		go g.work()
+	if g.running == g.workers {
+		return false, nil
 	}
-	return nil
+	g.running++
+	return true, nil
 }
 
 // drop takes what no worker has taken yet of a request out of the queue.

@@ -49,3 +49,11 @@ func (q *request) leave() (wait bool) {
 	}
 	return false
 }
+
+// over reports whether nothing of the request is left to run: all has been, or the
+// caller has given up.
+func (q *request) over() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.left == 0 || q.gone
+}

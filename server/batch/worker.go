@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,30 +29,81 @@ type part struct {
 	first, rows int
 }
 
+// workers are those without work.
+var workers = sync.Pool{New: func() any { return &worker{} }}
+
+// workFor is work in the goroutine of a caller that found the gate idle, which saves it
+// a change of goroutines. It ends with the caller's own request; who waits then gets a
+// worker in a goroutine of its own. It returns false when the caller has given up.
+func (g *Gate) workFor(r Runner, q *request) bool {
+	wait, left := true, make(chan struct{})
+	stop := context.AfterFunc(q.ctx, func() {
+		defer close(left)
+		g.drop(r, q)
+		wait = q.leave()
+	})
+	w := workers.Get().(*worker)
+	for g.take(w) { // nothing to take: the request was given up, and dropped
+		g.run(w)
+		if q.over() {
+			g.handOver()
+			break
+		}
+	}
+	workers.Put(w)
+	if !stop() {
+		<-left
+	}
+	if wait {
+		<-q.done
+	}
+	return wait
+}
+
+// handOver gives what waits to a worker in a goroutine of its own, in place of the
+// calling one.
+func (g *Gate) handOver() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.turns) == 0 {
+		g.running--
+	} else {
+		go g.work()
+	}
+}
+
+// work runs what waits until nothing does.
 func (g *Gate) work() {
-	w := &worker{}
+	w := workers.Get().(*worker)
 	for g.take(w) {
-		report := Report{Requests: len(w.parts)}
-		started := g.now()
-		for _, p := range w.parts {
-			report.Rows += p.rows
-			if p.first == 0 {
-				g.observer.Turn(p.request.ctx, started.Sub(p.since))
-			}
-		}
-		if w.lanes == nil {
-			w.runWhole(w.parts[0])
-		} else {
-			w.runTogether(w.parts)
-		}
-		clear(w.parts) // what they point to belongs to others by now
-		clear(w.joined[:cap(w.joined)])
-		report.Took = g.now().Sub(started)
-		g.observer.Ran(report)
+		g.run(w)
 		// Those who were answered write their answers, and read what comes next, before
 		// this goroutine is away in the next run.
 		runtime.Gosched()
 	}
+	workers.Put(w)
+}
+
+// run runs what a worker has taken.
+func (g *Gate) run(w *worker) {
+	report := Report{Requests: len(w.parts)}
+	started := g.now()
+	for _, p := range w.parts {
+		report.Rows += p.rows
+		if p.first == 0 {
+			g.observer.Turn(p.request.ctx, started.Sub(p.since))
+		}
+	}
+	if w.lanes == nil {
+		w.runWhole(w.parts[0])
+	} else {
+		w.runTogether(w.parts)
+	}
+	clear(w.parts) // what they point to belongs to others by now
+	clear(w.joined[:cap(w.joined)])
+	w.runner, w.lanes = nil, nil
+	report.Took = g.now().Sub(started)
+	g.observer.Ran(report)
 }
 
 // runWhole runs a request as it is, with its own tensors and its own context.

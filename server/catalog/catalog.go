@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -212,7 +211,8 @@ func (c *Catalog) Named(ctx context.Context, name string) (*Version, error) {
 	return c.acquire(ctx, name)
 }
 
-// Names returns the names of the models that the registry has, in order. The error
+// Names returns the names of the models that the registry has, in order; nobody may
+// change the slice. The error
 // is a *RegistryError or the context's when the registry was never read.
 func (c *Catalog) Names(ctx context.Context) ([]string, error) {
 	if !c.Ready() {
@@ -220,7 +220,7 @@ func (c *Catalog) Names(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 	}
-	return slices.Sorted(maps.Keys(c.index.Load().champions)), nil
+	return c.index.Load().names, nil
 }
 
 func (c *Catalog) refreshOnMiss(ctx context.Context) error {
@@ -292,10 +292,15 @@ func (c *Catalog) hold(ctx context.Context, name string, find func() (*entry, mo
 		}
 		// Others wait for the outcome: it must not end with this caller's request,
 		// which waits as they do, and finds the outcome in the entry.
-		e.loading = make(chan struct{})
-		c.tasks.Go(func() { _ = c.load(c.life, e, target) }) // it has logged and noted its error
+		c.begin(e, target)
 		c.mu.Unlock()
 	}
+}
+
+// begin loads a version into an entry, for whoever waits for it. c.mu is held.
+func (c *Catalog) begin(e *entry, target models.Manifest) {
+	e.loading = make(chan struct{})
+	c.tasks.Go(func() { _ = c.load(c.life, e, target) }) // it has logged and noted its error
 }
 
 // loadedNames returns the names of the models that serve, in order.

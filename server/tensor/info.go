@@ -74,13 +74,17 @@ func Place(shape []int64, i int) string {
 // a model share: its length is open everywhere, under the same name if it has one.
 // Rows of different requests may then go in one run, and those of one in several.
 func Batched(inputs, outputs []Info) bool {
-	all := slices.Concat(inputs, outputs)
-	for _, info := range all {
-		if len(info.Shape) == 0 || info.Shape[0] >= 0 || info.Axis(0) != all[0].Axis(0) {
-			return false
+	name, any := "", false
+	for _, infos := range [][]Info{inputs, outputs} {
+		for i := range infos {
+			info := &infos[i]
+			if len(info.Shape) == 0 || info.Shape[0] >= 0 || any && info.Axis(0) != name {
+				return false
+			}
+			name, any = info.Axis(0), true
 		}
 	}
-	return len(all) > 0
+	return any
 }
 
 // Elements returns the product of a shape, 1 for a scalar. It is -1 when an axis is
