@@ -47,6 +47,10 @@ SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-sh
                FORESCALE_ETCD=$(ETCD) FORESCALE_KUBE_APISERVER=$(KUBE_APISERVER) \
                FORESCALE_NODE=$$(command -v node) FORESCALE_DUCKDB=$(CURDIR)/$(DUCKDB_NPM)/query.mjs
 
+# Without gRPC's own trace page no program holds a template engine, for whose sake the
+# linker would keep every method of every type: the server is 20 MB small instead of 37.
+BUILD_TAGS  := grpcnotrace
+
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
 .PHONY: help setup kubernetes proto build demo test test-system race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
@@ -113,8 +117,8 @@ $(KUBE_APISERVER):
 kubernetes: $(ETCD) $(KUBE_APISERVER) ## build the API server that the system tests use (8 CPU minutes, once)
 
 build: $(ORT_LIB) ## build every binary into bin/; only forescale-server uses cgo
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(STATIC_BINS))
-	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/forescale-server
+	CGO_ENABLED=0 go build -trimpath -tags $(BUILD_TAGS) -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(STATIC_BINS))
+	CGO_ENABLED=1 go build -trimpath -tags $(BUILD_TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/forescale-server
 
 demo: build ## replay a generated workload through the whole pipeline, live in the terminal
 	bin/forescale demo $(DEMOFLAGS)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"runtime"
 	"slices"
+	"testing"
 
 	"github.com/forescale/forescale/api"
 	"github.com/klauspost/compress/zstd"
@@ -47,14 +49,21 @@ const (
 
 var errRecent = errors.New("not a recent object of this version, or damaged")
 
-// packer and unpacker serve any number of goroutines. They hold channels, which
-// belong to the test bubble (testing/synctest) in which they are made: so before
-// anything else runs.
+// packer and unpacker serve any number of goroutines. The packer takes its memory, more
+// than a megabyte for each that may be at work, at the first call.
 var (
-	packer   = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))) // a frame then tells its length
+	packer = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
+		zstd.WithSingleSegment(true), zstd.WithEncoderConcurrency(min(4, runtime.GOMAXPROCS(0))))) // a frame then tells its length
 	unpacker = must(zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxUnpackedBytes), zstd.WithDecoderConcurrency(0)))
-	_        = packer.EncodeAll([]byte("{}"), nil) // its channel is made at the first call
 )
+
+// In tests the first call comes before anything else: the packer makes a channel in it,
+// which would belong to the bubble (testing/synctest) that happens to call first.
+func init() {
+	if testing.Testing() {
+		packer.EncodeAll([]byte("{}"), nil)
+	}
+}
 
 func must[T any](made T, err error) T {
 	if err != nil {

@@ -3,6 +3,8 @@ package journal
 import (
 	"bytes"
 	"fmt"
+	"runtime"
+	"testing"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -17,14 +19,20 @@ const maxUnpacked = 1 << 29
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
 // Both serve EncodeAll and DecodeAll alone, which any number of goroutines may call;
-// made anew for each record, they would cost more than what they do. They are made
-// before anything else runs, because they hold channels, and a channel belongs to
-// the test bubble (testing/synctest) in which it is made.
+// made anew for each record, they would cost more than what they do. The encoder takes
+// its memory, more than a megabyte for each that may be at work, at the first call.
 var (
-	encoder = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true)))
+	encoder = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true), zstd.WithEncoderConcurrency(min(4, runtime.GOMAXPROCS(0)))))
 	decoder = must(zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true)))
-	_       = encoder.EncodeAll([]byte("{}"), nil) // its channel is made at the first call
 )
+
+// In tests the first call comes before anything else: the encoder makes a channel in
+// it, which would belong to the bubble (testing/synctest) that happens to call first.
+func init() {
+	if testing.Testing() {
+		encoder.EncodeAll([]byte("{}"), nil)
+	}
+}
 
 func must[T any](made T, err error) T {
 	if err != nil {

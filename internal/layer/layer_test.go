@@ -189,3 +189,23 @@ func TestTheRulesRefuseWhatTheyAreThereFor(t *testing.T) {
 		}
 	}
 }
+
+// With a template engine, which looks for methods by names that only a run knows, the
+// linker keeps every method of every type.
+func TestTheServerHoldsNoTemplateEngine(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-tags", "grpcnotrace", "./cmd/forescale-server")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := strings.Fields(string(out))
+	if !slices.Contains(all, module+"server") {
+		t.Errorf("the server is not among %d packages", len(all))
+	}
+	for _, engine := range []string{"text/template", "html/template"} {
+		if slices.Contains(all, engine) {
+			t.Errorf("%s is among its packages", engine)
+		}
+	}
+}

@@ -14,6 +14,7 @@ static void trim(void) {}
 import "C"
 
 import (
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -30,10 +31,11 @@ var trimming struct {
 	next time.Duration // as wallTime counts
 }
 
-// trim gives memory that ONNX Runtime has freed back to the system. The C library keeps
-// it otherwise, and all the more after large blocks. With much memory in use it takes
-// long, and is then left out so often that it takes no more than a twentieth of the
-// time.
+// trim gives memory that a load or the end of a session has freed back to the system:
+// that of ONNX Runtime, which the C library keeps otherwise, and all the more after large
+// blocks, and that of Go, which would keep the model's file for minutes. With much memory
+// in use it takes long, and is then left out so often that it takes no more than a
+// twentieth of the time.
 func trim() {
 	if !trimming.TryLock() {
 		return // somebody is at it
@@ -44,6 +46,7 @@ func trim() {
 		return
 	}
 	C.trim()
+	debug.FreeOSMemory()
 	end := wallTime()
 	trimming.next = end + 20*(end-began)
 }
