@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -127,7 +128,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer stopTracing()
-	listener, err := net.Listen("tcp", s.cfg.Listen)
+	listener, err := listen(s.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -181,6 +182,28 @@ func (s *Server) Run(ctx context.Context) error {
 		s.deps.Listening(url)
 	}
 	return group.Wait()
+}
+
+// listenerOnce is a listener that may be closed twice: by the drain, and by the end of
+// the http.Server, to which a listener that is closed already is an error.
+type listenerOnce struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &listenerOnce{Listener: l}, nil
+}
+
+// Close implements net.Listener.
+func (l *listenerOnce) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
 }
 
 // serveGRPC listens for gRPC and serves it until the drain.
@@ -241,8 +264,11 @@ func (s *Server) drain(web *http.Server, listener net.Listener, endAll context.C
 		}
 		return err
 	})
-	if err := both.Wait(); err != nil {
+	switch err := both.Wait(); {
+	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("drain: requests were still in progress after %s: %w", s.cfg.DrainTimeout, err)
+	case err != nil:
+		return fmt.Errorf("drain: %w", err)
 	}
 	s.deps.Log.Info("drained")
 	return nil
