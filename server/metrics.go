@@ -72,7 +72,7 @@ func newMetrics(gate *batch.Gate, now func() time.Time) *metrics {
 	m.runRows = prometheus.NewHistogram(seconds("predict_batch_rows", "Rows that shared a run of a model.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64}))
 	m.rejected = prometheus.NewCounter(prometheus.CounterOpts(opts("predict_rejected_total", "Runs refused because the queue was full.")))
 	m.shadowRows = counter("shadow_rows_total", "Rows whose answer by the shadow was compared with the one that was given.", "model")
-	m.shadowDropped = counter("shadow_dropped_total", "Copies of requests that were not put to the shadow, because there was no room.", "model")
+	m.shadowDropped = counter("shadow_dropped_total", "Copies of requests that were not put to the shadow, because there was no room, or it is not loaded.", "model")
 	m.shadowErrors = counter("shadow_errors_total", "Copies of requests that the shadow could not be compared by: load, request, run or timeout.", "model", "reason")
 	m.shadowDifference = prometheus.NewHistogramVec(seconds("shadow_difference_ratio",
 		"How far the answer of the shadow to a row is from the one that was given: sum of differences over the greater sum of values, 0 equal, 2 opposite.",

@@ -12,6 +12,7 @@ import (
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
+	"github.com/forescale/forescale/server/oip"
 	"github.com/forescale/forescale/server/shadow"
 	"github.com/forescale/forescale/server/tensor"
 )
@@ -37,11 +38,24 @@ func (s *Server) mirrorWindows(v *catalog.Version, windows []api.Window, indices
 		return
 	}
 	name := v.Manifest.Name
+	size := 0
+	for _, i := range indices {
+		size += elements(windows[i])
+	}
+	if size > maxCopied {
+		s.metrics.ShadowDropped(name)
+		return
+	}
 	s.mirror.Offer(name, func() shadow.Job {
-		copies := make([]api.Window, len(indices))
-		points := make([][]float64, len(indices))
-		for n, i := range indices {
-			copies[n], points[n] = cloneWindow(windows[i]), slices.Clone(forecasts[i].Point)
+		var copies []api.Window
+		var points [][]float64
+		for _, i := range indices {
+			if forecasts[i].Error == nil { // what was not answered cannot be compared
+				copies, points = append(copies, cloneWindow(windows[i])), append(points, slices.Clone(forecasts[i].Point))
+			}
+		}
+		if len(copies) == 0 {
+			return nil
 		}
 		return func(ctx context.Context) ([]float64, error) {
 			return s.shadowWindows(ctx, name, version, copies, points)
@@ -50,9 +64,9 @@ func (s *Server) mirrorWindows(v *catalog.Version, windows []api.Window, indices
 }
 
 // shadowWindows answers windows by a shadow and compares the point forecasts with
-// those that were given; nil points were not.
+// those that were given.
 func (s *Server) shadowWindows(ctx context.Context, name string, version int, windows []api.Window, points [][]float64) ([]float64, error) {
-	v, err := s.catalog.At(ctx, name, version)
+	v, err := s.catalog.Kept(name, version)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", shadow.ErrLoad, err)
 	}
@@ -70,8 +84,6 @@ func (s *Server) shadowWindows(ctx context.Context, name string, version int, wi
 	var differences []float64
 	for i, f := range forecasts {
 		switch {
-		case points[i] == nil:
-			continue
 		case f.Error != nil && f.Error.Status < 500:
 			return nil, fmt.Errorf("%w: %w", shadow.ErrRequest, f.Error)
 		case f.Error != nil:
@@ -104,41 +116,50 @@ func (s *Server) mirrorTensors(v *catalog.Version, b batch.Batch, outputs []tens
 	}
 	name := v.Manifest.Name
 	s.mirror.Offer(name, func() shadow.Job {
-		copied := batch.Batch{Rows: b.Rows, Inputs: clones(b.Inputs)}
-		given := clones(outputs)
+		inputs, given := named(v.Session().Inputs(), clones(b.Inputs)), named(v.Session().Outputs(), clones(outputs))
 		return func(ctx context.Context) ([]float64, error) {
-			return s.shadowTensors(ctx, name, version, copied, given)
+			return s.shadowTensors(ctx, name, version, inputs, given)
 		}
 	})
 }
 
+// named are the tensors of a run of v, each with its name and type.
+func named(infos []tensor.Info, tensors []tensor.Tensor) []oip.Input {
+	all := make([]oip.Input, len(tensors))
+	for i, t := range tensors {
+		all[i] = oip.Input{Name: infos[i].Name, Type: infos[i].Type, Tensor: t}
+	}
+	return all
+}
+
 // shadowTensors runs a shadow on the inputs of a run and compares its outputs, those
-// that are numbers, with the given ones: the whole run counts as one row.
-func (s *Server) shadowTensors(ctx context.Context, name string, version int, b batch.Batch, given []tensor.Tensor) ([]float64, error) {
-	v, err := s.catalog.At(ctx, name, version)
+// that are numbers, with the given ones, by their names: the whole run counts as one
+// row.
+func (s *Server) shadowTensors(ctx context.Context, name string, version int, inputs, given []oip.Input) ([]float64, error) {
+	v, err := s.catalog.Kept(name, version)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", shadow.ErrLoad, err)
 	}
 	defer v.Release()
-	inputs := v.Session().Inputs()
-	if len(inputs) != len(b.Inputs) {
-		return nil, fmt.Errorf("%w: version %d has %d inputs, the champion %d", shadow.ErrRequest, version, len(inputs), len(b.Inputs))
+	infos := v.Session().Outputs()
+	var b batch.Batch
+	if b.Inputs, err = (oip.Request{Inputs: inputs}).Bind(v.Session().Inputs()); err != nil {
+		return nil, fmt.Errorf("%w: version %d: %w", shadow.ErrRequest, version, err)
 	}
-	for i, info := range inputs {
-		if !info.Accepts(b.Inputs[i].Shape) {
-			return nil, fmt.Errorf("%w: version %d reads %s, the champion was given %s", shadow.ErrRequest, version, info, tensor.ShapeString(b.Inputs[i].Shape))
-		}
+	if tensor.Batched(v.Session().Inputs(), infos) {
+		b.Rows = b.Inputs[0].Rows()
 	}
 	outputs, err := v.Session().Run(ctx, b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", shadow.ErrRun, err)
 	}
-	if len(outputs) != len(given) {
-		return nil, fmt.Errorf("%w: version %d has %d outputs, the champion %d", shadow.ErrRun, version, len(outputs), len(given))
-	}
 	var a, b64 []float64
-	for i := range given {
-		a, b64 = append(a, given[i].Float64s()...), append(b64, outputs[i].Float64s()...)
+	for _, g := range given {
+		i := slices.IndexFunc(infos, func(info tensor.Info) bool { return info.Name == g.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: version %d has no output %q", shadow.ErrRun, version, g.Name)
+		}
+		a, b64 = append(a, g.Tensor.Float64s()...), append(b64, outputs[i].Float64s()...)
 	}
 	return []float64{shadow.Difference(a, b64)}, nil
 }
@@ -160,6 +181,10 @@ func (m *metrics) ShadowDropped(model string) { m.shadowDropped.WithLabelValues(
 
 // ShadowFailed implements shadow.Observer.
 func (o observer) ShadowFailed(model string, err error) {
+	if errors.Is(err, catalog.ErrNotLoaded) {
+		o.metrics.ShadowDropped(model)
+		return
+	}
 	reason := "timeout"
 	for _, known := range []error{shadow.ErrLoad, shadow.ErrRequest, shadow.ErrRun} {
 		if errors.Is(err, known) {
@@ -178,6 +203,23 @@ func clones(tensors []tensor.Tensor) []tensor.Tensor {
 		all[i] = t.Clone()
 	}
 	return all
+}
+
+// elements returns how many numbers a window holds.
+func elements(w api.Window) (n int) {
+	count := func(all map[string]api.Series) {
+		for _, values := range all {
+			n += len(values)
+		}
+	}
+	count(w.Series)
+	count(w.Future)
+	for _, offsets := range w.Lags {
+		for _, values := range offsets {
+			n += len(values)
+		}
+	}
+	return n
 }
 
 // cloneWindow returns a copy of a window that shares nothing with it but its names.

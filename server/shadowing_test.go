@@ -28,6 +28,14 @@ func (r *running) metric(series string) string {
 	return ""
 }
 
+// primed waits until a version is loaded, which a shadow is after its champion.
+func (r *running) primed(model string, version int) {
+	r.t.Helper()
+	eventually(r.t, "the shadow is loaded", func() bool {
+		return r.metric(fmt.Sprintf(`forescale_model_info{model=%q,version="%d"}`, model, version)) != ""
+	})
+}
+
 // shadowOf returns orders that make a version the shadow.
 func shadowOf(version int) models.Orders {
 	return models.Orders{Shadow: &models.Order{Version: version}}
@@ -49,6 +57,8 @@ func TestAShadowIsComparedAndItsAnswerNeverReturned(t *testing.T) {
 	registry.order("foreign", shadowOf(2))
 	r := start(t, registry, nil)
 	windows := api.PredictRequest{Windows: []api.Window{ramp(spec, "web", 10), ramp(spec, "b", 10), {Group: "gap", End: noon, StepSeconds: 300, Series: map[string]api.Series{}}}}
+	r.predict(api.PredictRequest{Windows: windows.Windows[2:]}) // is not answered, so there is nothing to compare
+	r.primed("web", 2)
 	for n := 1; n <= 3; n++ {
 		response := r.predict(windows)
 		if f := response.Forecasts; f[0].Version != 1 || f[0].Point[1] != 10 || f[1].Version != 1 || f[2].Error == nil {
@@ -62,8 +72,11 @@ func TestAShadowIsComparedAndItsAnswerNeverReturned(t *testing.T) {
 	if got := r.metric(`forescale_shadow_difference_ratio_sum{model="web"}`); !strings.HasPrefix(got, `forescale_shadow_difference_ratio_sum{model="web"} 1.2`) {
 		t.Errorf("difference %s", got)
 	}
-	if got := r.post(foreignRequest); string(got.body) != `{"predictions":[[7.25,14]]}` {
-		t.Errorf("answered %s", got.body)
+	for range 2 {
+		if got := r.post(foreignRequest); string(got.body) != `{"predictions":[[7.25,14]]}` {
+			t.Errorf("answered %s", got.body)
+		}
+		r.primed("foreign", 2)
 	}
 	eventually(t, "the run is compared", func() bool { return r.metric(`forescale_shadow_rows_total{model="foreign"}`) != "" })
 	if got := r.metric(`forescale_shadow_difference_ratio_sum{model="foreign"}`); !strings.HasSuffix(got, " 0") {
@@ -94,10 +107,10 @@ func TestAShadowThatFailsIsCountedAndCostsNoRequest(t *testing.T) {
 			registry.crown("web", 1)
 			registry.order("web", shadowOf(2))
 			r := start(t, registry, nil)
-			if f := r.predict(api.PredictRequest{Windows: []api.Window{ramp(spec, "web", 10)}}).Forecasts[0]; f.Error != nil || f.Version != 1 {
-				t.Errorf("answered %+v", f)
-			}
 			eventually(t, "the failure is counted", func() bool {
+				if f := r.predict(api.PredictRequest{Windows: []api.Window{ramp(spec, "web", 10)}}).Forecasts[0]; f.Error != nil || f.Version != 1 {
+					t.Errorf("answered %+v", f)
+				}
 				return r.metric(fmt.Sprintf(`forescale_shadow_errors_total{model="web",reason=%q}`, c.reason)) != ""
 			})
 			if !strings.Contains(r.logs.String(), "shadow could not be compared") {
@@ -137,7 +150,10 @@ func TestAShadowThatHangsHoldsUpNobodyAndTheRestIsDropped(t *testing.T) {
 			return s, err
 		}
 	})
-	for range 40 {
+	for n := range 41 {
+		if n == 1 {
+			r.primed("foreign", 2)
+		}
 		if got := r.post(foreignRequest); got.status != http.StatusOK {
 			t.Fatalf("status %d: %s", got.status, got.body)
 		}
@@ -148,5 +164,53 @@ func TestAShadowThatHangsHoldsUpNobodyAndTheRestIsDropped(t *testing.T) {
 	}
 	if err := r.close(); err != nil { // nor does the drain wait for it
 		t.Error(err)
+	}
+}
+
+// swapped is internal/onnxtest.SumAndDifference with its inputs and outputs the other
+// way round.
+func swapped() []byte {
+	return onnxtest.Model(onnxtest.Graph(
+		onnxtest.Node("Add", "", []string{"a", "b"}, []string{"sum"}), onnxtest.Node("Sub", "", []string{"a", "b"}, []string{"difference"}),
+		onnxtest.InputOf(onnxtest.TypeFloat, "b", "batch", 2), onnxtest.InputOf(onnxtest.TypeFloat, "a", "batch", 2),
+		onnxtest.OutputOf(onnxtest.TypeFloat, "difference", "batch", 2), onnxtest.OutputOf(onnxtest.TypeFloat, "sum", "batch", 2)), nil)
+}
+
+func TestAShadowIsGivenItsInputsByTheirNames(t *testing.T) {
+	registry := newShelf()
+	registry.put("two", models.Manifest{}, onnxtest.SumAndDifference())
+	registry.put("two", models.Manifest{}, swapped())
+	registry.crown("two", 1)
+	registry.order("two", shadowOf(2))
+	r := start(t, registry, nil)
+	const request = `{"inputs":[{"name":"a","shape":[1,2],"datatype":"FP32","data":[1,2]},{"name":"b","shape":[1,2],"datatype":"FP32","data":[7,9]}]}`
+	eventually(t, "the run is compared", func() bool {
+		if got := r.infer("two", request); got.status != http.StatusOK {
+			t.Fatalf("status %d: %s", got.status, got.body)
+		}
+		return r.metric(`forescale_shadow_rows_total{model="two"}`) != ""
+	})
+	if got := r.metric(`forescale_shadow_difference_ratio_sum{model="two"}`); !strings.HasSuffix(got, " 0") {
+		t.Errorf("difference %s", got)
+	}
+}
+
+func TestWindowsTooLargeToCopyAreAnsweredAndDropped(t *testing.T) {
+	spec := onnxtest.Spec(4, 2)
+	registry := newShelf()
+	for range 2 {
+		m, model := onnxtest.Persistence(spec, 1)
+		registry.put("web", m, model)
+	}
+	registry.crown("web", 1)
+	registry.order("web", shadowOf(2))
+	r := start(t, registry, nil)
+	window := ramp(spec, "web", 10)
+	window.Series["unread"] = make(api.Series, 1<<18)
+	if f := r.predict(api.PredictRequest{Windows: []api.Window{window}}).Forecasts[0]; f.Version != 1 && f.Error == nil {
+		t.Errorf("answered %+v", f)
+	}
+	if got := r.metric(`forescale_shadow_dropped_total{model="web"}`); !strings.HasSuffix(got, " 1") {
+		t.Errorf("dropped: %q", got)
 	}
 }

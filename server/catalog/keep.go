@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -101,6 +102,29 @@ func (c *Catalog) keepOne(ctx context.Context, name string, version int) {
 	c.mu.Lock()
 	e.kept = e.current != nil && e.current.Manifest.Version == version
 	c.mu.Unlock()
+}
+
+// ErrNotLoaded says that a version is not loaded and has not failed: its turn has not
+// come yet, or it has made room for others.
+var ErrNotLoaded = errors.New("not loaded: its turn has not come yet, or it made room for others within server.memory_budget")
+
+// Kept returns a version that is loaded. Unlike At it loads nothing, so that nothing
+// that serves makes room for it. The error is a *LoadError, of why it failed or of
+// ErrNotLoaded.
+func (c *Catalog) Kept(name string, version int) (*Version, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	failed := ErrNotLoaded
+	for _, e := range []*entry{c.entries[name], c.others[key{name, version}]} {
+		switch {
+		case e == nil:
+		case e.current != nil && e.current.Manifest.Version == version && e.current.session.Retain():
+			return e.current, nil
+		case e.failure != nil && e.failure.version == version:
+			failed = e.failure.err
+		}
+	}
+	return nil, &LoadError{name, version, failed}
 }
 
 // Shadow returns the version that gets a copy of a model's traffic; 0: none does, or

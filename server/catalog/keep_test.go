@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,6 +92,14 @@ func TestVersionsThatAreKeptAreLoadedUnaskedAndGivenUpWhenTheyAreNot(t *testing.
 	r.orders["a"] = pinned(2)
 	r.bad = 2
 	tick("a1 b1") // tells why, and what serves goes on
+	if _, err := c.Kept("a", 2); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Error(err)
+	}
+	v, err := c.Kept("a", 1)
+	if err != nil || v.Manifest.Version != 1 {
+		t.Fatal(err)
+	}
+	v.Release()
 	if items := c.Index(); len(items) != 3 || items[1].Version != 2 || !strings.Contains(items[1].Reason, "damaged") {
 		t.Errorf("index %+v", items)
 	}
@@ -127,6 +136,9 @@ func TestWhatIsKeptMakesRoomLastAndIsNotLoadedToAndFro(t *testing.T) {
 	tick()
 	if got := has(c); got != "b1" || r.gets != gets {
 		t.Errorf("loaded %s, %d read again", got, r.gets-gets)
+	}
+	if _, err := c.Kept("a", 2); !errors.Is(err, ErrNotLoaded) || has(c) != "b1" {
+		t.Errorf("%v, loaded %s", err, has(c))
 	}
 	c.Close()
 }
