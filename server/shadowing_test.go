@@ -113,9 +113,7 @@ func TestAShadowThatFailsIsCountedAndCostsNoRequest(t *testing.T) {
 				}
 				return r.metric(fmt.Sprintf(`forescale_shadow_errors_total{model="web",reason=%q}`, c.reason)) != ""
 			})
-			if !strings.Contains(r.logs.String(), "shadow could not be compared") {
-				t.Error("the log does not tell")
-			}
+			eventually(t, "the log tells", func() bool { return strings.Contains(r.logs.String(), "shadow could not be compared") })
 		})
 	}
 }
