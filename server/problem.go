@@ -54,11 +54,13 @@ func problemOf(err error) *api.Problem {
 		return problem(http.StatusBadRequest, protocol.Field, "%s", protocol.Detail)
 	case errors.As(err, &tooLarge):
 		return problem(http.StatusRequestEntityTooLarge, "", "the body is larger than %d bytes", tooLarge.Limit)
+	case errors.As(err, &load): // the reason may be that a file of a model that there is, is not there
+		return problem(http.StatusServiceUnavailable, "", "%v", err)
 	case errors.Is(err, models.ErrNoModel):
 		return problem(http.StatusNotFound, "", "%v", err)
 	case errors.Is(err, batch.ErrFull):
 		return problem(http.StatusTooManyRequests, "", "%v; try again later", err)
-	case errors.As(err, &registry), errors.As(err, &load), errors.Is(err, catalog.ErrClosed), errors.Is(err, catalog.ErrUnloaded):
+	case errors.As(err, &registry), errors.Is(err, catalog.ErrClosed), errors.Is(err, catalog.ErrUnloaded):
 		return problem(http.StatusServiceUnavailable, "", "%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, "", "the request was not done in time")

@@ -32,12 +32,15 @@ func (e *RegistryError) Unwrap() error { return e.Err }
 // LoadError says why a version cannot serve.
 type LoadError struct {
 	Name    string
-	Version int
+	Version int // 0: the registry cannot tell which
 	Err     error
 }
 
 // Error implements error.
 func (e *LoadError) Error() string {
+	if e.Version == 0 {
+		return fmt.Sprintf("model %s cannot be served: %v", e.Name, e.Err)
+	}
 	return fmt.Sprintf("model %s version %d cannot be served: %v", e.Name, e.Version, e.Err)
 }
 
@@ -193,7 +196,11 @@ func (c *Catalog) ForGroup(ctx context.Context, group string) (*Version, error) 
 		if err := c.refreshOnMiss(ctx); err != nil {
 			return nil, err
 		}
-		if name, ok = c.index.Load().nameFor(group); !ok {
+		ix := c.index.Load()
+		if name, ok = ix.nameFor(group); !ok {
+			if fault := ix.faults[group]; fault != nil {
+				return nil, &LoadError{Name: group, Err: fault}
+			}
 			return nil, fmt.Errorf("group %q: %w", group, models.ErrNoModel)
 		}
 	}
@@ -238,8 +245,11 @@ func (c *Catalog) refreshOnMiss(ctx context.Context) error {
 func (c *Catalog) acquire(ctx context.Context, name string) (*Version, error) {
 	return c.hold(ctx, name, func() (*entry, models.Manifest, error) {
 		e := c.entries[name]
-		champion, known := c.index.Load().champions[name]
+		ix := c.index.Load()
+		champion, known := ix.champions[name]
 		switch {
+		case !known && ix.faults[name] != nil: // it is there, and cannot serve
+			return e, champion, &LoadError{Name: name, Err: ix.faults[name]}
 		case !known:
 			return e, champion, fmt.Errorf("model %q: %w", name, models.ErrNoModel)
 		case e == nil:

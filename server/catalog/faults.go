@@ -8,7 +8,8 @@ import (
 	"github.com/forescale/forescale/models"
 )
 
-// tellFaults logs which champions cannot be told any more, and which can be again.
+// tellFaults logs of which models champion or orders cannot be told any more, and of
+// which they can be again.
 // c.reading is held.
 func (c *Catalog) tellFaults(before, now *index) {
 	for _, name := range slices.Sorted(maps.Keys(now.faults)) {
@@ -22,11 +23,11 @@ func (c *Catalog) tellFaults(before, now *index) {
 		if m, ok := now.champions[name]; ok {
 			attrs = append(attrs, "serving", m.Version)
 		}
-		c.deps.Log.Error("champion refused", attrs...)
+		c.deps.Log.Error("what the registry says of a model is refused", attrs...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.faults)) {
 		if now.faults[name] == nil {
-			c.deps.Log.Info("champion can be read again", "model", name)
+			c.deps.Log.Info("model can be told again", "model", name)
 		}
 	}
 }

@@ -116,7 +116,34 @@ func (c *Catalog) Load(ctx context.Context, name string) error {
 		return err
 	}
 	v.Release()
-	return c.renewOne(ctx, name)
+	if err := c.renewOne(ctx, name); err != nil {
+		return err
+	}
+	return c.settled(ctx, name)
+}
+
+// settled waits for a load of a model's champion that somebody else has begun, and
+// returns a *LoadError when it has failed.
+func (c *Catalog) settled(ctx context.Context, name string) error {
+	for {
+		champion := c.index.Load().champions[name].Version
+		c.mu.Lock()
+		e := c.entries[name]
+		loading, failed := e.loading, e.failure
+		c.mu.Unlock()
+		switch {
+		case loading != nil:
+			select {
+			case <-loading:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		case failed != nil && failed.version == champion:
+			return &LoadError{name, champion, failed.err}
+		default:
+			return nil
+		}
+	}
 }
 
 // Unload takes a model out of service, all of its versions, until Load: requests
@@ -139,7 +166,7 @@ func (c *Catalog) Unload(name string) error {
 		if v := e.current; v.Manifest.Name == name {
 			all = append(all, v)
 			c.held -= v.cost
-			e.current = nil
+			e.current, e.usedAt = nil, 0 // so that Load finds it as it was at the start
 		}
 	}
 	c.mu.Unlock()
@@ -197,7 +224,7 @@ func (s Status) items() []Item {
 	case StateServing:
 		serving := Item{Name: s.Name, Version: s.Serving, Ready: true}
 		if s.Failure != nil && s.Failure.Version == 0 { // the registry cannot tell which version should
-			serving.Reason = "serves on, because its successor is refused: " + s.Failure.Reason
+			serving.Reason = "serves on; what the registry says of the model is refused: " + s.Failure.Reason
 		}
 		return []Item{serving}
 	case StateAvailable:

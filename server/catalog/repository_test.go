@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,5 +130,90 @@ func TestAModelThatIsUnloadedWhileItLoadsDoesNotServe(t *testing.T) {
 		if err := c.Unload("web"); !errors.Is(err, ErrClosed) {
 			t.Errorf("after the end: %v", err)
 		}
+	})
+}
+
+// damaged is a registry in which nothing of web can be told.
+type damaged struct{ shelf }
+
+var errDamaged = errors.Join(errors.New("champion.json names no version"), models.ErrNoModel)
+
+func (s *damaged) Standings(context.Context) ([]models.Standing, error) {
+	return []models.Standing{{Name: "web", Versions: []int{1}, Err: errDamaged}}, nil
+}
+
+func TestAModelThatCannotBeToldIsNotSaidToBeMissing(t *testing.T) {
+	c, _ := newCatalog(&damaged{}, loadIdle)
+	for what, ask := range map[string]func() (*Version, error){
+		"by its name":    func() (*Version, error) { return c.Named(t.Context(), "web") },
+		"for its group":  func() (*Version, error) { return c.ForGroup(t.Context(), "web") },
+		"after a reload": func() (*Version, error) { return nil, c.Load(t.Context(), "web") },
+	} {
+		var refused *LoadError
+		if _, err := ask(); !errors.As(err, &refused) || !strings.Contains(err.Error(), "model web cannot be served: champion.json names no version") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	c.Close()
+}
+
+func TestWhatIsKeptIsLoadedAgainAfterAnUnload(t *testing.T) {
+	r := &row{names: []string{"a"}, orders: map[string]models.Orders{"a": pinned(1, 3)}}
+	c, _ := newCatalog(r, loadIdle)
+	tick := func(want string) {
+		t.Helper()
+		if err := c.refresh(t.Context(), t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if c.renew(t.Context()); has(c) != want {
+			t.Errorf("loaded: %s, want %s", has(c), want)
+		}
+	}
+	tick("a1 a3")
+	if err := c.Unload("a"); err != nil {
+		t.Fatal(err)
+	}
+	tick("")
+	if err := c.Load(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	tick("a1 a3")
+	c.Close()
+}
+
+func TestALoadWaitsForTheOneThatHasBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := &shelf{version: 1}
+		hang, loads := make(chan struct{}), 0
+		c, _ := newCatalog(registry, func([]byte) (Session, error) {
+			if loads++; loads == 1 {
+				return &idle{}, nil
+			}
+			<-hang
+			return nil, errors.New("damaged")
+		})
+		if err := c.Load(t.Context(), "web"); err != nil {
+			t.Fatal(err)
+		}
+		registry.version = 2
+		if err := c.refresh(t.Context(), t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		go c.renew(t.Context())
+		synctest.Wait()
+		asked := make(chan error, 1)
+		go func() { asked <- c.Load(t.Context(), "web") }()
+		synctest.Wait()
+		select {
+		case err := <-asked:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+		close(hang)
+		var refused *LoadError
+		if err := <-asked; !errors.As(err, &refused) || refused.Version != 2 {
+			t.Errorf("got %v", err)
+		}
+		c.Close()
 	})
 }
