@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -115,7 +116,7 @@ func (c Config) Validate() error {
 func (c Client) identities() []string {
 	list := []string{"name " + c.Name}
 	if c.Token != "" {
-		list = append(list, "token "+c.Token)
+		list = append(list, "token "+strings.ToLower(c.Token)) // hexadecimal digits have two cases
 	}
 	if c.Certificate != "" {
 		list = append(list, "certificate "+c.Certificate)

@@ -30,6 +30,8 @@ func TestTheConfigurationNamesEveryFault(t *testing.T) {
 		"an unknown right":              {one(Client{"a", hash, "", []string{"write"}}), []string{"rights", "write"}},
 		"a token for its hash":          {one(Client{"a", token, "", []string{"read"}}), []string{"is a secret", "make a new one"}},
 		"a hash cut short":              {one(Client{"a", hash[:50], "", []string{"read"}}), []string{"64 hexadecimal digits"}},
+		"the same hash in capitals": {Config{Clients: []Client{{"a", hash, "", []string{"read"}}, {"b", hashPrefix + strings.ToUpper(strings.TrimPrefix(hash, hashPrefix)), "", []string{"predict"}}}},
+			[]string{"clients[1] (b): is the same as clients[0] (a)"}},
 		"several faults": {Config{RateLimit: -1, Clients: []Client{
 			{"a", hash, "", []string{"read"}}, {"b", hash, "", []string{"read"}}, {"a", other, "", []string{"x"}}}},
 			[]string{"server.rate_limit", "clients[1] (b): is the same as clients[0] (a)", "clients[2] (a): is the same", "clients[2] (a).rights"}},
