@@ -69,7 +69,7 @@ func newGRPC(s *Server) *grpcServer {
 	}
 	g.rpc = grpc.NewServer(
 		secure,
-		grpc.MaxRecvMsgSize(int(s.cfg.BodyLimit)), grpc.ForceServerCodecV2(newBoundedCodec()),
+		grpc.MaxRecvMsgSize(int(s.cfg.BodyLimit)), grpc.ForceServerCodecV2(newBoundedCodec(func() { s.metrics.errors.WithLabelValues("bad_request").Inc() })),
 		grpc.MaxConcurrentStreams(grpcStreams),
 		grpc.MaxHeaderListSize(grpcHeaders),
 		grpc.ConnectionTimeout(min(grpcHandshake, s.cfg.ReadTimeout)),
@@ -132,6 +132,7 @@ func (g *grpcServer) drain(ctx context.Context) error {
 // never finish.
 func (g *grpcServer) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if err := g.server.keeper.admitGRPC(ctx, info); err != nil {
+		g.server.refusedCall(info.FullMethodName, err)
 		return ctx, err
 	}
 	if !strings.HasPrefix(info.FullMethodName, "/"+inference.GRPCInferenceService_ServiceDesc.ServiceName+"/") {
@@ -141,6 +142,19 @@ func (g *grpcServer) bound(ctx context.Context, info *tap.Info) (context.Context
 	bounded, cancel := context.WithTimeout(ctx, cfg.ReadTimeout+cfg.RequestTimeout)
 	context.AfterFunc(ctx, cancel) // when the call has ended
 	return bounded, nil
+}
+
+// refusedCall counts a call that no interceptor sees. Its method may be any text.
+func (s *Server) refusedCall(method string, err error) {
+	name, reason := path.Base(method), "forbidden"
+	if _, known := neededGRPC[name]; !known {
+		name = "other"
+	}
+	if status.Code(err) == codes.ResourceExhausted {
+		reason = "too_many"
+	}
+	s.metrics.calls.WithLabelValues(name, status.Code(err).String()).Inc()
+	s.metrics.errors.WithLabelValues(reason).Inc()
 }
 
 // unary bounds the time of a call, counts it, and turns errors and panics into a

@@ -18,12 +18,25 @@ const maxParts = 8192
 
 // boundedCodec is gRPC's own codec, which refuses messages of too many parts before
 // it makes anything of them.
-type boundedCodec struct{ encoding.CodecV2 }
+type boundedCodec struct {
+	encoding.CodecV2
+	refused func() // is called for each message that is none; nobody else learns of it
+}
 
-func newBoundedCodec() boundedCodec { return boundedCodec{encoding.GetCodecV2(protocodec.Name)} }
+func newBoundedCodec(refused func()) boundedCodec {
+	return boundedCodec{encoding.GetCodecV2(protocodec.Name), refused}
+}
 
 // Unmarshal implements encoding.CodecV2.
 func (c boundedCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	err := c.unmarshal(data, v)
+	if err != nil {
+		c.refused()
+	}
+	return err
+}
+
+func (c boundedCodec) unmarshal(data mem.BufferSlice, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)

@@ -25,10 +25,11 @@ func FuzzBoundedCodec(f *testing.F) {
 			return
 		}
 		var got, want inference.ModelInferRequest
-		errGot := newBoundedCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(raw)}, &got)
+		refused := 0
+		errGot := newBoundedCodec(func() { refused++ }).Unmarshal(mem.BufferSlice{mem.SliceBuffer(raw)}, &got)
 		errWant := proto.Unmarshal(raw, &want)
-		if (errGot == nil) != (errWant == nil) {
-			t.Fatalf("%v, proto says %v", errGot, errWant)
+		if (errGot == nil) != (errWant == nil) || (errGot == nil) != (refused == 0) {
+			t.Fatalf("%v, refused %d times, proto says %v", errGot, refused, errWant)
 		}
 		left := maxParts
 		countParts(got.ProtoReflect().Descriptor(), raw, &left)

@@ -325,7 +325,7 @@ func (unparsed) Name() string                       { return "proto" }
 func TestMessagesThatAreNoProtocolBuffersAreRefused(t *testing.T) {
 	registry := newShelf()
 	registry.foreign("two", onnxtest.SumAndDifference())
-	_, conn, _ := startGRPC(t, registry, nil)
+	r, conn, _ := startGRPC(t, registry, nil)
 	for name, c := range map[string]struct{ message, want string }{
 		"a million empty inputs":                 {strings.Repeat("\x2a\x00", 1<<20), "more than 8192 parts"},
 		"a million empty parameters of an input": {"\x2a\x80\x80\x80\x01" + strings.Repeat("\x22\x00", 1<<20), "more than 8192 parts"},
@@ -341,6 +341,9 @@ func TestMessagesThatAreNoProtocolBuffersAreRefused(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+	if got := r.metric(`forescale_request_errors_total{reason="bad_request"}`); !strings.HasSuffix(got, " 6") {
+		t.Errorf("counted: %s", got)
 	}
 	if err := conn.Invoke(t.Context(), "/inference.GRPCInferenceService/ModelStreamInfer", &inference.ServerLiveRequest{}, &inference.ServerLiveResponse{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("a method that there is not: %v", err)
