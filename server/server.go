@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -136,17 +135,7 @@ func (s *Server) Run(ctx context.Context) error {
 	// A request outlives the signal to stop; it ends with the drain.
 	base, endAll := context.WithCancel(context.WithoutCancel(ctx))
 	defer endAll()
-	web := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: min(5*time.Second, s.cfg.ReadTimeout),
-		ReadTimeout:       s.cfg.ReadTimeout,
-		WriteTimeout:      s.cfg.WriteTimeout,
-		IdleTimeout:       s.cfg.IdleTimeout,
-		MaxHeaderBytes:    64 << 10,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ConnState:         s.countConnections,
-		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelDebug), // clients' mistakes
-	}
+	web := s.web(base)
 	if err := s.serveProfiles(work, group); err != nil {
 		_ = listener.Close()
 		return err
@@ -184,26 +173,19 @@ func (s *Server) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// listenerOnce is a listener that may be closed twice: by the drain, and by the end of
-// the http.Server, to which a listener that is closed already is an error.
-type listenerOnce struct {
-	net.Listener
-	once sync.Once
-	err  error
-}
-
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, err
+// web returns the server over HTTP. The contexts of its requests end with base.
+func (s *Server) web(base context.Context) *http.Server {
+	return &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: min(5*time.Second, s.cfg.ReadTimeout),
+		ReadTimeout:       s.cfg.ReadTimeout,
+		WriteTimeout:      s.cfg.WriteTimeout,
+		IdleTimeout:       s.cfg.IdleTimeout,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnState:         s.countConnections,
+		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelDebug), // clients' mistakes
 	}
-	return &listenerOnce{Listener: l}, nil
-}
-
-// Close implements net.Listener.
-func (l *listenerOnce) Close() error {
-	l.once.Do(func() { l.err = l.Listener.Close() })
-	return l.err
 }
 
 // serveGRPC listens for gRPC and serves it until the drain.
@@ -218,59 +200,6 @@ func (s *Server) serveGRPC(group *errgroup.Group) error {
 	if s.deps.ListeningGRPC != nil {
 		s.deps.ListeningGRPC(address)
 	}
-	return nil
-}
-
-// countConnections implements http.Server.ConnState.
-func (s *Server) countConnections(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		s.open.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		s.open.Add(-1)
-	}
-}
-
-// drain stops both servers: not ready first, then no new connections, then the
-// requests in progress end, by force when they take too long.
-//
-// A request may be on its way on any connection that is kept. So, for as long as the
-// delay before, each gets the chance to bring it, and the answer ends the connection;
-// only those that stayed idle are closed under their clients.
-func (s *Server) drain(web *http.Server, listener net.Listener, endAll context.CancelFunc) error {
-	s.draining.Store(true)
-	if s.grpc != nil {
-		s.grpc.announce()
-	}
-	time.Sleep(s.cfg.DrainDelay)
-	// In this order: who is asked to close must not find the listener open, whose queue
-	// of connections the end of it resets.
-	_ = listener.Close()
-	s.closing.Store(true)
-	for end := time.Now().Add(s.cfg.DrainDelay); s.open.Load() > 0 && time.Now().Before(end); {
-		time.Sleep(min(10*time.Millisecond, s.cfg.DrainDelay))
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
-	defer cancel()
-	var both errgroup.Group
-	if s.grpc != nil {
-		both.Go(func() error { return s.grpc.drain(ctx) })
-	}
-	both.Go(func() error {
-		err := web.Shutdown(ctx)
-		if err != nil {
-			endAll()
-			_ = web.Close() // the listener is closed already
-		}
-		return err
-	})
-	switch err := both.Wait(); {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("drain: requests were still in progress after %s: %w", s.cfg.DrainTimeout, err)
-	case err != nil:
-		return fmt.Errorf("drain: %w", err)
-	}
-	s.deps.Log.Info("drained")
 	return nil
 }
 
