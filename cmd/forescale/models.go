@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -153,8 +155,9 @@ type modelsList struct {
 	history bool
 }
 
-func modelsListCommand() cli.Command {
-	l := &modelsList{shelf: newShelf()}
+func modelsListCommand() cli.Command { return (&modelsList{shelf: newShelf()}).command() }
+
+func (l *modelsList) command() cli.Command {
 	return cli.Command{Name: "forescale models list", Manual: modelsListManual, Check: l.check, Run: l.run, Arguments: true,
 		Flags: func(fs *flag.FlagSet) {
 			l.flags(fs)
@@ -207,18 +210,20 @@ func (l *modelsList) run(ctx context.Context, names []string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	for name := range wanted {
-		return fmt.Errorf("%s has no model %q", l.common.Models, name)
-	}
 	if l.output == "json" {
 		err = l.json(rows)
 	} else {
 		err = printModels(l.out, rows)
 	}
-	if err == nil && faults > 0 {
-		err = fmt.Errorf("%d of %d models cannot be read", faults, len(rows))
+	switch missing := slices.Sorted(maps.Keys(wanted)); {
+	case err != nil:
+		return err
+	case len(missing) > 0:
+		return fmt.Errorf("%s has no model %q", l.common.Models, missing)
+	case faults > 0:
+		return fmt.Errorf("%d of %d models cannot be read", faults, len(rows))
 	}
-	return err
+	return nil
 }
 
 // describeModel reads what there is to tell of a model, as far as it can be read.
@@ -267,7 +272,7 @@ func printModels(out io.Writer, rows []modelRow) error {
 		}
 		var since, by, trained, wape, pins, shadow string
 		if r.Change != nil {
-			since, by = stampOf(r.Change.At), r.Change.By
+			since, by = stampOf(r.Change.At), plain(r.Change.By)
 		}
 		if trained = stampOf(r.Trained); r.Score != nil && !math.IsNaN(r.Score.WAPE) {
 			wape = fmt.Sprintf("%.4f", r.Score.WAPE)
@@ -278,7 +283,7 @@ func printModels(out io.Writer, rows []modelRow) error {
 		if r.Shadow != nil {
 			shadow = strconv.Itoa(r.Shadow.Version)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, orDash(versionText(r.Champion)), orDash(since), orDash(by), orDash(trained), orDash(wape),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", plain(r.Name), orDash(versionText(r.Champion)), orDash(since), orDash(by), orDash(trained), orDash(wape),
 			ranges(r.Versions), orDash(pins), orDash(shadow), note)
 	}
 	if err := w.Flush(); err != nil {
@@ -298,7 +303,7 @@ func changeLine(name string, c models.Change) string {
 	if c.RollBack {
 		what = "rolled back"
 	}
-	return fmt.Sprintf("%s model=%q %s %s -> %s by %q: %s", orDash(stampOf(c.At)), name, what, orDash(versionText(c.From)), versionText(c.Version), c.By, c.Why)
+	return fmt.Sprintf("%s model=%q %s %s -> %s by %q: %s", orDash(stampOf(c.At)), name, what, orDash(versionText(c.From)), versionText(c.Version), c.By, plain(c.Why))
 }
 
 func stampOf(t time.Time) string {

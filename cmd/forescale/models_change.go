@@ -57,6 +57,9 @@ func (o *modelOrder) check() error {
 	if n := utf8.RuneCountInString(o.why); !o.remove && (n < shortestReason || n > longestReason) {
 		faults = append(faults, fmt.Errorf("-reason is %d characters long, must be %d to %d: others will ask why", n, shortestReason, longestReason))
 	}
+	if plain(o.why) != o.why {
+		faults = append(faults, errors.New("-reason holds what cannot be shown on one line of a terminal"))
+	}
 	if o.by == "" {
 		o.by = login()
 	}
@@ -163,6 +166,10 @@ func (o *modelOrder) order(ctx context.Context, registry *models.Registry, name 
 	if o.remove {
 		what = "no longer " + what
 	}
-	fmt.Fprintf(o.out, "%s model=%q %s %s by %q: %s\n", stamp(given.At), name, what, orDash(versionText(version)), o.by, o.why)
+	line := fmt.Sprintf("%s model=%q %s %s by %q", stamp(given.At), name, what, orDash(versionText(version)), o.by)
+	if o.why != "" { // nobody has to say why an order is taken back
+		line += ": " + o.why
+	}
+	fmt.Fprintln(o.out, line)
 	return nil
 }

@@ -54,9 +54,7 @@ func modelsRun(t *testing.T, url string, args ...string) (int, string) {
 	if args[0] == "list" {
 		l := &modelsList{shelf: newShelf()}
 		place(&l.shelf)
-		c = modelsListCommand()
-		c.Check, c.Run = l.check, l.run
-		c.Flags = l.flags
+		c = l.command()
 	} else {
 		o := &modelOrder{shelf: newShelf(), verb: args[0], by: "ana"}
 		place(&o.shelf)
@@ -90,8 +88,10 @@ func TestModelsAreMovedPinnedAndShadowedByTheirOrders(t *testing.T) {
 		{"list", 0, "web    2         2026-03-02 12:00 UTC  ana  2026-02-28 01:00 UTC  0.1250  1-4       2,4     3"},
 		{"list", 0, "other  1         -                     -    -                     -       1         -       -       foreign"},
 		{"list web", 0, `model="web" promoted 1 -> 2 by "ana": tested`},
-		{"list nobody", 1, `no model "nobody"`},
-		{"pin web 2 -remove -by ana", 0, "no longer pinned 2"},
+		{"list -history", 0, `model="web" promoted 1 -> 2 by "ana": tested`},
+		{"list nobody web", 1, "web    2"}, // what there is, is shown
+		{"list nobody web anybody", 1, `no model ["anybody" "nobody"]`},
+		{"pin web 2 -remove -by ana", 0, "no longer pinned 2 by \"ana\"\n"},
 		{"pin web 2 -remove -by ana", 1, "is not pinned"},
 		{"shadow web -remove -by ana", 0, "no longer shadow"},
 		{"rollback web -reason high -by ana", 0, `rolled back 2 -> 1 by "ana": high`},
@@ -132,6 +132,9 @@ func TestModelsTellEveryFaultOfTheirCommandLineAtOnce(t *testing.T) {
 				t.Errorf("%s: %s\nlacks %s", args, out, want)
 			}
 		}
+	}
+	if code, out := modelsRun(t, url, "promote", "web", "2", "-reason", "one\n\x1b[2Jtwo"); code != cli.ExitUsage || !strings.Contains(out, "one line of a terminal") {
+		t.Errorf("exit code %d: %s", code, out)
 	}
 	if code, out := modelsRun(t, "", "list"); code != cli.ExitUsage || !strings.Contains(out, "which registry is meant") {
 		t.Errorf("exit code %d: %s", code, out)
@@ -189,5 +192,15 @@ func TestAVersionThatNobodySignedIsNotPromotedWhereKeysAreTrusted(t *testing.T) 
 	}
 	if code, out := run(""); code != cli.ExitOK {
 		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+func TestWhatSomebodyElseWroteIntoTheRegistryCommandsNoTerminal(t *testing.T) {
+	url, r := registryOf(t, 2)
+	if err := r.Move(t.Context(), "web", models.Change{Version: 2, From: 1, At: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), By: "a\x1b[31m", Why: "b\x1b[2J\nweb  1"}); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := modelsRun(t, url, "list", "-history"); code != cli.ExitOK || strings.Contains(out, "\x1b") || !strings.Contains(out, `"b\x1b[2J\nweb  1"`) {
+		t.Errorf("exit code %d: %q", code, out)
 	}
 }
