@@ -364,3 +364,29 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+func FuzzRepositoryRequests(f *testing.F) {
+	for _, seed := range []string{"", `{}`, `{"ready":true}`, `{"parameters":{"unload_dependents":true}}`, `{"parameters":{"file:1/model.onnx":"AAAA"}}`, `{"parameters":{"config":"{}"}}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var fault *oip.Error
+		var any struct {
+			Ready      bool
+			Parameters map[string]json.RawMessage
+		}
+		oracle := json.Unmarshal(body, &any)
+		if ready, err := oip.ParseIndex(body); err != nil && !errors.As(err, &fault) {
+			t.Errorf("an error without a kind: %v", err)
+		} else if err == nil && oracle == nil && ready != any.Ready {
+			t.Errorf("ready is %v", ready)
+		}
+		err := oip.ParseControl(body)
+		if err != nil && !errors.As(err, &fault) {
+			t.Errorf("an error without a kind: %v", err)
+		}
+		if _, there := any.Parameters["config"]; oracle == nil && there && err == nil {
+			t.Error("a configuration is taken")
+		}
+	})
+}
