@@ -205,18 +205,18 @@ func clones(tensors []tensor.Tensor) []tensor.Tensor {
 	return all
 }
 
-// elements returns how many numbers a window holds.
+// elements returns how many numbers a window holds, a series counting as one, too.
 func elements(w api.Window) (n int) {
 	count := func(all map[string]api.Series) {
 		for _, values := range all {
-			n += len(values)
+			n += 1 + len(values)
 		}
 	}
 	count(w.Series)
 	count(w.Future)
 	for _, offsets := range w.Lags {
 		for _, values := range offsets {
-			n += len(values)
+			n += 1 + len(values)
 		}
 	}
 	return n
