@@ -57,6 +57,9 @@ func TestClientsThatGoAwayInTheMiddleOfABodyLeaveNothingBehind(t *testing.T) {
 	eventually(t, "all are given up", func() bool {
 		return r.metric("forescale_http_requests_in_flight") == "forescale_http_requests_in_flight 1" // this one
 	})
+	if got := r.metric(`forescale_request_errors_total{reason="client_gone"}`); !strings.HasSuffix(got, " 100") {
+		t.Errorf("counted: %s", got)
+	}
 	if got := r.post(foreignRequest); got.status != http.StatusOK {
 		t.Errorf("status %d", got.status)
 	}

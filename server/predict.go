@@ -107,10 +107,14 @@ func (s *Server) bodyOf(c echo.Context, into []byte, kinds ...string) ([]byte, e
 		if errors.As(err, &tooLarge) {
 			return buf.Bytes(), err
 		}
-		return buf.Bytes(), problem(http.StatusBadRequest, "", "the body ends early: %v", cause(err))
+		return buf.Bytes(), fmt.Errorf("%w: %w", errGone, problem(http.StatusBadRequest, "", "the body ends early: %v", cause(err)))
 	}
 	return buf.Bytes(), nil
 }
+
+// errGone marks the error of a client that went away, or ended its side of the
+// connection, before its request was whole.
+var errGone = errors.New("client gone")
 
 // cause keeps addresses of the connection out of an answer.
 func cause(err error) error {

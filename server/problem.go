@@ -80,6 +80,9 @@ func reasonOf(err error) string {
 	if st, ours := status.FromError(err); ours && st.Code() == codes.NotFound {
 		return "not_found" // the health of no service
 	}
+	if errors.Is(err, errGone) {
+		return "client_gone"
+	}
 	p := problemOf(err)
 	if errors.Is(err, context.DeadlineExceeded) && p.Status == http.StatusServiceUnavailable {
 		return "timeout"

@@ -69,7 +69,8 @@ func (g *Gate) Running() int {
 
 // Run runs b on r when its turn comes, together with what else waits for r if r is a
 // Coalescer. It returns ErrFull when the queue is full, and the cause of ctx's end
-// when that comes first. A panic of the run goes on here. r must be comparable.
+// when that comes first; at the end of its run, if it does that itself and others have
+// come to share it. A panic of the run goes on here. r must be comparable.
 func (g *Gate) Run(ctx context.Context, r Runner, b Batch) ([]tensor.Tensor, error) {
 	if ctx.Err() != nil {
 		return nil, gaveUp(ctx)
