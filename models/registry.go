@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/forescale/forescale/internal/blob"
 )
@@ -189,11 +190,21 @@ func highest(versions []int) int {
 	return versions[len(versions)-1]
 }
 
+// checkName returns an error unless a model may have the name. JSON and labels of
+// metrics hold no other text than UTF-8.
+func checkName(name string) error {
+	if name == "" || len(blob.Escape(name)) > 255 || !utf8.ValidString(name) {
+		return fmt.Errorf("name %.40q must be 1 to 255 bytes long when escaped, and valid UTF-8", name)
+	}
+	return nil
+}
+
 // check returns an error that names the first field of a manifest at fault.
 func (m Manifest) check() error {
+	if err := checkName(m.Name); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
 	switch {
-	case m.Name == "" || len(blob.Escape(m.Name)) > 255:
-		return fmt.Errorf("manifest: name %.40q must be 1 to 255 bytes long when escaped", m.Name)
 	case len(m.Groups) == 0:
 		return fmt.Errorf("manifest of %q: groups is empty; name the groups served, or %q for all", m.Name, AnyGroup)
 	case m.SizeBytes <= 0 || m.SizeBytes > maxModelSize:

@@ -99,7 +99,7 @@ func (r *Registry) scanPrefix(ctx context.Context, prefix string) (map[string]co
 		}
 		parts := strings.Split(info.Key, "/")
 		name, err := blob.Unescape(parts[0])
-		if err != nil || blob.Escape(name) != parts[0] || len(parts) < 2 || len(parts) > 3 {
+		if err != nil || blob.Escape(name) != parts[0] || checkName(name) != nil || len(parts) < 2 || len(parts) > 3 {
 			continue // also a directory that no name leads back to
 		}
 		c := found[name]
