@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,10 +178,10 @@ func TestACallerWaitsNoLongerThanItsContextForARegistryThatHangs(t *testing.T) {
 
 func TestALoadThatNothingStopsIsLeftBehindAndHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		late, stuck, loads := &idle{}, make(chan struct{}), 0
+		late, stuck, loads := &idle{}, make(chan struct{}), atomic.Int64{}
 		registry := &shelf{version: 1}
 		c, _ := newCatalog(registry, func([]byte) (Session, error) {
-			if loads++; loads == 2 {
+			if loads.Add(1) == 2 {
 				<-stuck // ONNX Runtime computes constants
 				return late, nil
 			}
@@ -206,8 +207,8 @@ func TestALoadThatNothingStopsIsLeftBehindAndHoldsUpNobody(t *testing.T) {
 			t.Errorf("it gave up after %s", time.Since(before))
 		}
 		time.Sleep(firstRetry)
-		if refused(errLeftBehind.Error()); loads != 2 || !c.isLeft() {
-			t.Errorf("version 2 was loaded again while its first load went on: %d loads", loads)
+		if refused(errLeftBehind.Error()); loads.Load() != 2 || !c.isLeft() {
+			t.Errorf("version 2 was loaded again while its first load went on: %d loads", loads.Load())
 		}
 		close(stuck)
 		synctest.Wait()
