@@ -312,6 +312,15 @@ func (r *Registry) Get(ctx context.Context, name string, version int) (Manifest,
 		return Manifest{}, nil, err
 	}
 	key := versionKey(name, version, modelFile)
+	// The file is somebody else's: it is judged before it takes its length of memory.
+	switch size, err := r.size(ctx, key); {
+	case err != nil:
+		return Manifest{}, nil, err
+	case size > maxModelSize:
+		return Manifest{}, nil, fmt.Errorf("%s: %d bytes are more than a model may have (%d)", key, size, maxModelSize)
+	case size > m.SizeBytes && !foreign:
+		return Manifest{}, nil, fmt.Errorf("%s: %d bytes, but its manifest says %d: the file was changed or damaged", key, size, m.SizeBytes)
+	}
 	o, err := r.store.Get(ctx, key)
 	if err != nil {
 		return Manifest{}, nil, err
@@ -326,6 +335,19 @@ func (r *Registry) Get(ctx context.Context, name string, version int) (Manifest,
 			key, len(o.Data), digest, m.SizeBytes, m.SHA256)
 	}
 	return m, o.Data, nil
+}
+
+// size returns the length of an object in bytes, as the listing has it; 0: there is none.
+func (r *Registry) size(ctx context.Context, key string) (int64, error) {
+	for info, err := range r.store.List(ctx, key, "") {
+		if err != nil {
+			return 0, fmt.Errorf("list the model registry: %w", err)
+		}
+		if info.Key == key {
+			return info.Size, nil
+		}
+	}
+	return 0, nil
 }
 
 // ForGroup returns the champion that serves a group: the model of the group's own
