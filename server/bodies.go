@@ -30,12 +30,12 @@ const (
 	leastBodies = 4
 )
 
+// newBodies returns the bound for bodies of which the largest has that many bytes.
 func newBodies(largest int64) *bodies {
 	return &bodies{limit: max(leastBodies*largest, machine.Memory()/bodyShare)}
 }
 
-// errBodies refuses a body that there is no room for. The error for the client is made
-// by bounded.
+// errBodies refuses a body that there is no room for.
 var errBodies = errors.New("too many large bodies at once")
 
 // bounded counts the body of a request until the request has been answered.
