@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/forescale/forescale/internal/blob"
 )
@@ -189,11 +190,21 @@ func highest(versions []int) int {
 	return versions[len(versions)-1]
 }
 
+// checkName returns an error unless a model may have the name. JSON and labels of
+// metrics hold no other text than UTF-8.
+func checkName(name string) error {
+	if name == "" || len(blob.Escape(name)) > 255 || !utf8.ValidString(name) {
+		return fmt.Errorf("name %.40q must be 1 to 255 bytes long when escaped, and valid UTF-8", name)
+	}
+	return nil
+}
+
 // check returns an error that names the first field of a manifest at fault.
 func (m Manifest) check() error {
+	if err := checkName(m.Name); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
 	switch {
-	case m.Name == "" || len(blob.Escape(m.Name)) > 255:
-		return fmt.Errorf("manifest: name %.40q must be 1 to 255 bytes long when escaped", m.Name)
 	case len(m.Groups) == 0:
 		return fmt.Errorf("manifest of %q: groups is empty; name the groups served, or %q for all", m.Name, AnyGroup)
 	case m.SizeBytes <= 0 || m.SizeBytes > maxModelSize:
@@ -301,6 +312,15 @@ func (r *Registry) Get(ctx context.Context, name string, version int) (Manifest,
 		return Manifest{}, nil, err
 	}
 	key := versionKey(name, version, modelFile)
+	// The file is somebody else's: it is judged before it takes its length of memory.
+	switch size, err := r.size(ctx, key); {
+	case err != nil:
+		return Manifest{}, nil, err
+	case size > maxModelSize:
+		return Manifest{}, nil, fmt.Errorf("%s: %d bytes are more than a model may have (%d)", key, size, maxModelSize)
+	case size > m.SizeBytes && !foreign:
+		return Manifest{}, nil, fmt.Errorf("%s: %d bytes, but its manifest says %d: the file was changed or damaged", key, size, m.SizeBytes)
+	}
 	o, err := r.store.Get(ctx, key)
 	if err != nil {
 		return Manifest{}, nil, err
@@ -315,6 +335,19 @@ func (r *Registry) Get(ctx context.Context, name string, version int) (Manifest,
 			key, len(o.Data), digest, m.SizeBytes, m.SHA256)
 	}
 	return m, o.Data, nil
+}
+
+// size returns the length of an object in bytes, as the listing has it; 0: there is none.
+func (r *Registry) size(ctx context.Context, key string) (int64, error) {
+	for info, err := range r.store.List(ctx, key, "") {
+		if err != nil {
+			return 0, fmt.Errorf("list the model registry: %w", err)
+		}
+		if info.Key == key {
+			return info.Size, nil
+		}
+	}
+	return 0, nil
 }
 
 // ForGroup returns the champion that serves a group: the model of the group's own

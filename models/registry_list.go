@@ -56,6 +56,8 @@ type contents struct {
 	models    []int // versions with a model file, ascending
 	manifests []int // versions with a manifest, ascending
 	champion  bool
+	newest    int   // the highest version with a model file
+	size      int64 // of that file, in bytes
 	// What tells apart the contents that champion.json and orders.json have had; "":
 	// there is no such object.
 	pointer, orders string
@@ -99,7 +101,7 @@ func (r *Registry) scanPrefix(ctx context.Context, prefix string) (map[string]co
 		}
 		parts := strings.Split(info.Key, "/")
 		name, err := blob.Unescape(parts[0])
-		if err != nil || blob.Escape(name) != parts[0] || len(parts) < 2 || len(parts) > 3 {
+		if err != nil || blob.Escape(name) != parts[0] || checkName(name) != nil || len(parts) < 2 || len(parts) > 3 {
 			continue // also a directory that no name leads back to
 		}
 		c := found[name]
@@ -121,6 +123,9 @@ func (r *Registry) scanPrefix(ctx context.Context, prefix string) (map[string]co
 		}
 		switch parts[2] {
 		case modelFile:
+			if version > c.newest {
+				c.newest, c.size = version, info.Size
+			}
 			c.models = append(c.models, version)
 		case manifestFile:
 			c.manifests = append(c.manifests, version)

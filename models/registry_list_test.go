@@ -28,6 +28,8 @@ func TestListTellsOwnForeignAndDamagedModelsApart(t *testing.T) {
 		"resnet/config.pbtxt":     "name: resnet",
 		"web/3/model.onnx":        "a version without a manifest",
 		"not a name/1/model.onnx": "a directory that no name leads to",
+		"%FF/1/model.onnx":        "a name that is no text",
+		"%/1/model.onnx":          "a name without a letter",
 		"resnet/011/model.onnx":   "no integer version",
 		"resnet/-1/model.onnx":    "no integer version",
 		"empty/readme.txt":        "no version at all",

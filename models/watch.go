@@ -85,7 +85,7 @@ func (r *Registry) standing(ctx context.Context, name string, c contents, old St
 	known := func(_ string, version int) (Manifest, bool) {
 		return old.Champion, version > 0 && old.Champion.Version == version
 	}
-	champion, errChampion := Manifest{Name: name, Version: c.serving(0)}, error(nil)
+	champion, errChampion := Manifest{Name: name, Version: c.serving(0), SizeBytes: c.size}, error(nil)
 	if !c.foreign() { // there is nothing to read of one
 		champion, errChampion = r.champion(ctx, name, known)
 	}

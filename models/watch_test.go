@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,5 +114,34 @@ func TestAWatchKeepsWhatItKnewOfANameThatCannotBeRead(t *testing.T) {
 	store.away = ""
 	if s := stands(); s.Err != nil || s.Champion.Version != 2 { // although the listing says nothing new
 		t.Errorf("champion %d, error %v", s.Champion.Version, s.Err)
+	}
+}
+
+func TestAModelFileThatIsLargerThanItMayBeIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	files, err := blob.Open(ctx, "file://"+dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &shaky{Store: files, away: "model.onnx"} // whoever reads one gets another error
+	r := NewRegistry(store)
+	put(t, r, manifest("ours", "*"), "model")
+	if _, err := store.Put(ctx, "foreign/1/model.onnx", []byte("model"), blob.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		size int64
+		want string
+	}{"ours": {6, "6 bytes, but its manifest says 5"}, "foreign": {maxModelSize + 1, "more than a model may have"}} {
+		if err := os.Truncate(filepath.Join(dir, name, "1", "model.onnx"), c.size); err != nil { // it takes no room
+			t.Fatal(err)
+		}
+		if _, _, err := r.Get(ctx, name, 1); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	list, err := NewWatch(r).Standings(ctx)
+	if err != nil || len(list) != 2 || list[0].Name != "foreign" || list[0].Champion.SizeBytes != maxModelSize+1 {
+		t.Errorf("nobody learns how large it is: %+v, %v", list, err)
 	}
 }

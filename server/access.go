@@ -143,7 +143,9 @@ func (g *gatekeeper) admit(c access.Caller, need access.Rights, what string) err
 	}
 	g.refused.WithLabelValues(string(refusal.Reason)).Inc()
 	g.untold.Add(1)
-	if last, now := g.toldAt.Load(), g.now().Unix(); now-last >= int64(refusalLog/time.Second) && g.toldAt.CompareAndSwap(last, now) {
+	last, now := g.toldAt.Load(), g.now().Unix()
+	due := now-last >= int64(refusalLog/time.Second) || now < last // somebody has set the clock back
+	if due && g.toldAt.CompareAndSwap(last, now) {
 		g.log.Warn("requests refused", "count", g.untold.Swap(0), "newest", what, "remote", c.Remote,
 			"client", refusal.Client, "reason", refusal.Reason, "err", refusal.Detail)
 	}

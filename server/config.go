@@ -34,7 +34,8 @@ type Config struct {
 	Workers int `yaml:"workers"`
 	// Queue is how many rows may wait; beyond it the answer is 429.
 	Queue int `yaml:"queue"`
-	// BodyLimit bounds a request body, in bytes.
+	// BodyLimit bounds a request body, in bytes, and each output of an answer, in
+	// elements.
 	BodyLimit int64 `yaml:"body_limit"`
 	// Reload is how often the registry is read for new champions.
 	Reload time.Duration `yaml:"reload"`

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -57,6 +58,8 @@ type grpcServer struct {
 	base   context.Context
 	endAll context.CancelFunc
 	once   sync.Once // marks the server as serving
+	// watchers counts the watches of the health that go on.
+	watchers atomic.Int64
 }
 
 func newGRPC(s *Server) *grpcServer {
@@ -127,19 +130,22 @@ func (g *grpcServer) drain(ctx context.Context) error {
 	}
 }
 
-// bound admits a call, and bounds the time of an inference call from its header on:
-// the interceptor sees a call only when its message is there, which a client may
-// never finish.
+// bound admits a call, and bounds its time from its header on: the interceptor sees a
+// call only when its message is there, which a client may never finish.
 func (g *grpcServer) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if err := g.server.keeper.admitGRPC(ctx, info); err != nil {
 		g.server.refusedCall(info.FullMethodName, err)
 		return ctx, err
 	}
-	if !strings.HasPrefix(info.FullMethodName, "/"+inference.GRPCInferenceService_ServiceDesc.ServiceName+"/") {
-		return ctx, nil // health and reflection go on for as long as the client likes
+	limit := g.server.cfg.ReadTimeout + g.server.cfg.RequestTimeout
+	switch name := info.FullMethodName; {
+	case strings.HasPrefix(name, "/"+inference.GRPCInferenceService_ServiceDesc.ServiceName+"/"):
+	case name == healthpb.Health_Check_FullMethodName, name == healthpb.Health_List_FullMethodName:
+		limit = g.healthTime()
+	default:
+		return ctx, nil // a watch and reflection go on for as long as the client likes
 	}
-	cfg := g.server.cfg
-	bounded, cancel := context.WithTimeout(ctx, cfg.ReadTimeout+cfg.RequestTimeout)
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	context.AfterFunc(ctx, cancel) // when the call has ended
 	return bounded, nil
 }
@@ -195,12 +201,16 @@ func (g *grpcServer) unary(ctx context.Context, req any, info *grpc.UnaryServerI
 }
 
 // stream ends a call with many messages when the drain begins.
-func (g *grpcServer) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (g *grpcServer) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	stop := context.AfterFunc(g.ending, cancel)
 	defer stop()
-	return handler(srv, &endingStream{stream, ctx})
+	stream = &endingStream{stream, ctx}
+	if info.FullMethod == healthpb.Health_Watch_FullMethodName {
+		return g.watch(srv, stream, handler)
+	}
+	return handler(srv, stream)
 }
 
 // endingStream is a stream whose receiving ends with a context of its own.

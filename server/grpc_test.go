@@ -257,12 +257,49 @@ func TestAClientThatNeverSendsItsMessageIsTurnedAway(t *testing.T) {
 	_, conn, _ := startGRPC(t, registry, func(c *server.Config, _ *server.Deps) {
 		c.ReadTimeout, c.RequestTimeout = 50*time.Millisecond, 50*time.Millisecond
 	})
-	call, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, inference.GRPCInferenceService_ModelInfer_FullMethodName)
-	if err != nil {
-		t.Fatal(err)
+	for _, method := range []string{inference.GRPCInferenceService_ModelInfer_FullMethodName,
+		healthpb.Health_Check_FullMethodName, healthpb.Health_Watch_FullMethodName} {
+		call, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := call.RecvMsg(&inference.ModelInferResponse{}); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%s: got %v", method, err)
+		}
 	}
-	if err := call.RecvMsg(&inference.ModelInferResponse{}); status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("got %v", err)
+}
+
+func TestWatchersOfTheHealthAreBounded(t *testing.T) {
+	const most, each = 1024, 256 // of all connections, of one
+	_, conn, address := startGRPC(t, newShelf(), nil)
+	watch := func(conn *grpc.ClientConn, service string) error {
+		stream, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+		if err != nil {
+			return err
+		}
+		_, err = stream.Recv()
+		return err
+	}
+	if err := watch(conn, strings.Repeat("x", 256)); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a watch of a long name: %v", err)
+	}
+	for range most / each {
+		many, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer many.Close()
+		for range each {
+			if err := watch(many, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := watch(conn, ""); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+		t.Errorf("a check beside them: %v", err)
 	}
 }
 

@@ -75,10 +75,27 @@ func (s *Server) runTensors(ctx context.Context, v *catalog.Version, inputs []te
 	if err != nil && ctx.Err() == nil && !errors.Is(err, batch.ErrFull) {
 		return nil, s.modelFault(v, err)
 	}
-	if err == nil {
-		s.mirrorTensors(v, b, outputs)
+	if err != nil {
+		return nil, err
 	}
-	return outputs, err
+	if err := s.checkAnswer(v, outputs); err != nil {
+		return nil, err
+	}
+	s.mirrorTensors(v, b, outputs)
+	return outputs, nil
+}
+
+// checkAnswer refuses an answer of more elements than server.body_limit has bytes. There
+// are models that answer as much as one number of their input says, and writing it
+// would take minutes and many times its memory.
+func (s *Server) checkAnswer(v *catalog.Version, outputs []tensor.Tensor) error {
+	for i, t := range outputs {
+		if n := int64(t.Len()); n > s.cfg.BodyLimit {
+			return problem(http.StatusBadRequest, fmt.Sprintf("output %q", v.Session().Outputs()[i].Name),
+				"has %d elements, at most %d are sent (server.body_limit); ask for less at a time", n, s.cfg.BodyLimit)
+		}
+	}
+	return nil
 }
 
 // version returns the version of a model that a request names; the caller releases

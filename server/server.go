@@ -207,7 +207,7 @@ func (s *Server) serveGRPC(group *errgroup.Group) error {
 func (s *Server) routes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
-	e.Use(s.observe, s.keeper.guarded)
+	e.Use(s.observe, s.keeper.guarded, newBodies(s.cfg.BodyLimit).bounded)
 	e.POST(api.RoutePredict, s.predict)
 	for path, handler := range map[string]echo.HandlerFunc{
 		api.RouteHealth:           s.health,

@@ -301,3 +301,22 @@ func TestAPlainModelRepositoryIsServed(t *testing.T) {
 		t.Errorf("words answers %v", out)
 	}
 }
+
+func TestAnAnswerThatIsTooLargeIsRefusedByItsName(t *testing.T) {
+	registry := newShelf()
+	registry.foreign("zeros", onnxtest.Model(onnxtest.Graph( // as many as its input says
+		onnxtest.Node("ConstantOfShape", "", []string{"n"}, []string{"y"}),
+		onnxtest.InputOf(onnxtest.TypeInt64, "n", 1), onnxtest.OutputOf(onnxtest.TypeFloat, "y", "many")), nil))
+	const most = 4096
+	r := start(t, registry, func(c *server.Config, _ *server.Deps) { c.BodyLimit = most })
+	for n, status := range map[int]int{most: http.StatusOK, most + 1: http.StatusBadRequest} {
+		if got := r.infer("zeros", fmt.Sprintf(`{"inputs":[{"name":"n","shape":[1],"datatype":"INT64","data":[%d]}]}`, n)); got.status != status ||
+			status != http.StatusOK && !strings.Contains(got.v2Error(t), `output "y": has 4097 elements, at most 4096`) {
+			t.Errorf("%d elements: status %d: %.200s", n, got.status, got.body)
+		}
+		if got := r.post(fmt.Sprintf(`{"model":"zeros","instances":[%d]}`, n)); got.status != status ||
+			status != http.StatusOK && got.problem(t).Field != `output "y"` {
+			t.Errorf("%d elements of instances: status %d: %.200s", n, got.status, got.body)
+		}
+	}
+}

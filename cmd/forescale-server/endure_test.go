@@ -149,18 +149,33 @@ func resident(t *testing.T, pid int) string {
 	return ""
 }
 
-func TestAFullDiskUnderTheLogKeepsNobodyFromBeingServed(t *testing.T) {
+func TestALogThatCannotBeWrittenKeepsNobodyFromBeingServed(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0) // every write says that there is no space
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer full.Close()
+	reader, pipe, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, log := range map[string]*os.File{"a full disk": full, "a pipe that nobody reads any more": pipe} {
+		t.Run(name, func(t *testing.T) { serveWithLog(t, log) })
+	}
+}
+
+// serveWithLog checks that a server serves whose log goes to a file.
+func serveWithLog(t *testing.T, log *os.File) {
 	config := filepath.Join(t.TempDir(), "forescale.yaml")
 	if err := os.WriteFile(config, []byte("server:\n  access_log: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(context.Background(), os.Args[0], "-listen", "127.0.0.1:0", "-models", foreignRegistry(t), "-config", config)
-	cmd.Env, cmd.Stderr = append(os.Environ(), "FORESCALE_TEST_MAIN=1"), full
+	cmd.Env, cmd.Stderr = append(os.Environ(), "FORESCALE_TEST_MAIN=1"), log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/forescale/forescale/api"
@@ -128,6 +130,8 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		return cli.Usagef("unexpected argument %q", args[0])
 	}
+	// Whoever reads the log may end before the server does, and it must not end with them.
+	signal.Ignore(syscall.SIGPIPE)
 	log, err := obs.NewLogger(p.stderr, p.common.Log.Level, p.common.Log.Format)
 	if err != nil {
 		return err

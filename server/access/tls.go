@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -148,7 +149,9 @@ func (c *Certificates) read() (*loaded, error) {
 	return found, nil
 }
 
-// readFile reads a file of a bounded size.
+// readFile reads a PEM file of a bounded size, whose blocks are whole: the library
+// passes over one that is cut off, such as an authority of several while they are being
+// written.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -159,5 +162,17 @@ func readFile(path string) ([]byte, error) {
 	if err == nil && len(raw) > maxFile {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
 	}
+	if err == nil && isCut(raw) {
+		err = fmt.Errorf("%s: a PEM block is damaged or cut off", path)
+	}
 	return raw, err
+}
+
+// isCut reports whether more PEM blocks begin than can be read.
+func isCut(raw []byte) bool {
+	begun := bytes.Count(raw, []byte("-----BEGIN "))
+	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+		begun--
+	}
+	return begun > 0
 }

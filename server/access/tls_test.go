@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -204,7 +205,18 @@ func TestFilesThatCannotBeUsedAreToldByName(t *testing.T) {
 		"no authority":        {func(f *files) { f.cfg.ClientCAFile = "/nonexistent/a" }, "server.tls.client_ca_file: open /nonexistent/a"},
 		"a key for authority": {func(f *files) { f.cfg.ClientCAFile = f.cfg.KeyFile }, "holds no certificate"},
 		"the wrong way round": {func(f *files) { f.cfg.CertFile, f.cfg.KeyFile = f.cfg.KeyFile, f.cfg.CertFile }, "server.tls: "},
-		"a huge file":         {func(f *files) { certtest.Write(t, f.cfg.CertFile, make([]byte, maxFile+1)) }, "larger than"},
+		"the second authority cut off": {func(f *files) {
+			more := certtest.New(t, "more").PEM
+			certtest.Write(t, f.cfg.ClientCAFile, slices.Concat(f.ca.PEM, more[:len(more)/2]))
+		}, "server.tls.client_ca_file: "},
+		"a chain that is cut off": {func(f *files) {
+			leaf, err := os.ReadFile(f.cfg.CertFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			certtest.Write(t, f.cfg.CertFile, slices.Concat(leaf, f.ca.PEM[:len(f.ca.PEM)-10]))
+		}, "cut off"},
+		"a huge file": {func(f *files) { certtest.Write(t, f.cfg.CertFile, make([]byte, maxFile+1)) }, "larger than"},
 	} {
 		f := tlsFiles(t)
 		c.spoil(&f)

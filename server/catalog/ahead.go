@@ -42,7 +42,7 @@ func (c *Catalog) next(ctx context.Context, tried map[string]int) bool {
 		if tried[name] == champion.Version {
 			continue
 		}
-		if !c.deps.Idle() {
+		if !c.deps.Idle() || c.isLeft() {
 			return true
 		}
 		tried[name] = champion.Version

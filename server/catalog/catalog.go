@@ -104,6 +104,7 @@ type Catalog struct {
 	others   map[key]*entry     // versions that were asked for by number; guarded as entries are
 	listings map[string]listing // versions by model name; guarded by mu
 	off      map[string]bool    // models that Unload has taken out of service; guarded by mu
+	left     map[key]bool       // versions whose loading has taken too long and still goes on; guarded by mu
 	held     int64              // sum of the costs of the loaded versions; guarded by mu
 	latest   int64              // cost of the version that was loaded last; guarded by mu
 	uses     int64              // counts acquisitions, for the order of use; guarded by mu
@@ -144,7 +145,7 @@ type failure struct {
 // New returns an empty catalog. Run keeps it up to date.
 func New(cfg Config, deps Deps) *Catalog {
 	c := &Catalog{cfg: cfg, deps: deps, reading: make(chan struct{}, 1),
-		entries: map[string]*entry{}, others: map[key]*entry{}, off: map[string]bool{}, listings: map[string]listing{}}
+		entries: map[string]*entry{}, others: map[key]*entry{}, off: map[string]bool{}, left: map[key]bool{}, listings: map[string]listing{}}
 	if c.deps.Idle == nil {
 		c.deps.Idle = func() bool { return true }
 	}

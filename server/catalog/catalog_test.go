@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,4 +174,72 @@ func TestACallerWaitsNoLongerThanItsContextForARegistryThatHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestALoadThatNothingStopsIsLeftBehindAndHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late, stuck, loads := &idle{}, make(chan struct{}), atomic.Int64{}
+		registry := &shelf{version: 1}
+		c, _ := newCatalog(registry, func([]byte) (Session, error) {
+			if loads.Add(1) == 2 {
+				<-stuck // ONNX Runtime computes constants
+				return late, nil
+			}
+			return &idle{}, nil
+		})
+		if _, err := c.Named(t.Context(), "web"); err != nil {
+			t.Fatal(err)
+		}
+		registry.version = 2
+		refused := func(want string) {
+			t.Helper()
+			if err := c.refresh(t.Context(), t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+			c.renew(t.Context())
+			list, _ := c.Status()
+			if s := list[0]; s.Serving != 1 || s.Failure == nil || !strings.Contains(s.Failure.Reason, want) {
+				t.Fatalf("status %+v with %+v, want version 1 and %q", s, s.Failure, want)
+			}
+		}
+		before := time.Now()
+		if refused("not ready within 30s"); time.Since(before) != c.cfg.LoadTimeout {
+			t.Errorf("it gave up after %s", time.Since(before))
+		}
+		time.Sleep(firstRetry)
+		if refused(errLeftBehind.Error()); loads.Load() != 2 || !c.isLeft() {
+			t.Errorf("version 2 was loaded again while its first load went on: %d loads", loads.Load())
+		}
+		close(stuck)
+		synctest.Wait()
+		if late.closed != 1 || c.isLeft() {
+			t.Errorf("what came of it was closed %d times", late.closed)
+		}
+		time.Sleep(longestRetry)
+		c.renew(t.Context())
+		if v, err := c.Named(t.Context(), "web"); err != nil || v.Manifest.Version != 2 {
+			t.Errorf("version 2 does not serve: %v", err)
+		}
+	})
+}
+
+func TestCloseDoesNotWaitForALoadThatNothingStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		c, log := newCatalog(&shelf{version: 1}, func([]byte) (Session, error) {
+			<-stuck
+			return &idle{}, nil
+		})
+		go c.Named(t.Context(), "web") // its error is that of the end
+		synctest.Wait()
+		before := time.Now()
+		if c.Close(); time.Since(before) > 0 {
+			t.Errorf("it waited for %s", time.Since(before))
+		}
+		close(stuck)
+		synctest.Wait()
+		if strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("log: %s", log)
+		}
+	})
 }

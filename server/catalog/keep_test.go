@@ -128,6 +128,7 @@ func TestWhatIsKeptMakesRoomLastAndIsNotLoadedToAndFro(t *testing.T) {
 			t.Errorf("after %s: %s, want %s", ask.name, got, ask.want)
 		}
 	}
+	c.tasks.Wait() // the loads tell of the budget after they have let go of their callers
 	c.cfg.MemoryBudget = fixedCost
 	if _, err := c.Named(t.Context(), "b"); err != nil { // what is asked for goes before what is kept
 		t.Fatal(err)

@@ -76,10 +76,59 @@ func (c *Catalog) load(ctx context.Context, e *entry, champion models.Manifest) 
 	return nil
 }
 
-// fetch reads a version and makes it ready. A panic over a file that came from
-// outside becomes an error: it must neither hold up those who wait for the version
-// nor end the versions that serve.
-func (c *Catalog) fetch(ctx context.Context, champion models.Manifest) (v *Version, err error) {
+// errLeftBehind: a version is tried again before the attempt before has come to an end.
+var errLeftBehind = errors.New("the attempt before, which took too long, still goes on")
+
+// fetch reads a version and makes it ready, until ctx ends. Nothing stops ONNX Runtime
+// while it makes a session, which takes as long as the file has it compute constants:
+// then that is left behind, and what comes of it is given up. One version is left
+// behind once at a time, so that trying it again does not take one processor more.
+func (c *Catalog) fetch(ctx context.Context, champion models.Manifest) (*Version, error) {
+	at := key{champion.Name, champion.Version}
+	c.mu.Lock()
+	again := c.left[at]
+	c.mu.Unlock()
+	if again {
+		return nil, errLeftBehind
+	}
+	var v *Version
+	var err error
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		v, err = c.make(ctx, champion)
+	}()
+	select {
+	case <-made:
+		return v, err
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	c.left[at] = true
+	c.mu.Unlock()
+	go func() { // ends with the work; Close does not wait for it
+		<-made
+		if v != nil {
+			v.session.Close()
+		}
+		c.mu.Lock()
+		delete(c.left, at)
+		c.mu.Unlock()
+	}()
+	return nil, context.Cause(ctx)
+}
+
+// isLeft reports whether some version is left behind.
+func (c *Catalog) isLeft() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.left) > 0
+}
+
+// make is fetch without an end. A panic over a file that came from outside becomes an
+// error: it must neither hold up those who wait for the version nor end the versions
+// that serve.
+func (c *Catalog) make(ctx context.Context, champion models.Manifest) (v *Version, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.deps.Log.Error("loading panicked", "model", champion.Name, "version", champion.Version, "panic", p, "stack", string(debug.Stack()))
