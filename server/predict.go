@@ -197,11 +197,14 @@ func (m *scratch) instancesTensor(v *catalog.Version) (tensor.Tensor, error) {
 	return t, nil
 }
 
-// modelFault counts and logs that a model could not answer and returns the problem
-// for it.
+// modelFault counts that a model could not answer, logs it unless much has been logged
+// of that, and returns the problem for it. What a client sends may be what fails: he
+// must not be able to fill a disk.
 func (s *Server) modelFault(v *catalog.Version, err error) error {
 	s.metrics.faults.WithLabelValues(v.Manifest.Name).Inc()
-	s.deps.Log.Error("model run failed", "model", v.Manifest.Name, "version", v.Manifest.Version, "err", err)
+	if s.faultLog.Allow() {
+		s.deps.Log.Error("model run failed", "model", v.Manifest.Name, "version", v.Manifest.Version, "err", err)
+	}
 	return problem(http.StatusInternalServerError, "", "model %s version %d: %v", v.Manifest.Name, v.Manifest.Version, err)
 }
 

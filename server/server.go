@@ -54,17 +54,17 @@ type Server struct {
 	gate    *batch.Gate
 	metrics *metrics
 	mirror  *shadow.Mirror
-	// shadowLog bounds what is logged of shadows that fail.
-	shadowLog *rate.Limiter
-	access    *accessLog
-	tracer    trace.Tracer // set by Run before it serves
-	history   *history
-	handler   http.Handler
-	grpc      *grpcServer // nil: there is none
-	draining  atomic.Bool
-	closing   atomic.Bool  // every answer over HTTP ends its connection
-	open      atomic.Int64 // connections over HTTP
-	keeper    *gatekeeper
+	// shadowLog bounds what is logged of shadows that fail, faultLog of runs that do.
+	shadowLog, faultLog *rate.Limiter
+	access              *accessLog
+	tracer              trace.Tracer // set by Run before it serves
+	history             *history
+	handler             http.Handler
+	grpc                *grpcServer // nil: there is none
+	draining            atomic.Bool
+	closing             atomic.Bool  // every answer over HTTP ends its connection
+	open                atomic.Int64 // connections over HTTP
+	keeper              *gatekeeper
 }
 
 // New returns a server that Run starts. The configuration must be valid.
@@ -89,7 +89,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		catalog.Deps{Registry: deps.Registry, Load: deps.Load, Observer: observer{s.metrics, s}, Log: deps.Log, Now: deps.Now,
 			Idle: func() bool { return s.gate.Running() == 0 }})
 	s.metrics.registry.MustRegister(newModelMetrics(s.catalog.Status))
-	s.shadowLog = rate.NewLimiter(rate.Every(10*time.Second), 1)
+	s.shadowLog, s.faultLog = rate.NewLimiter(rate.Every(10*time.Second), 1), rate.NewLimiter(1, 20)
 	s.mirror = shadow.New(observer{s.metrics, s}, func() bool { return s.gate.Waiting() > 0 }, deps.Now)
 	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
 		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}

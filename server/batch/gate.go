@@ -104,8 +104,8 @@ func gaveUp(ctx context.Context) error {
 	return fmt.Errorf("waiting for a run: %w", context.Cause(ctx))
 }
 
-// enqueue puts a request at the end of its model's queue. idle says that the caller is
-// the worker who has to come to it.
+// enqueue puts a request at the end of its model's queue, and sees to it that there is a
+// worker who will come to it. idle says that this is the caller.
 func (g *Gate) enqueue(r Runner, q *request) (idle bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -124,7 +124,20 @@ func (g *Gate) enqueue(r Runner, q *request) (idle bool, err error) {
 		return false, nil
 	}
 	g.running++
-	return true, nil
+	if roomOf(r) > 0 && q.batch.Rows > 0 {
+		return true, nil
+	}
+	go g.work()
+	return false, nil
+}
+
+// roomOf returns the rows that one run of a model may have together; 0: each request
+// runs by itself.
+func roomOf(r Runner) int {
+	if c, ok := r.(Coalescer); ok {
+		return c.MaxRows()
+	}
+	return 0
 }
 
 // drop takes what no worker has taken yet of a request out of the queue.
@@ -162,10 +175,8 @@ func (g *Gate) take(w *worker) bool {
 	g.turns = slices.Delete(g.turns, 0, 1)
 	w.parts = w.parts[:0]
 	w.runner = of.runner
-	room := 0
-	if w.lanes, _ = of.runner.(Coalescer); w.lanes != nil {
-		room = w.lanes.MaxRows()
-	}
+	room := roomOf(of.runner)
+	w.lanes, _ = of.runner.(Coalescer)
 	if head := of.requests[0]; room == 0 || head.batch.Rows == 0 {
 		w.lanes = nil
 		w.parts = append(w.parts, part{request: head, since: head.since, rows: head.weight()})

@@ -18,7 +18,6 @@ type request struct {
 
 	mu       sync.Mutex
 	gone     bool            // the caller has given up: nothing of it may be touched; guarded by mu
-	whole    bool            // a run of its own goes on with the caller's tensors; guarded by mu
 	left     int             // rows that have not been run; guarded by mu
 	runs     []*run          // that hold rows of it now; guarded by mu
 	outputs  []tensor.Tensor // guarded by mu until done
@@ -34,13 +33,13 @@ func newRequest(ctx context.Context, b Batch, now time.Time) *request {
 func (q *request) weight() int { return max(1, q.batch.Rows) - q.next }
 
 // leave ends the caller's part in a request that it has given up. It returns true when
-// done will receive all the same: all has been run just now, or a run reads the
-// caller's own tensors, which has been told to stop. After false, nobody touches them
-// again, and a run that goes on for nobody any more is stopped.
+// done will receive all the same, because all has been run just now. After false, nobody
+// touches the caller's tensors again, and a run that goes on for nobody any more is told
+// to stop.
 func (q *request) leave() (wait bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.left == 0 || q.whole {
+	if q.left == 0 {
 		return true
 	}
 	q.gone = true

@@ -35,6 +35,9 @@ var workers = sync.Pool{New: func() any { return &worker{} }}
 // workFor is work in the goroutine of a caller that found the gate idle, which saves it
 // a change of goroutines. It ends with the caller's own request; who waits then gets a
 // worker in a goroutine of its own. It returns false when the caller has given up.
+//
+// A caller who gives up waits for the end of an operator that nothing can stop. So this
+// is for lanes alone: a model whose run of a row takes long has none.
 func (g *Gate) workFor(r Runner, q *request) bool {
 	wait, left := true, make(chan struct{})
 	stop := context.AfterFunc(q.ctx, func() {
@@ -106,24 +109,47 @@ func (g *Gate) run(w *worker) {
 	g.observer.Ran(report)
 }
 
-// runWhole runs a request as it is, with its own tensors and its own context.
+// runWhole runs a request by itself, whatever its shapes, on a copy of its tensors: a
+// caller who gives up must not wait for an operator that nothing can stop.
 func (w *worker) runWhole(p part) {
 	q := p.request
-	q.mu.Lock()
-	gone := q.gone
-	q.whole = !gone
-	q.mu.Unlock()
-	if gone {
+	ctx, stop := context.WithCancel(context.WithoutCancel(q.ctx))
+	defer stop()
+	r := &run{stop: stop}
+	own, ok := p.joinWhole(r)
+	if !ok {
 		return
 	}
 	var outputs []tensor.Tensor
 	panicked, err := guarded(func() (err error) {
-		outputs, err = w.runner.Run(q.ctx, q.batch)
+		outputs, err = w.runner.Run(ctx, own)
 		return err
 	})
 	q.mu.Lock()
+	q.runs = without(q.runs, r)
+	if q.gone {
+		q.mu.Unlock()
+		return
+	}
 	q.outputs, q.err, q.panicked = outputs, err, panicked
 	p.settle()
+}
+
+// joinWhole returns a copy of a request's batch, unless it is given up.
+func (p part) joinWhole(r *run) (own Batch, ok bool) {
+	q := p.request
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gone {
+		return Batch{}, false
+	}
+	own = Batch{Rows: q.batch.Rows, Inputs: make([]tensor.Tensor, len(q.batch.Inputs))}
+	for i, t := range q.batch.Inputs {
+		own.Inputs[i] = t.Clone()
+	}
+	r.waiting.Add(1)
+	q.runs = append(q.runs, r)
+	return own, true
 }
 
 // run is one run of rows of several requests. It stops when all of them are given up.
