@@ -32,6 +32,8 @@ type Config struct {
 	// a restart, so that the lease is resumed at once, and differs between scalers
 	// that run side by side. Default: the host name.
 	ID string `yaml:"id"`
+	// Election is how several scalers on Kubernetes agree on one that works.
+	Election Election `yaml:"election"`
 	// Settle is how long after the end of a slot Run waits before it decides: the
 	// collector must have stored the slot by then. Less than a step.
 	Settle time.Duration `yaml:"settle"`
@@ -54,6 +56,19 @@ type Config struct {
 	// thousand groups too.
 	MetricsByGroup bool    `yaml:"metrics_by_group"`
 	Groups         []Group `yaml:"groups"`
+}
+
+// Election names the Lease of Kubernetes whose holder runs the ticks; the others
+// stand by, and one of them takes over when it is gone. What keeps ticks from being
+// run twice is the lease in the store, with or without it.
+type Election struct {
+	// Lease is the name of the Lease; empty: there is no election.
+	Lease string `yaml:"lease"`
+	// Namespace is where it is; empty: the pod's own. It must be set where
+	// kubernetes.kubeconfig is.
+	Namespace string `yaml:"namespace"`
+	// Duration is how long the others wait for a holder of whom nothing is heard.
+	Duration time.Duration `yaml:"duration"`
 }
 
 // Deadlines bound the calls to others. None of them can hold up a tick for
@@ -121,7 +136,7 @@ type Cooldown struct {
 // DefaultConfig returns the defaults; ID is left to the caller.
 func DefaultConfig() Config {
 	return Config{
-		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Parallel: 8, Brake: plan.DefaultBrake, BrakeHold: plan.DefaultBrakeHold,
+		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Election: Election{Duration: 15 * time.Second}, Parallel: 8, Brake: plan.DefaultBrake, BrakeHold: plan.DefaultBrakeHold,
 		Deadlines: Deadlines{
 			Store: 10 * time.Second, History: 30 * time.Second, Specs: 15 * time.Second,
 			Predict: 20 * time.Second, Capacity: 15 * time.Second, Act: 15 * time.Second,

@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
@@ -202,34 +199,8 @@ func (p *program) run(ctx context.Context, args []string) error {
 	default:
 		err = p.print(s.Once(ctx, p.moment))
 	}
-	// The lease is given back even when a signal has ended ctx.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
-	defer cancel()
-	if releaseErr := s.Release(ctx, p.now()); releaseErr != nil {
-		p.log.Warn("lease not released, it will expire", "err", releaseErr)
-	}
+	p.release(ctx, s)
 	return err
-}
-
-// serve runs the ticks, and the metrics endpoint where one is configured, until
-// ctx ends or one of them cannot go on.
-func (p *program) serve(ctx context.Context, s *scaler.Scaler) error {
-	g, ctx := errgroup.WithContext(ctx)
-	if addr := p.section.MetricsListen; addr != "" {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return fmt.Errorf("scaler.metrics_listen: %w", err)
-		}
-		p.log.Info("serving metrics", "addr", l.Addr().String())
-		g.Go(func() error { return obs.ServeMetrics(ctx, l, s.Metrics()) })
-	}
-	g.Go(func() error {
-		if err := s.CheckFlags(ctx); err != nil { // at once, and not only in the decisions
-			p.log.Error("groups are scaled without forecasts", "err", err)
-		}
-		return s.Run(ctx)
-	})
-	return g.Wait()
 }
 
 // now is the wall clock, or the moment that -at names, where time stands still:

@@ -19,6 +19,7 @@ import (
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler/backtest"
 	"github.com/forescale/forescale/trainer"
+	"github.com/forescale/forescale/trainer/batch"
 )
 
 const retrainManual = `forescale retrain trains a new model of a group, a challenger, and lets it serve if it
@@ -36,6 +37,10 @@ order, the champion is moved, with the evidence beside it in the registry.
 
   # Every night, all models that serve one group each:
   forescale retrain -config forescale.yaml -all-groups -report retrain.json
+
+  # The same by several machines, each with a part of the models; auto takes the
+  # index from an indexed Job of Kubernetes or an array job of AWS Batch:
+  forescale retrain -config forescale.yaml -all-groups -shard 0/4
 
   # A group whose history is a file:
   forescale retrain -data web.csv.gz -group web -models file:///var/lib/forescale/models
@@ -76,11 +81,13 @@ type retrain struct {
 	site
 	named, target, preset, policyName, report, endText string
 	all, dryRun, again                                 bool
+	shardText                                          string
 	test, leadTime                                     time.Duration
 	seed                                               uint64
 	fs                                                 *flag.FlagSet
 
 	policy      backtest.Policy
+	shard       batch.Shard
 	end         time.Time // of -end; zero: now
 	version     string    // of the program
 	now         func() time.Time
@@ -107,6 +114,7 @@ func (r *retrain) flags(fs *flag.FlagSet) {
 	fs.StringVar(&r.dataURL, "data", "", "CSV or CSV.gz `FILE`, or URL of a data lake, in place of the configuration's")
 	fs.StringVar(&r.named, "group", "", "`NAME` of the group, which is that of its model; may be left out where there is only one")
 	fs.BoolVar(&r.all, "all-groups", false, "retrain every model of the registry that serves one group, in turn")
+	fs.StringVar(&r.shardText, "shard", "", "with -all-groups: only the models of shard `I/N`, counted from 0; auto/N takes I from JOB_COMPLETION_INDEX or AWS_BATCH_JOB_ARRAY_INDEX")
 	fs.StringVar(&r.preset, "preset", "", "recipe `NAME` of the challenger: "+strings.Join(trainer.Presets(), ", ")+" (default: the configuration's)")
 	fs.StringVar(&r.target, "target", "", "`COLUMN` to forecast (default: the champion's target, a data lake's demand, or the only metric)")
 	fs.DurationVar(&r.test, "test", 14*day, "`LENGTH` of the test, at most; never more than a fifth of the history, never less than gate.min_slots")
@@ -141,6 +149,15 @@ func (r *retrain) check() error {
 		bad("-group and -all-groups exclude each other")
 	case r.all && !isURL(r.common.Data):
 		bad("-all-groups reads a data lake, and %s is a file", r.common.Data)
+	}
+	if r.shardText != "" {
+		var err error
+		if r.shard, err = batch.ParseShard(r.shardText, os.Getenv); err != nil {
+			bad("-%w", err)
+		}
+		if !r.all {
+			bad("-shard: only goes with -all-groups")
+		}
 	}
 	if r.test <= 0 {
 		bad("-test %s: must be positive", r.test)
@@ -271,11 +288,16 @@ func (r *retrain) attempt(ctx context.Context, read reading, group string) (retr
 	return res, err
 }
 
-// everyGroup retrains all models that serve one group.
+// everyGroup retrains all models that serve one group, or those of its shard. A
+// shard without any is none that failed.
 func (r *retrain) everyGroup(ctx context.Context) ([]retrained, error) {
 	groups, err := r.candidates(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if all := len(groups); r.shard.Count > 1 {
+		groups = r.shard.Of(groups)
+		r.show.note("shard %d of 0 to %d: %d of %d models", r.shard.Index, r.shard.Count-1, len(groups), all)
 	}
 	return r.each(ctx, groups)
 }

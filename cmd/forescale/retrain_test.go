@@ -160,6 +160,9 @@ func TestWhatCannotBeJudgedIsRefusedAndTheChampionStays(t *testing.T) {
 		"a policy without forecasts":   {[]string{"-group", "web", "-policy", "hpa"}, cli.ExitUsage, "does not compare models"},
 		"a preset that is not there":   {[]string{"-group", "web", "-preset", "best"}, cli.ExitUsage, `"best" is unknown`},
 		"a group and all groups":       {[]string{"-group", "web", "-all-groups"}, cli.ExitUsage, "exclude each other"},
+		"a shard of one group":         {[]string{"-group", "web", "-shard", "0/2"}, cli.ExitUsage, "-shard: only goes with -all-groups"},
+		"a shard that is none":         {[]string{"-all-groups", "-shard", "2/2"}, cli.ExitUsage, "must be 0 to 1"},
+		"a shard of no indexed job":    {[]string{"-all-groups", "-shard", "auto/2"}, cli.ExitUsage, "JOB_COMPLETION_INDEX"},
 		"an argument":                  {[]string{"web"}, cli.ExitUsage, `unexpected argument "web"`},
 	} {
 		t.Run(name, func(t *testing.T) {

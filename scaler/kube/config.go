@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -64,13 +65,7 @@ func Open(cfg Config, log *slog.Logger) (*Target, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	var access access
-	var err error
-	if cfg.Kubeconfig != "" {
-		access, err = readKubeconfig(cfg.Kubeconfig, cfg.Context)
-	} else {
-		access, err = inCluster(cfg)
-	}
+	access, err := open(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("kube: %w", err)
 	}
@@ -81,6 +76,34 @@ func Open(cfg Config, log *slog.Logger) (*Target, error) {
 		cfg.MaxReplicas = DefaultMaxReplicas
 	}
 	return newTarget(access.client(), cfg.MaxReplicas, log), nil
+}
+
+// open reads the files that cfg names.
+func open(cfg Config) (access, error) {
+	if cfg.Kubeconfig != "" {
+		return readKubeconfig(cfg.Kubeconfig, cfg.Context)
+	}
+	return inCluster(cfg)
+}
+
+// ownNamespace returns the namespace of the pod that this process runs in.
+func (c Config) ownNamespace() (string, error) {
+	if c.Kubeconfig != "" {
+		return "", errors.New("a kubeconfig's context is not looked at for it")
+	}
+	raw, err := readFile(filepath.Join(c.accountDir(), "namespace"), maxToken)
+	name := strings.TrimSpace(string(raw))
+	if err == nil && !dnsLabel.MatchString(name) {
+		err = fmt.Errorf("the service account's namespace is %.80q", name)
+	}
+	return name, err
+}
+
+func (c Config) accountDir() string {
+	if c.ServiceAccount == "" {
+		return serviceAccount
+	}
+	return c.ServiceAccount
 }
 
 // access is all that is needed to speak to an API server.
@@ -97,10 +120,7 @@ func inCluster(cfg Config) (access, error) {
 	if cfg.Host == "" || cfg.Port == "" {
 		return access{}, errors.New("this process does not run in a cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set): name a kubeconfig file in kubernetes.kubeconfig")
 	}
-	dir := cfg.ServiceAccount
-	if dir == "" {
-		dir = serviceAccount
-	}
+	dir := cfg.accountDir()
 	roots, err := readCA(filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		return access{}, fmt.Errorf("service account: %w", err)

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -33,6 +34,33 @@ func FuzzAnswer(f *testing.F) {
 		c := api.Capacity{Desired: int(s.Spec.Replicas)}
 		if err := reported(&s, &c); err == nil && (!strings.Contains(body, "status") || c.InService < 0 || c.Pending < 0) || c.Desired < 0 || c.Desired > limitMaxReplicas {
 			t.Errorf("%s is %+v", body, c)
+		}
+	})
+}
+
+// Whatever a Lease says: it is held for a time within reason, and goes back as the
+// object that it was.
+func FuzzLease(f *testing.F) {
+	f.Add(`{"kind":"Lease","metadata":{"name":"x","labels":{"a":"b"}},"spec":{"holderIdentity":"a","leaseDurationSeconds":15,"leaseTransitions":1,"renewTime":"2026-03-02T12:00:00.000000Z"}}`)
+	f.Add(`{"kind":"Lease","metadata":null,"spec":{"holderIdentity":null,"leaseDurationSeconds":9223372036854775807}}`)
+	f.Add(`{"kind":"Lease","spec":[]}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}}
+		var o leaseObject
+		if decode(resp, []byte(body), &o) != nil {
+			return
+		}
+		e := &Election{cfg: ElectionConfig{Duration: minLease}}
+		if held := e.term(o.Spec); held < minLease || held > maxLease {
+			t.Errorf("%s is held for %s", body, held)
+		}
+		raw, err := json.Marshal(o)
+		if err != nil {
+			t.Fatalf("%s cannot be written back: %v", body, err)
+		}
+		var again leaseObject
+		if err := json.Unmarshal(raw, &again); err != nil || again.Spec != o.Spec || len(again.Metadata) != len(o.Metadata) {
+			t.Errorf("%s became %s, %v", body, raw, err)
 		}
 	})
 }

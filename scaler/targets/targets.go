@@ -22,9 +22,10 @@ import (
 var Drivers = []string{driverASG, driverKube}
 
 // Validate returns all groups whose driver, account or name does not exist, and
-// what is wrong with accounts and clusters themselves, at once.
+// what is wrong with accounts, clusters and the election themselves, at once.
 func Validate(cfg scaler.Config, common conf.Common) error {
 	faults := append(accountFaults(cfg, common.AWS), kubeFaults(cfg, common.Kubernetes)...)
+	faults = append(faults, electionFaults(cfg, common.Kubernetes)...)
 	for i, g := range cfg.Groups {
 		if driver, _ := g.Route(); !slices.Contains(Drivers, driver) {
 			faults = append(faults, fmt.Errorf("scaler.groups[%d] (%s): target: %q is not one of %v", i, g.Name, driver, Drivers))
