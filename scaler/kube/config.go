@@ -93,7 +93,7 @@ func (c Config) ownNamespace() (string, error) {
 	}
 	raw, err := readFile(filepath.Join(c.accountDir(), "namespace"), maxToken)
 	name := strings.TrimSpace(string(raw))
-	if err == nil && !dnsLabel.MatchString(name) {
+	if err == nil && !label.MatchString(name) {
 		err = fmt.Errorf("the service account's namespace is %.80q", name)
 	}
 	return name, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"sync/atomic"
 	"time"
 )
@@ -39,17 +38,14 @@ const (
 	minLease, maxLease = 5 * time.Second, 10 * time.Minute
 )
 
-// dnsLabel is what the name of a namespace, and here that of a Lease, may be.
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // Validate returns all faults at once, of everything but Identity, which the
 // program makes.
 func (c ElectionConfig) Validate() error {
 	var faults []error
-	if !dnsLabel.MatchString(c.Lease) {
+	if !label.MatchString(c.Lease) {
 		faults = append(faults, fmt.Errorf("lease: %.80q is no name of an object: 1 to 63 lower case letters, digits and hyphens", c.Lease))
 	}
-	if c.Namespace != "" && !dnsLabel.MatchString(c.Namespace) {
+	if c.Namespace != "" && !label.MatchString(c.Namespace) {
 		faults = append(faults, fmt.Errorf("namespace: %.80q is no name of a namespace", c.Namespace))
 	}
 	if c.Duration < minLease || c.Duration > maxLease || c.Duration%time.Second != 0 {
