@@ -14,6 +14,7 @@ VERSITYGW   := $(TOOLS)/versitygw-v1.8.0
 STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 BUF         := $(TOOLS)/buf-v1.75.0
 GRPCURL     := $(TOOLS)/grpcurl-v1.9.3
+HELM        := $(TOOLS)/helm-v4.3.1
 PROTO_GO    := $(TOOLS)/protoc-gen-go-v1.36.12
 PROTO_GRPC  := $(TOOLS)/protoc-gen-go-grpc-v1.6.2
 
@@ -42,7 +43,7 @@ DUCKDB      := $(DUCKDB_NPM)/node_modules/.package-lock.json
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
                FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool) \
                FORESCALE_PUSHGATEWAY=$$(command -v prometheus-pushgateway) \
-               FORESCALE_GRPCURL=$(GRPCURL) \
+               FORESCALE_GRPCURL=$(GRPCURL) FORESCALE_HELM=$(HELM) \
                FORESCALE_MOSQUITTO=$$(PATH=$$PATH:/usr/sbin command -v mosquitto) FORESCALE_MOSQUITTO_PUB=$$(command -v mosquitto_pub) \
                FORESCALE_ETCD=$(ETCD) FORESCALE_KUBE_APISERVER=$(KUBE_APISERVER) \
                FORESCALE_NODE=$$(command -v node) FORESCALE_DUCKDB=$(CURDIR)/$(DUCKDB_NPM)/query.mjs
@@ -97,6 +98,9 @@ $(PROTO_GRPC):
 $(GRPCURL):
 	$(call install-tool,github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3)
 
+$(HELM):
+	$(call install-tool,helm.sh/helm/v4/cmd/helm@v4.3.1)
+
 proto: $(BUF) $(PROTO_GO) $(PROTO_GRPC) ## generate the gRPC messages and services from api/inference
 	ln -sf $(PROTO_GO) $(TOOLS)/protoc-gen-go && ln -sf $(PROTO_GRPC) $(TOOLS)/protoc-gen-go-grpc
 	cd api/inference && PATH=$(TOOLS):$$PATH $(BUF) generate .
@@ -134,7 +138,7 @@ deb-packages:
 	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-test-system: setup kubernetes $(DUCKDB) $(GRPCURL) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
+test-system: setup kubernetes $(DUCKDB) $(GRPCURL) $(HELM) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
 	$(SYSTEM_ENV) go test -tags 'system,$(TAGS)' -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
 
 race: setup ## all tests under the race detector
