@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/scaler"
@@ -71,5 +72,42 @@ func TestOutsideOfAClusterTheErrorSaysWhatToSet(t *testing.T) {
 	cfg := config(scaler.Group{Name: "web", Target: "kube", TargetName: "shop/deployments/web"})
 	if _, err := Open(context.Background(), cfg, conf.Common{}, nil); err == nil || !strings.Contains(err.Error(), "kubernetes.kubeconfig") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheElectionIsCheckedAtLoad(t *testing.T) {
+	group := scaler.Group{Name: "web", Target: "asg"}
+	for name, c := range map[string]struct {
+		election scaler.Election
+		cluster  conf.Kubernetes
+		says     string // empty: nothing
+	}{
+		"none":                              {scaler.Election{}, conf.Kubernetes{Kubeconfig: "x"}, ""},
+		"one in the pod's own namespace":    {scaler.Election{Lease: "forescale-scaler", Duration: 15 * time.Second}, conf.Kubernetes{}, ""},
+		"a name of no object":               {scaler.Election{Lease: "Forescale", Duration: 15 * time.Second}, conf.Kubernetes{}, "scaler.election: lease"},
+		"no duration":                       {scaler.Election{Lease: "forescale-scaler"}, conf.Kubernetes{}, "scaler.election: duration"},
+		"a kubeconfig without a namespace":  {scaler.Election{Lease: "a", Duration: 15 * time.Second}, conf.Kubernetes{Kubeconfig: "x"}, "scaler.election.namespace: is not set"},
+		"a kubeconfig with a namespace":     {scaler.Election{Lease: "a", Namespace: "b", Duration: 15 * time.Second}, conf.Kubernetes{Kubeconfig: "x"}, ""},
+		"a namespace that leaves its place": {scaler.Election{Lease: "a", Namespace: "../b", Duration: 15 * time.Second}, conf.Kubernetes{}, "namespace"},
+	} {
+		cfg := config(group)
+		cfg.Election = c.election
+		err := Validate(cfg, conf.Common{Kubernetes: c.cluster})
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+}
+
+// Who leads without the API server is told by what it scales.
+func TestOnlyAScalerOfOtherPlacesWorksWithoutTheCluster(t *testing.T) {
+	asg, workload := scaler.Group{Name: "web", Target: "asg"}, scaler.Group{Name: "cart", Target: "kube", TargetName: "shop/deployments/cart"}
+	if !electionConfig(config(asg)).Alone || electionConfig(config(asg, workload)).Alone {
+		t.Error("want one with groups of AWS alone to go on, and no other")
+	}
+	cfg := config(asg)
+	cfg.Election = scaler.Election{Lease: "a", Duration: 15 * time.Second}
+	if _, err := OpenElection(cfg, conf.Common{}, "me", nil); err == nil || !strings.Contains(err.Error(), "does not run in a cluster") {
+		t.Errorf("outside of a cluster: %v", err)
 	}
 }
