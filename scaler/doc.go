@@ -62,6 +62,9 @@
 // finds the provider at the intended number, the cooldown is entered for the tick
 // of the intent, before anything else is decided.
 //
+// Where scalers on Kubernetes elect one of them (Config.Election), that is to save
+// the others work. Nothing of the above rests on it.
+//
 // Dry-run decisions pass through the same protocol, without (5). They start no
 // cooldown: each tick says what it would do with the group as it really is.
 //

@@ -16,7 +16,12 @@
 //
 // Stopping it at any moment, kill -9 included, loses and doubles no decision and
 // no cooldown: all of its state is in the data lake's store, under scaler/ and
-// audit/. Several may run on the same store; one of them acts.
+// audit/. Several may run on the same store; one of them acts. On Kubernetes they may
+// elect it by a Lease, so that the others need not look at every tick
+// (scaler.election; docs/kubernetes.md):
+//
+//	scaler:
+//	  election: {lease: forescale-scaler, namespace: forescale, duration: 15s}
 //
 // -at sets the clock to a moment, at which it then stands still: the tick is the
 // end of the last slot that was complete then. Without it, -once takes the newest

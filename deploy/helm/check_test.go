@@ -78,6 +78,7 @@ func TestSystemTheProgramsAcceptTheConfiguration(t *testing.T) {
 			}
 			c := w.template().list("spec", "containers")[0]
 			image, _, _ := strings.Cut(filepath.Base(c.text("image")), ":")
+			image = strings.TrimSuffix(image, "-cli") // of the program forescale
 			var args []string
 			raw, _ := json.Marshal(c["args"])
 			if err := json.Unmarshal([]byte(strings.ReplaceAll(string(raw), "/etc/forescale/", dir+"/")), &args); err != nil {

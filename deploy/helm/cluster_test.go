@@ -93,13 +93,13 @@ func (c cluster) define(t *testing.T, kind string) {
 // until waits for what takes a while on a busy machine.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for range 600 {
+	for range 1200 {
 		if is() {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Fatalf("not within a minute: %s", what)
+	t.Fatalf("not within two minutes: %s", what)
 }
 
 // collection returns the path under which an object is created.
@@ -243,14 +243,14 @@ func (c cluster) elects(t *testing.T) {
 	// A process whose clock is six weeks ahead sees every Lease as long over, were it to
 	// believe its clock.
 	ahead, err := kube.OpenElection(kube.Config{Kubeconfig: scaler}, kube.ElectionConfig{Lease: "prod-forescale-scaler", Namespace: namespace,
-		Identity: "ahead", Duration: 5 * time.Second, Now: func() time.Time { return time.Now().Add(1000 * time.Hour) }})
+		Identity: "ahead", Duration: 15 * time.Second, Now: func() time.Time { return time.Now().Add(1000 * time.Hour) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
 	go func() { gone <- ahead.Run(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }) }()
-	for range 12 {
+	for range 25 {
 		time.Sleep(time.Second)
 		if !a.leads(t) || b.leads(t) || ahead.Leading() {
 			t.Fatalf("the first leads %t, the second %t, the one with the wrong clock %t", a.leads(t), b.leads(t), ahead.Leading())
@@ -281,7 +281,7 @@ kubernetes: {kubeconfig: %q}
 scaler:
   id: %s
   metrics_listen: 127.0.0.1:0
-  election: {lease: prod-forescale-scaler, namespace: forescale, duration: 5s}
+  election: {lease: prod-forescale-scaler, namespace: forescale, duration: 15s}
   groups:
     - {name: web, target: kube, target_name: shop/deployments/web, policy: {rule: threshold, signal: observed}}
 `, filepath.Join(dir, "lake"), kubeconfig, id)
