@@ -153,6 +153,8 @@ func TestSystemTheChartRefusesWhatCannotWork(t *testing.T) {
 		"a lake on a pod's disk":           {"data=file:///data", "does not match pattern"},
 		"a password in a URL":              {"data=s3://me:secret@bucket/x", "does not match pattern"},
 		"no registry":                      {"models=", "models: is empty"},
+		"nothing to scale":                 {"config.scaler.groups=null", "config.scaler.groups: is empty"},
+		"no metrics":                       {"config.collector.sources=null", "config.collector.sources: is empty"},
 		"nobody may ask the server":        {"server.clients=null", "server.clients: is empty"},
 		"a token where its hash belongs":   {"server.clients[0].token=Zm9yZXNjYWxl", "does not match pattern"},
 		"tokens in clear text":             {"server.tls.secretName=", "server.tls.secretName: is empty"},

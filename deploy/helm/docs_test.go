@@ -52,7 +52,9 @@ func TestSystemTheCommandsOfThePageWork(t *testing.T) {
 				t.Errorf("%s: %v\n%s", line, err, out)
 			}
 		case "forescale":
-			if out, err := exec.CommandContext(t.Context(), filepath.Join(bin, args[0]), args[1:]...).CombinedOutput(); err != nil || !strings.Contains(string(out), "sha256:") {
+			cmd := exec.CommandContext(t.Context(), filepath.Join(bin, args[0]), args[1:]...)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "sha256:") {
 				t.Errorf("%s: %v\n%s", line, err, out)
 			}
 		case "kubectl":

@@ -271,17 +271,17 @@ func (e *Election) try(ctx context.Context) (mine bool, err error) {
 	switch {
 	case got.Spec.Holder == e.cfg.Identity:
 		return e.write(ctx, http.MethodPut, e.path(), got, got.Spec.Transitions) // a conflict says little: somebody may have set a label
-	case got.Spec.Holder == "" || now.Sub(e.seenAt) >= e.term(got.Spec):
+	case got.Spec.Holder == "" || now.Sub(e.seenAt) >= e.promised(got.Spec):
 		return e.take(ctx, http.MethodPut, e.path(), got, got.Spec.Transitions+1)
 	}
 	return false, nil
 }
 
-// term returns for how long somebody else's Lease counts: what its holder promised,
+// promised returns for how long somebody else's Lease counts: what its holder promised,
 // within reason, and no less than we would.
-func (e *Election) term(held leaseSpec) time.Duration {
-	promised := min(held.Seconds, int(maxLease/time.Second))
-	return max(time.Duration(promised)*time.Second, e.cfg.Duration)
+func (e *Election) promised(held leaseSpec) time.Duration {
+	seconds := min(held.Seconds, int(maxLease/time.Second))
+	return max(time.Duration(seconds)*time.Second, e.cfg.Duration)
 }
 
 // take is write for a Lease that is not ours. Somebody else may be faster.

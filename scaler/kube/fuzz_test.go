@@ -51,7 +51,7 @@ func FuzzLease(f *testing.F) {
 			return
 		}
 		e := &Election{cfg: ElectionConfig{Duration: minLease}}
-		if held := e.term(o.Spec); held < minLease || held > maxLease {
+		if held := e.promised(o.Spec); held < minLease || held > maxLease {
 			t.Errorf("%s is held for %s", body, held)
 		}
 		raw, err := json.Marshal(o)

@@ -44,6 +44,12 @@ helm.sh/chart: {{ printf "forescale-%s" $.Chart.Version }}
 {{- if not .Values.scaler.serverToken.secretName }}
 {{- fail "scaler.serverToken.secretName: is empty. Name the Secret that holds the scaler's token for the server" }}
 {{- end }}
+{{- if not (dig "scaler" "groups" list .Values.config) }}
+{{- fail "config.scaler.groups: is empty. Name what is to be scaled, as in {name: web, target: kube, target_name: shop/deployments/web, min: 2, max: 40}" }}
+{{- end }}
+{{- if not (dig "collector" "sources" list .Values.config) }}
+{{- fail "config.collector.sources: is empty. Name where metrics come from, such as prometheus or cloudwatch (docs/sources.md)" }}
+{{- end }}
 {{- if and .Values.monitoring.enabled (not .Values.monitoring.serverToken.secretName) }}
 {{- fail "monitoring.serverToken.secretName: is empty. Name a Secret with the token of a client with the right metrics" }}
 {{- end }}
@@ -169,4 +175,11 @@ env:
 - name: secret-{{ . }}
   secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
+{{- end -}}
+
+{{/* The scaler asks the server for forecasts; both may tell it what they have done. */}}
+{{- define "forescale.clients" -}}
+matchLabels: {app.kubernetes.io/name: forescale, app.kubernetes.io/instance: {{ .Release.Name }}}
+matchExpressions:
+  - {key: app.kubernetes.io/component, operator: In, values: [collector, scaler]}
 {{- end -}}
