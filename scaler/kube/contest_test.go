@@ -233,4 +233,3 @@ func elect(t *testing.T, play func(*contest)) {
 		play(w)
 	})
 }
-
