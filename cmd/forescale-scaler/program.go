@@ -202,13 +202,17 @@ func (p *program) run(ctx context.Context, args []string) error {
 	default:
 		err = p.print(s.Once(ctx, p.moment))
 	}
-	// The lease is given back even when a signal has ended ctx.
+	p.release(ctx, s)
+	return err
+}
+
+// release gives the lease back, even when a signal has ended ctx.
+func (p *program) release(ctx context.Context, s *scaler.Scaler) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if releaseErr := s.Release(ctx, p.now()); releaseErr != nil {
-		p.log.Warn("lease not released, it will expire", "err", releaseErr)
+	if err := s.Release(ctx, p.now()); err != nil {
+		p.log.Warn("lease not released, it will expire", "err", err)
 	}
-	return err
 }
 
 // serve runs the ticks, and the metrics endpoint where one is configured, until

@@ -1,0 +1,198 @@
+// Package lambdahost is the other side of a function of AWS Lambda, for tests: the
+// Runtime API, and an execution environment that starts the real bootstrap, hands it
+// events and kills it when its time is up. It is for tests only.
+//
+// The protocol is that of https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
+// It reproduces what a function may stumble over: one invocation at a time in an
+// environment, a process that lives on between invocations, a deadline that is the
+// host's and not the program's, and a process that is killed at it and started again
+// under the same name.
+package lambdahost
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Environment is one execution environment of a function.
+type Environment struct {
+	t     *testing.T
+	dir   string
+	env   []string
+	api   *httptest.Server
+	calls chan call     // to next
+	done  chan Result   // from response and error
+	log   *lockedBuffer // of all processes so far
+	count int
+
+	process *exec.Cmd     // nil: none runs
+	exited  chan struct{} // closed when process has ended
+}
+
+// call is an invocation on its way into the process.
+type call struct {
+	id       string
+	deadline time.Time
+	payload  string
+}
+
+// Result is what an invocation came to.
+type Result struct {
+	ID        string
+	Payload   string // of the response
+	Error     string // as reported; "": none
+	ErrorType string
+	TimedOut  bool // the process was killed at the deadline
+	Exited    bool // the process ended by itself
+	Took      time.Duration
+}
+
+// New returns an environment, without a process yet, of the function in dir, which
+// holds bootstrap. env is all of the process's environment besides Lambda's own; name
+// is that of the environment (its log stream). It ends with the test.
+func New(t *testing.T, dir, function, name string, env ...string) *Environment {
+	t.Helper()
+	e := &Environment{t: t, dir: dir, calls: make(chan call), done: make(chan Result, 1), log: new(lockedBuffer)}
+	mux := http.NewServeMux()
+	const invocation = "/2018-06-01/runtime/invocation/"
+	mux.HandleFunc("GET "+invocation+"next", e.next)
+	mux.HandleFunc("POST "+invocation+"{id}/response", func(w http.ResponseWriter, r *http.Request) {
+		e.answer(w, r, func(body []byte) Result { return Result{Payload: string(body)} })
+	})
+	mux.HandleFunc("POST "+invocation+"{id}/error", func(w http.ResponseWriter, r *http.Request) {
+		e.answer(w, r, func(body []byte) Result {
+			var report struct{ ErrorMessage, ErrorType string }
+			if err := json.Unmarshal(body, &report); err != nil || report.ErrorMessage == "" {
+				t.Errorf("an error that says nothing was reported: %q", body)
+			}
+			return Result{Error: report.ErrorMessage, ErrorType: report.ErrorType}
+		})
+	})
+	e.api = httptest.NewServer(mux)
+	e.env = append([]string{
+		"AWS_LAMBDA_RUNTIME_API=" + e.api.Listener.Addr().String(), "AWS_LAMBDA_FUNCTION_NAME=" + function, "AWS_LAMBDA_LOG_STREAM_NAME=" + name,
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "_HANDLER=bootstrap",
+		"LAMBDA_TASK_ROOT=" + dir, "TZ=:UTC", "AWS_EC2_METADATA_DISABLED=true",
+	}, env...)
+	t.Cleanup(func() { e.Kill(); e.api.Close() })
+	return e
+}
+
+// next hands the next event out, as soon as there is one.
+func (e *Environment) next(w http.ResponseWriter, r *http.Request) {
+	select {
+	case c := <-e.calls:
+		h := w.Header()
+		h.Set("Lambda-Runtime-Aws-Request-Id", c.id)
+		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(c.deadline.UnixMilli(), 10))
+		h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:111122223333:function:test")
+		h.Set("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0")
+		h.Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, c.payload) // a process that has gone is noticed by Invoke
+	case <-r.Context().Done():
+	}
+}
+
+func (e *Environment) answer(w http.ResponseWriter, r *http.Request, read func([]byte) Result) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 6<<20)) // Lambda's own limit
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	res := read(body)
+	res.ID = r.PathValue("id")
+	e.done <- res
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// Invoke hands an event to the process, which is started if none runs, and returns
+// what came of it at the latest after timeout. One at a time.
+func (e *Environment) Invoke(payload string, timeout time.Duration) Result {
+	e.t.Helper()
+	if e.process == nil {
+		e.start()
+	}
+	e.count++
+	began := time.Now()
+	c := call{id: fmt.Sprintf("8476a536-e9f4-11e8-9739-%012d", e.count), deadline: began.Add(timeout), payload: payload}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	calls, res := e.calls, Result{}
+	for waiting := true; waiting; {
+		select {
+		case calls <- c:
+			calls = nil
+		case res = <-e.done:
+			if res.ID != c.id {
+				e.t.Errorf("the answer is for %q, not for %q", res.ID, c.id)
+			}
+			waiting = false
+		case <-e.exited:
+			e.process, res.Exited, waiting = nil, true, false
+		case <-timer.C:
+			e.Kill()
+			res.TimedOut, waiting = true, false
+		}
+	}
+	res.Took = time.Since(began)
+	return res
+}
+
+func (e *Environment) start() {
+	e.t.Helper()
+	cmd := exec.Command(e.dir + "/bootstrap")
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = e.dir, e.env, e.log, e.log
+	if err := cmd.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	e.process, e.exited = cmd, exited
+}
+
+// Kill ends the process, if there is one, as Lambda does: at once. The next
+// invocation starts another one under the same name.
+func (e *Environment) Kill() {
+	if e.process == nil {
+		return
+	}
+	_ = e.process.Process.Kill() // an error means that it has ended already
+	<-e.exited
+	e.process = nil
+	select { // an answer that came too late belongs to no later invocation
+	case <-e.done:
+	default:
+	}
+}
+
+// Log returns what the processes of the environment have written.
+func (e *Environment) Log() string { return e.log.String() }
+
+// lockedBuffer may be read while a process writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+// Write implements io.Writer.
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// String implements fmt.Stringer.
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
