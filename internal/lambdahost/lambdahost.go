@@ -16,7 +16,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -25,14 +27,15 @@ import (
 
 // Environment is one execution environment of a function.
 type Environment struct {
-	t     *testing.T
-	dir   string
-	env   []string
-	api   *httptest.Server
-	calls chan call     // to next
-	done  chan Result   // from response and error
-	log   *lockedBuffer // of all processes so far
-	count int
+	t         *testing.T
+	dir       string
+	env       []string
+	api       *httptest.Server
+	calls     chan call     // to next
+	done      chan Result   // from response and error
+	log       *lockedBuffer // of all processes so far
+	count     int           // invocations so far
+	interrupt time.Duration // of the next invocation; 0: none
 
 	process *exec.Cmd     // nil: none runs
 	exited  chan struct{} // closed when process has ended
@@ -87,6 +90,57 @@ func New(t *testing.T, dir, function, name string, env ...string) *Environment {
 	return e
 }
 
+// built are the bootstraps of this process's tests, by their package.
+var built struct {
+	mu  sync.Mutex
+	dir map[string]string // guarded by mu
+}
+
+// Unpack returns a folder with the command of a package as Lambda unpacks it, and
+// files beside it. It is built once for all tests of a process, in a folder that Clean
+// removes.
+func Unpack(t *testing.T, command string, files map[string]string) (dir string) {
+	t.Helper()
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	if built.dir[command] == "" {
+		tmp, err := os.MkdirTemp("", "lambdahost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", filepath.Join(tmp, "bootstrap"), command)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make lambda builds it
+		if out, err := build.CombinedOutput(); err != nil {
+			_ = os.RemoveAll(tmp)
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
+		if built.dir == nil {
+			built.dir = map[string]string{}
+		}
+		built.dir[command] = tmp
+	}
+	dir = t.TempDir()
+	if err := os.Link(filepath.Join(built.dir[command], "bootstrap"), filepath.Join(dir, "bootstrap")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// Clean removes what Unpack has built. A package's TestMain calls it at the end.
+func Clean() {
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	for command, dir := range built.dir {
+		_ = os.RemoveAll(dir) // what stays is a temporary file
+		delete(built.dir, command)
+	}
+}
+
 // next hands the next event out, as soon as there is one.
 func (e *Environment) next(w http.ResponseWriter, r *http.Request) {
 	select {
@@ -126,6 +180,11 @@ func (e *Environment) Invoke(payload string, timeout time.Duration) Result {
 	c := call{id: fmt.Sprintf("8476a536-e9f4-11e8-9739-%012d", e.count), deadline: began.Add(timeout), payload: payload}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
+	if e.interrupt > 0 {
+		process := e.process.Process
+		defer time.AfterFunc(e.interrupt, func() { _ = process.Kill() }).Stop() // an error means that it has ended already
+		e.interrupt = 0
+	}
 	calls, res := e.calls, Result{}
 	for waiting := true; waiting; {
 		select {
@@ -149,7 +208,7 @@ func (e *Environment) Invoke(payload string, timeout time.Duration) Result {
 
 func (e *Environment) start() {
 	e.t.Helper()
-	cmd := exec.Command(e.dir + "/bootstrap")
+	cmd := exec.Command(filepath.Join(e.dir, "bootstrap"))
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = e.dir, e.env, e.log, e.log
 	if err := cmd.Start(); err != nil {
 		e.t.Fatal(err)
@@ -173,6 +232,10 @@ func (e *Environment) Kill() {
 	default:
 	}
 }
+
+// Interrupt kills the process so long after the next invocation has begun, long before
+// its deadline, as Lambda does when the memory does not suffice.
+func (e *Environment) Interrupt(after time.Duration) { e.interrupt = after }
 
 // Log returns what the processes of the environment have written.
 func (e *Environment) Log() string { return e.log.String() }
