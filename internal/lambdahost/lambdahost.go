@@ -10,7 +10,6 @@
 package lambdahost
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,7 +32,7 @@ type Environment struct {
 	api       *httptest.Server
 	calls     chan call     // to next
 	done      chan Result   // from response and error
-	log       *lockedBuffer // of all processes so far
+	log       *os.File      // of all processes so far
 	count     int           // invocations so far
 	interrupt time.Duration // of the next invocation; 0: none
 
@@ -64,7 +63,11 @@ type Result struct {
 // is that of the environment (its log stream). It ends with the test.
 func New(t *testing.T, dir, function, name string, env ...string) *Environment {
 	t.Helper()
-	e := &Environment{t: t, dir: dir, calls: make(chan call), done: make(chan Result, 1), log: new(lockedBuffer)}
+	log, err := os.Create(filepath.Join(t.TempDir(), "log")) // no pipe: what was written before an answer is there
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Environment{t: t, dir: dir, calls: make(chan call), done: make(chan Result, 1), log: log}
 	mux := http.NewServeMux()
 	const invocation = "/2018-06-01/runtime/invocation/"
 	mux.HandleFunc("GET "+invocation+"next", e.next)
@@ -86,7 +89,7 @@ func New(t *testing.T, dir, function, name string, env ...string) *Environment {
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "_HANDLER=bootstrap",
 		"LAMBDA_TASK_ROOT=" + dir, "TZ=:UTC", "AWS_EC2_METADATA_DISABLED=true",
 	}, env...)
-	t.Cleanup(func() { e.Kill(); e.api.Close() })
+	t.Cleanup(func() { e.Kill(); e.api.Close(); _ = log.Close() })
 	return e
 }
 
@@ -238,24 +241,11 @@ func (e *Environment) Kill() {
 func (e *Environment) Interrupt(after time.Duration) { e.interrupt = after }
 
 // Log returns what the processes of the environment have written.
-func (e *Environment) Log() string { return e.log.String() }
-
-// lockedBuffer may be read while a process writes to it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-// Write implements io.Writer.
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// String implements fmt.Stringer.
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+func (e *Environment) Log() string {
+	e.t.Helper()
+	text, err := os.ReadFile(e.log.Name())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return string(text)
 }
