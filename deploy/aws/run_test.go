@@ -256,6 +256,7 @@ func TestTheFunctionsOfTheTemplateDoTheirWork(t *testing.T) {
 		"Groups": "[{name: web, mode: live, max: 20, lead_time: 1m, policy: {rule: threshold}}, {name: idle, max: 20, policy: {rule: threshold}}]"}))
 	// What a run of a few minutes does not come to.
 	unseen := map[string][]string{"CollectorRole": {"s3:DeleteObject"}}
+	usual := map[string]map[string]int{}
 	a.calls()
 	for _, name := range []string{"Collector", "Scaler", "Keeper"} {
 		e := a.environment(t, s, name)
@@ -281,7 +282,21 @@ func TestTheFunctionsOfTheTemplateDoTheirWork(t *testing.T) {
 			if less := surplus(permits(statements...), append(slices.Compact(made), unseen[role]...)); i == 0 && len(less) > 0 {
 				t.Errorf("%s may %v, and does not", role, less)
 			}
+			if name == "Collector" || usual[name] == nil { // its first has a hole to fill
+				usual[name] = count
+			}
 			t.Logf("%s, invocation %d: %v", name, i+1, count)
+		}
+	}
+	// What the page on costs reckons with is no less than what a tick asks for.
+	_, each := costs(t)
+	for what, actions := range map[string][]string{"S3: list and write": {"s3:ListBucket", "s3:PutObject"}, "S3: read": {"s3:GetObject"}} {
+		n := 0
+		for _, action := range actions {
+			n += usual["Collector"][action] + usual["Scaler"][action]
+		}
+		if n == 0 || float64(n) > each[what] {
+			t.Errorf("%s: %d at a tick, and the page says %g", what, n, each[what])
 		}
 	}
 	for _, g := range a.cloud.State().Groups {
