@@ -52,8 +52,7 @@ func lambdaRun(env function.Env, out, errOut io.Writer) function.Run {
 // name, whatever the configuration says: who has the holder's name takes the lease at
 // once, for it is taken to be the holder's successor.
 func lambdaID(env function.Env) string {
-	id := path.Join(env.Name, env.Instance)
-	return id[max(0, len(id)-api.MaxNameLen):] // the end is what tells them apart
+	return path.Join(env.Name, env.Instance)
 }
 
 // newest runs the newest tick. While another scaler holds the lease it waits: that

