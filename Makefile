@@ -54,7 +54,7 @@ BUILD_TAGS  := grpcnotrace
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup kubernetes proto build demo test test-system race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
+.PHONY: help setup kubernetes proto build lambda demo test test-system race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -123,6 +123,17 @@ kubernetes: $(ETCD) $(KUBE_APISERVER) ## build the API server that the system te
 build: $(ORT_LIB) ## build every binary into bin/; only forescale-server uses cgo
 	CGO_ENABLED=0 go build -trimpath -tags $(BUILD_TAGS) -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(STATIC_BINS))
 	CGO_ENABLED=1 go build -trimpath -tags $(BUILD_TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/forescale-server
+
+# One archive for each function and processor; the same source gives the same bytes.
+# LAMBDA_FILES are put beside the program, such as forescale.yaml and a calendar.
+LAMBDA_ARCHS ?= arm64 x86_64
+LAMBDA_OUT   ?= bin/lambda
+lambda: ## build the archives of the functions of AWS Lambda into bin/lambda (docs/aws.md)
+	@for arch in $(LAMBDA_ARCHS); do for part in collector scaler; do \
+	  dir=$(LAMBDA_OUT)/$$arch/$$part && mkdir -p $$dir && \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$${arch/x86_64/amd64} go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '$(LDFLAGS) -buildid=' -o $$dir/bootstrap ./cmd/forescale-$$part && \
+	  go run ./internal/function/pack $(LAMBDA_OUT)/forescale-$$part-$$arch.zip $$dir/bootstrap $(LAMBDA_FILES); done; done
+	@cd $(LAMBDA_OUT) && sha256sum *.zip
 
 demo: build ## replay a generated workload through the whole pipeline, live in the terminal
 	bin/forescale demo $(DEMOFLAGS)

@@ -128,6 +128,12 @@ func (c *Collector) Once(ctx context.Context, at time.Time) error {
 	return c.once(ctx, at, time.Time{})
 }
 
+// OnceUntil is Once for a caller whose time is short: from pause on, by the clock of
+// Deps, it begins with no further piece of a hole. A later tick goes on from there.
+func (c *Collector) OnceUntil(ctx context.Context, at, pause time.Time) error {
+	return c.once(ctx, at, pause)
+}
+
 // once is Once with a moment at which filling holes pauses; zero: never.
 func (c *Collector) once(ctx context.Context, at, pause time.Time) error {
 	c.mu.Lock()

@@ -27,6 +27,7 @@ import (
 	"github.com/forescale/forescale/internal/blob/s3test"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/fleet"
+	"github.com/forescale/forescale/internal/lambdahost"
 )
 
 // message is what the broker of the crash test and the collector under it say to
@@ -52,7 +53,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	lambdahost.Clean()
+	os.Exit(code)
 }
 
 // collectFor is a collector as the command wires it, but that its clock and its

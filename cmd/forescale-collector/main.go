@@ -60,6 +60,12 @@
 // starts need not read weeks. Each tick writes a part of it; -backfill and -compact
 // make all of it anew. It may be deleted at any time.
 //
+// As a function of AWS Lambda, under the name bootstrap and without arguments, it runs
+// the tick of -once at each invocation, or the upkeep of -compact with
+// FORESCALE_COMPACT=1, with the configuration that FORESCALE_CONFIG names: a path, or
+// env:NAME for a variable that holds the text; else the forescale.yaml beside it
+// (docs/aws.md).
+//
 // Credentials come from the AWS SDK's default chain, never from the file. A
 // configuration:
 //
@@ -77,11 +83,19 @@ package main
 
 import (
 	_ "embed"
+	"os"
 
 	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/internal/function"
 )
 
 //go:embed main.go
 var source string
 
-func main() { cli.Main(new(program).command()) }
+func main() {
+	if env, ok := function.Detect(os.Getenv); ok {
+		function.Serve(env, lambdaMargin, os.Stdout, lambdaRun(env, os.Getenv("FORESCALE_COMPACT") == "1"))
+		return
+	}
+	cli.Main(new(program).command())
+}

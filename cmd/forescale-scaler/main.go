@@ -36,6 +36,12 @@
 // provider. Groups have series of their own in a fleet of up to a thousand, in a
 // larger one with scaler.metrics_by_group: true. deploy/prometheus has alert rules.
 //
+// As a function of AWS Lambda, under the name bootstrap and without arguments, it runs
+// the tick of -once at each invocation, with the configuration that FORESCALE_CONFIG
+// names: a path, or env:NAME for a variable that holds the text; else the
+// forescale.yaml beside it (docs/aws.md). Each execution environment is a scaler of
+// its own to the lease.
+//
 // Credentials come from the AWS SDK's default chain, never from the file. A
 // configuration:
 //
@@ -73,6 +79,13 @@ import (
 	"os"
 
 	"github.com/forescale/forescale/internal/cli"
+	"github.com/forescale/forescale/internal/function"
 )
 
-func main() { cli.Main((&program{out: os.Stdout, errOut: os.Stderr}).command()) }
+func main() {
+	if env, ok := function.Detect(os.Getenv); ok {
+		function.Serve(env, lambdaMargin, os.Stdout, lambdaRun(env, os.Stdout, os.Stderr))
+		return
+	}
+	cli.Main((&program{out: os.Stdout, errOut: os.Stderr}).command())
+}

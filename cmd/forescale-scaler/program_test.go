@@ -60,22 +60,9 @@ func arrange(t *testing.T) setting {
 	}
 	provider := httptest.NewServer(fleet.Handler(cloud))
 	t.Cleanup(provider.Close)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var req api.PredictRequest
-		if err := json.NewDecoder(r.Body).Decode(&req); err != nil || r.URL.Path != api.RoutePredict {
-			http.Error(w, "bad request", http.StatusBadRequest)
-			return
-		}
-		resp := api.PredictResponse{Model: "m", Version: 1}
-		for _, win := range req.Windows {
-			resp.Forecasts = append(resp.Forecasts, api.Forecast{Group: win.Group, IssuedAt: win.End, StepSeconds: win.StepSeconds, Point: []float64{2, 2.5, 3.2}})
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(resp)
-	}))
-	t.Cleanup(server.Close)
+	server := predictions(t, 2, 2.5, 3.2)
 	s := setting{dir: t.TempDir(), cloud: cloud}
-	s.fill(t)
+	s.fill(t, tick, 5*time.Minute)
 	s.config = filepath.Join(s.dir, "forescale.yaml")
 	s.write(t, fmt.Sprintf(`
 data: %s/lake
@@ -91,6 +78,26 @@ scaler:
 	return s
 }
 
+// predictions is a prediction server that forecasts the same for every group.
+func predictions(t *testing.T, point ...float64) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var req api.PredictRequest
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil || r.URL.Path != api.RoutePredict {
+			http.Error(w, "bad request", http.StatusBadRequest)
+			return
+		}
+		resp := api.PredictResponse{Model: "m", Version: 1}
+		for _, win := range req.Windows {
+			resp.Forecasts = append(resp.Forecasts, api.Forecast{Group: win.Group, IssuedAt: win.End, StepSeconds: win.StepSeconds, Point: point})
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(resp)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
 func (s setting) write(t *testing.T, text string) {
 	t.Helper()
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
@@ -98,8 +105,9 @@ func (s setting) write(t *testing.T, text string) {
 	}
 }
 
-// fill stores an hour of metrics and a model that serves every group.
-func (s setting) fill(t *testing.T) {
+// fill stores twelve slots of metrics that end by a tick, and a model that serves
+// every group.
+func (s setting) fill(t *testing.T, tick time.Time, step time.Duration) {
 	t.Helper()
 	ctx := context.Background()
 	lake, err := blob.Open(ctx, s.dir+"/lake")
@@ -107,7 +115,7 @@ func (s setting) fill(t *testing.T) {
 		t.Fatal(err)
 	}
 	var samples []api.Sample
-	for at := tick.Add(-time.Hour); at.Before(tick); at = at.Add(5 * time.Minute) {
+	for at := tick.Add(-12 * step); at.Before(tick); at = at.Add(step) {
 		for group, cpu := range map[string]float64{"web": 50, "idle": 20} {
 			samples = append(samples,
 				api.Sample{Group: group, Metric: api.MetricCPU, Stat: api.StatAvg, Time: at, Value: cpu},
@@ -121,7 +129,7 @@ func (s setting) fill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := models.Spec{Target: api.SeriesDemand, StepSeconds: 300, Lookback: 6, Horizon: 3, Series: []string{api.SeriesDemand}}
+	spec := models.Spec{Target: api.SeriesDemand, StepSeconds: int(step.Seconds()), Lookback: 6, Horizon: 3, Series: []string{api.SeriesDemand}}
 	if _, err := models.NewRegistry(registry).Put(ctx, models.Manifest{Name: "m", Groups: []string{models.AnyGroup}, Spec: spec}, []byte("model")); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -149,31 +150,52 @@ func (s *section) UnmarshalYAML(unmarshal func(any) error) error {
 // maxFileSize bounds a configuration file, in bytes.
 const maxFileSize = 4 << 20
 
+// envPrefix before the name of an environment variable, in the place of a path,
+// says that the variable holds the text of the file itself.
+const envPrefix = "env:"
+
 // Load reads the file at path, decodes its section (named for a service; empty: none) over
 // into, which the caller has filled with defaults, and returns the shared part.
-// An empty path leaves every default in place. The error lists all unknown keys
-// and wrong types at once, each with its line.
+// An empty path leaves every default in place; env:NAME reads the text out of an
+// environment variable, for places that have no files. The error lists all unknown
+// keys and wrong types at once, each with its line.
 func Load(path, section string, into any) (Common, error) {
 	common := defaults()
 	if path == "" {
 		return common, nil
 	}
-	f, err := os.Open(path)
+	raw, err := read(path)
 	if err != nil {
-		return common, fmt.Errorf("configuration: %w", err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err != nil {
-		return common, fmt.Errorf("configuration %s: %w", path, err)
-	}
-	if len(raw) > maxFileSize {
-		return common, fmt.Errorf("configuration %s: larger than %d bytes", path, maxFileSize)
+		return common, err
 	}
 	if common, err = parse(raw, section, into); err != nil {
 		return common, fmt.Errorf("configuration %s:\n%w", path, err)
 	}
 	return common, nil
+}
+
+// read returns the text that a path of Load stands for.
+func read(path string) ([]byte, error) {
+	if name, ok := strings.CutPrefix(path, envPrefix); ok {
+		text := os.Getenv(name)
+		if text == "" {
+			return nil, fmt.Errorf("configuration %s: the environment variable %s is empty", path, name)
+		}
+		return []byte(text), nil // the system bounds it
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if len(raw) > maxFileSize {
+		return nil, fmt.Errorf("configuration %s: larger than %d bytes", path, maxFileSize)
+	}
+	return raw, nil
 }
 
 func defaults() Common {

@@ -116,6 +116,20 @@ aws:
 			}
 		}
 	})
+	t.Run("reads the text out of an environment variable", func(t *testing.T) {
+		t.Setenv("FORESCALE_TEST_CONFIG", "data: file:///x\nscaler: {min: 3}\n")
+		var s settings
+		if common, err := Load("env:FORESCALE_TEST_CONFIG", "scaler", &s); err != nil || common.Data != "file:///x" || s.Min != 3 {
+			t.Errorf("got %+v %+v, %v", common, s, err)
+		}
+		t.Setenv("FORESCALE_TEST_CONFIG", "dta: x\n")
+		if _, err := Load("env:FORESCALE_TEST_CONFIG", "scaler", &s); err == nil || !strings.Contains(err.Error(), "env:FORESCALE_TEST_CONFIG") || !strings.Contains(err.Error(), "line 1") {
+			t.Errorf("got %v", err)
+		}
+		if _, err := Load("env:FORESCALE_TEST_NONE", "scaler", &s); err == nil || !strings.Contains(err.Error(), "FORESCALE_TEST_NONE is empty") {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("names a missing file", func(t *testing.T) {
 		if _, err := Load("/does/not/exist.yaml", "scaler", &settings{}); err == nil || !strings.Contains(err.Error(), "exist.yaml") {
 			t.Errorf("got %v", err)
