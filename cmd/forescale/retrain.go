@@ -37,6 +37,9 @@ order, the champion is moved, with the evidence beside it in the registry.
   # Every night, all models that serve one group each:
   forescale retrain -config forescale.yaml -all-groups -report retrain.json
 
+  # The same, by a process that stays, for containers:
+  forescale retrain -config forescale.yaml -all-groups -every 24h
+
   # A group whose history is a file:
   forescale retrain -data web.csv.gz -group web -models file:///var/lib/forescale/models
 
@@ -76,7 +79,7 @@ type retrain struct {
 	site
 	named, target, preset, policyName, report, endText string
 	all, dryRun, again                                 bool
-	test, leadTime                                     time.Duration
+	test, leadTime, every                              time.Duration
 	seed                                               uint64
 	fs                                                 *flag.FlagSet
 
@@ -106,7 +109,8 @@ func (r *retrain) flags(fs *flag.FlagSet) {
 	r.site.declare(fs)
 	fs.StringVar(&r.dataURL, "data", "", "CSV or CSV.gz `FILE`, or URL of a data lake, in place of the configuration's")
 	fs.StringVar(&r.named, "group", "", "`NAME` of the group, which is that of its model; may be left out where there is only one")
-	fs.BoolVar(&r.all, "all-groups", false, "retrain every model of the registry that serves one group, in turn")
+	fs.BoolVar(&r.all, "all-groups", false, "retrain every model of the registry that serves one group, and train one for each configured group that none serves, in turn")
+	fs.DurationVar(&r.every, "every", 0, "do so again and again, at this `INTERVAL` from start to start, until stopped; a failure is told and ends nothing")
 	fs.StringVar(&r.preset, "preset", "", "recipe `NAME` of the challenger: "+strings.Join(trainer.Presets(), ", ")+" (default: the configuration's)")
 	fs.StringVar(&r.target, "target", "", "`COLUMN` to forecast (default: the champion's target, a data lake's demand, or the only metric)")
 	fs.DurationVar(&r.test, "test", 14*day, "`LENGTH` of the test, at most; never more than a fifth of the history, never less than gate.min_slots")
@@ -141,6 +145,9 @@ func (r *retrain) check() error {
 		bad("-group and -all-groups exclude each other")
 	case r.all && !isURL(r.common.Data):
 		bad("-all-groups reads a data lake, and %s is a file", r.common.Data)
+	}
+	if r.every < 0 || r.every > 0 && r.every < time.Minute {
+		bad("-every %s: must be at least a minute", r.every)
 	}
 	if r.test <= 0 {
 		bad("-test %s: must be positive", r.test)
@@ -178,8 +185,32 @@ func (r *retrain) checkPolicy() error {
 	return nil
 }
 
-// run retrains what was asked for, and tells.
+// run retrains what was asked for, once or again and again.
 func (r *retrain) run(ctx context.Context) error {
+	if r.every == 0 {
+		return r.round(ctx)
+	}
+	return repeat(ctx, r.every, r.round, func(err error) { fmt.Fprintf(r.errOut, "forescale retrain: %v\n", err) })
+}
+
+// repeat does the work at once and then at the interval, from start to start, or as
+// soon as the one before is done. It hands on what failed, and ends with ctx.
+func repeat(ctx context.Context, every time.Duration, work func(context.Context) error, failed func(error)) error {
+	for {
+		next := time.After(every)
+		if err := work(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-next:
+		}
+	}
+}
+
+// round retrains what was asked for, and tells.
+func (r *retrain) round(ctx context.Context) error {
 	var err error
 	if r.reg, err = registry.OpenToWrite(ctx, r.common); err != nil {
 		return err
@@ -313,16 +344,22 @@ func (r *retrain) each(ctx context.Context, groups []string) (results []retraine
 	return results, err
 }
 
-// candidates returns the groups that have a model of their own, sorted. What else is
-// in the registry is told of.
+// candidates returns the groups that have a model of their own, and those of the
+// configuration that want forecasts and that no model serves, sorted. What else is in
+// the registry is told of.
 func (r *retrain) candidates(ctx context.Context) ([]string, error) {
 	entries, err := r.reg.List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var groups []string
+	served := map[string]bool{}
 	for _, e := range entries {
 		m, err := r.reg.Champion(ctx, e.Name)
+		served[e.Name] = true // by itself, or as soon as it can be read
+		for _, group := range m.Groups {
+			served[group] = true
+		}
 		switch {
 		case e.Foreign:
 			r.show.note("%s: left out: it was not trained by Forescale", e.Name)
@@ -332,8 +369,14 @@ func (r *retrain) candidates(ctx context.Context) ([]string, error) {
 			groups = append(groups, e.Name)
 		}
 	}
-	if len(groups) == 0 {
-		return nil, fmt.Errorf("%s has no model of a single group; -group NAME trains a first one", r.common.Models)
+	for _, g := range r.groups {
+		if g.Predicted() && !served[g.Name] && !served[models.AnyGroup] {
+			groups = append(groups, g.Name)
+		}
 	}
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("%s has no model of a single group, and the configuration no group without a model; -group NAME trains a first one", r.common.Models)
+	}
+	slices.Sort(groups)
 	return groups, nil
 }
