@@ -120,6 +120,9 @@ func TestInitMakesSecretsOnceAndDerivesTheRest(t *testing.T) {
 		if code, out := install(t, "-dir", dir, "-show", "operator"); code != cli.ExitOK || out != made["operator/server-token"]+"\n" {
 			t.Errorf("exit code %d: %s", code, out)
 		}
+		if code, out := install(t, "-dir", dir, "-show", "collector"); code != cli.ExitOK || out != made["collector/mqtt-password"]+"\n" {
+			t.Errorf("exit code %d: %s", code, out)
+		}
 	})
 }
 
@@ -144,7 +147,8 @@ func TestInitSaysWhatIsWrong(t *testing.T) {
 		"a folder that is not there":   {[]string{"-dir", file + "s"}, cli.ExitFailed, "is not a folder"},
 		"a file":                       {[]string{"-dir", file}, cli.ExitFailed, "is not a folder"},
 		"a token that is empty":        {[]string{"-dir", broken}, cli.ExitFailed, "must hold 1 to"},
-		"a client that is not there":   {[]string{"-dir", t.TempDir(), "-show", "nobody"}, cli.ExitFailed, "makes tokens for scaler, prometheus, operator"},
+		"a client that is not there":   {[]string{"-dir", t.TempDir(), "-show", "nobody"}, cli.ExitUsage, "want one of scaler, prometheus, operator, collector, sensor"},
+		"a secret that is not there":   {[]string{"-dir", t.TempDir(), "-show", "sensor"}, cli.ExitFailed, "without -show the command makes it"},
 		"a client in another folder":   {[]string{"-dir", t.TempDir(), "-show", "../x"}, cli.ExitUsage, "want one of"},
 		"an argument without its flag": {[]string{"-dir", t.TempDir(), "/secrets"}, cli.ExitUsage, `unexpected argument "/secrets"`},
 	} {

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,7 @@ program that reads them:
 
   forescale init -dir /secrets                  make what is missing; change nothing that is there
   forescale init -dir /secrets -show operator   print the operator's token for the web page and the API
+  forescale init -dir /secrets -show sensor     print the sensors' password for the broker
 
   NAME/server-token         tokens for the server: scaler, prometheus, operator
   server/NAME.hash          their hashes, for server.clients[].token_file
@@ -49,8 +51,12 @@ var (
 	brokerClients = []string{"collector", "sensor"}
 )
 
-// tokenFile is the name of a server's token in its client's folder.
-const tokenFile = "server-token"
+// The names of a client's token of the server, and of its password of the broker, in
+// its folder.
+const (
+	tokenFile    = "server-token"
+	passwordFile = "mqtt-password"
+)
 
 // installer is one run of forescale init.
 type installer struct {
@@ -62,7 +68,7 @@ func (i *installer) command() cli.Command {
 	return cli.Command{Name: "forescale init", Manual: initManual,
 		Flags: func(fs *flag.FlagSet) {
 			fs.StringVar(&i.dir, "dir", "", "`FOLDER` of the secrets, which must be there")
-			fs.StringVar(&i.show, "show", "", "print the server token of this `CLIENT`: "+strings.Join(serverClients, ", "))
+			fs.StringVar(&i.show, "show", "", "print the secret of this `CLIENT`: "+knownClients())
 		},
 		Check: func() error {
 			if i.dir == "" {
@@ -81,17 +87,26 @@ func (i *installer) command() cli.Command {
 		}}
 }
 
-// print shows the token of a client of the server.
+// knownClients names those whose secrets can be shown.
+func knownClients() string { return strings.Join(slices.Concat(serverClients, brokerClients), ", ") }
+
+// print shows the token of a client of the server, or the password of one of the
+// broker.
 func (i *installer) print(name string) error {
-	if filepath.Base(name) != name {
-		return cli.Usagef("-show %q: want one of %s", name, strings.Join(serverClients, ", "))
+	file := tokenFile
+	switch {
+	case slices.Contains(serverClients, name):
+	case slices.Contains(brokerClients, name):
+		file = passwordFile
+	default:
+		return cli.Usagef("-show %q: want one of %s", name, knownClients())
 	}
-	token, err := i.read(name, tokenFile)
+	secret, err := i.read(name, file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; without -show the command makes tokens for %s", err, strings.Join(serverClients, ", "))
+		return fmt.Errorf("%w; without -show the command makes it", err)
 	}
 	if err == nil {
-		_, err = fmt.Fprintln(i.out, token)
+		_, err = fmt.Fprintln(i.out, secret)
 	}
 	return err
 }
@@ -140,7 +155,7 @@ func (i *installer) broker() error {
 	}
 	var file strings.Builder
 	for _, name := range brokerClients {
-		password, err := i.keep(name, "mqtt-password", randomPassword)
+		password, err := i.keep(name, passwordFile, randomPassword)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,25 +39,26 @@ func TestSystemTheCompositionDecides(t *testing.T) {
 	e.up()
 
 	e.until("a decision is in the journal", func() error {
-		out, err := e.exec("scaler", "/usr/local/bin/forescale", "explain", "web", "-config", "/etc/forescale/forescale.yaml")
+		out, err := e.exec("scaler", "forescale", "explain", "web", "-config", "/etc/forescale/forescale.yaml")
 		if err == nil && !strings.Contains(out, "dry-run") {
 			err = errors.New("it is not in dry-run mode")
 		}
 		return with(err, out)
 	})
 	e.until("a model serves", func() error {
-		out, err := e.exec("trainer", "/usr/local/bin/forescale", "models", "list", "-config", "/etc/forescale/forescale.yaml")
+		out, err := e.exec("trainer", "forescale", "models", "list", "-config", "/etc/forescale/forescale.yaml")
 		if err == nil && !strings.Contains(out, "\nweb ") {
 			err = errors.New("there is no model")
 		}
 		return with(err, out)
 	})
+	t.Run("the commands of the page on Docker do what they say", func(t *testing.T) { checkPage(t, e) })
 	t.Run("nobody is let in without a token", func(t *testing.T) { checkTokens(t, e) })
 	t.Run("nobody is let in without a password", func(t *testing.T) { checkBroker(t, e) })
 	t.Run("Prometheus and Alertmanager see everything", func(t *testing.T) { checkPrometheus(t, e) })
 	t.Run("no secret is in a log", func(t *testing.T) { checkLogs(t, e) })
 	t.Run("the root file system cannot be written to", func(t *testing.T) {
-		if out, err := e.exec("trainer", "/usr/local/bin/forescale", "key", "-out", "/usr/local/bin/x"); err == nil || !strings.Contains(out, "read-only") {
+		if out, err := e.exec("trainer", "forescale", "key", "-out", "/usr/local/bin/x"); err == nil || !strings.Contains(out, "read-only") {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
@@ -147,9 +149,40 @@ func checkTokens(t *testing.T, e *engine) {
 			t.Errorf("%s as %q: %d, want %d", c.path, c.client, got, c.want)
 		}
 	}
-	shown, err := e.exec("scaler", "/usr/local/bin/forescale", "init", "-dir", "/run/secrets", "-show", "operator")
+	shown, err := e.exec("scaler", "forescale", "init", "-dir", "/run/secrets", "-show", "operator")
 	if err == nil {
 		t.Errorf("the scaler sees the operator's token: %s", shown)
+	}
+}
+
+// checkPage runs the commands of docs/docker.md that need no engine of their own.
+func checkPage(t *testing.T, e *engine) {
+	ran := 0
+	for _, line := range pageCommands(t) {
+		args := words(line)
+		rest := args[2:]
+		var out string
+		var err error
+		switch {
+		case slices.Equal(args[:3], []string{"docker", "compose", "exec"}):
+			out, err = e.exec(rest[1], rest[2:]...)
+		case slices.Equal(args[:4], []string{"docker", "compose", "run", "--rm"}):
+			out, err = e.run(rest[2], rest[3:]...)
+		default:
+			continue
+		}
+		ran++
+		if err != nil || out == "" {
+			t.Errorf("%s: %v\n%s", line, err, out)
+		}
+		if _, client, shows := strings.Cut(line, "-show "); shows {
+			if want := e.secret(client + "/" + map[string]string{"operator": "server-token", "sensor": "mqtt-password"}[client]); strings.TrimSpace(out) != want {
+				t.Errorf("%s: it shows %q", line, out)
+			}
+		}
+	}
+	if ran < 8 {
+		t.Errorf("only %d commands were run", ran)
 	}
 }
 
@@ -170,7 +203,7 @@ func checkBroker(t *testing.T, e *engine) {
 	}
 	e.until("the collector has the reading", func() error {
 		_, body, err := get("http://127.0.0.1:9464/metrics")
-		if err == nil && !strings.Contains(body, `forescale_collector_kept_readings{source="mqtt"} 1`) {
+		if err == nil && !strings.Contains(body, `forescale_collector_mqtt_readings_total{source="mqtt"} 1`) {
 			err = errors.New("it counts no reading")
 		}
 		return err

@@ -196,3 +196,59 @@ func TestTheConfigurationIsValidAndSpeaksOfTheServices(t *testing.T) {
 		t.Errorf("step %s, and the rules of deploy/prometheus are for five minutes", common.Step)
 	}
 }
+
+// pageCommands returns the commands of docs/docker.md.
+func pageCommands(t *testing.T) (lines []string) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(root, "docs", "docker.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range strings.Split(string(page), "```") {
+		if i%2 == 1 {
+			lines = append(lines, strings.Split(strings.TrimSpace(block), "\n")...)
+		}
+	}
+	return lines
+}
+
+// words splits a command line as a shell does that knows no more than double quotes.
+func words(line string) (list []string) {
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			list = append(list, part)
+		} else {
+			list = append(list, strings.Fields(part)...)
+		}
+	}
+	return list
+}
+
+// What the page on Docker names is there. The system test runs those of its commands
+// that need no engine.
+func TestThePageOnDockerSpeaksOfWhatThereIs(t *testing.T) {
+	services, built := project(t).Services, images(t, readDockerfile(t))
+	commands := pageCommands(t)
+	for _, line := range commands {
+		args := words(line)
+		switch {
+		case strings.HasPrefix(line, "docker compose exec "):
+			if s, ok := services[args[3]]; !ok || oneShot(s) {
+				t.Errorf("%s: %s does not run", line, args[3])
+			}
+		case strings.HasPrefix(line, "docker compose run --rm "):
+			if _, ok := services[args[4]]; !ok {
+				t.Errorf("%s: there is no service %s", line, args[4])
+			}
+		case strings.HasPrefix(line, "docker build "):
+			if i := slices.Index(args, "--target"); len(built[args[i+1]].entrypoint) == 0 {
+				t.Errorf("%s: there is no such target", line)
+			}
+		case line != "docker compose up -d --build":
+			t.Errorf("no test knows %q", line)
+		}
+	}
+	if len(commands) < 10 {
+		t.Errorf("the page has only %d commands", len(commands))
+	}
+}

@@ -33,6 +33,7 @@ type engine struct {
 	project *types.Project
 	config  string // in place of forescale.yaml
 	running map[string]*container
+	runs    int
 }
 
 // container is a service that was started.
@@ -46,16 +47,10 @@ type container struct {
 	log     *os.File
 }
 
-// start makes the root file system of a service and starts it in there.
+// start starts a service in a container of its own.
 func (e *engine) start(s types.ServiceConfig) {
 	e.t.Helper()
-	c := &container{service: s, root: filepath.Join(e.dir, "containers", s.Name), ended: make(chan struct{})}
-	e.must(os.MkdirAll(c.root, 0o755))
-	argv := e.fill(c)
-	for key, value := range s.Environment {
-		c.env = append(c.env, key+"="+*value)
-	}
-	e.mount(c)
+	c, argv := e.create(s, s.Name)
 	var err error
 	c.log, err = os.Create(filepath.Join(e.dir, s.Name+".log"))
 	e.must(err)
@@ -64,6 +59,19 @@ func (e *engine) start(s types.ServiceConfig) {
 	e.must(c.cmd.Start())
 	go func() { _ = c.cmd.Wait(); close(c.ended) }()
 	e.running[s.Name] = c
+}
+
+// create makes the root file system of a service, and returns what is to run in it.
+func (e *engine) create(s types.ServiceConfig, name string) (c *container, argv []string) {
+	e.t.Helper()
+	c = &container{service: s, root: filepath.Join(e.dir, "containers", name), ended: make(chan struct{})}
+	e.must(os.MkdirAll(c.root, 0o755))
+	argv = e.fill(c)
+	for key, value := range s.Environment {
+		c.env = append(c.env, key+"="+*value)
+	}
+	e.mount(c)
+	return c, argv
 }
 
 // fill puts the image into the root of a container, and returns what it is to run.
@@ -208,9 +216,29 @@ func (e *engine) user(s types.ServiceConfig) (uid, gid int) {
 
 // exec runs a command in the container of a service that runs, as docker compose exec.
 func (e *engine) exec(name string, argv ...string) (out string, err error) {
+	return e.output(e.running[name], argv)
+}
+
+// run runs a service with other arguments in a container that is for nothing else, as
+// docker compose run --rm.
+func (e *engine) run(name string, args ...string) (out string, err error) {
+	e.t.Helper()
+	s := e.project.Services[name]
+	s.Command = args
+	e.runs++
+	c, argv := e.create(s, fmt.Sprintf("%s-run-%d", name, e.runs))
+	return e.output(c, argv)
+}
+
+// output runs a command in a container and returns what it prints. A program of ours
+// is found by its name alone.
+func (e *engine) output(c *container, argv []string) (out string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	raw, err := e.command(e.running[name], ctx, argv).CombinedOutput()
+	if argv[0] == "forescale" {
+		argv = append([]string{"/usr/local/bin/forescale"}, argv[1:]...)
+	}
+	raw, err := e.command(c, ctx, argv).CombinedOutput()
 	return string(raw), err
 }
 
