@@ -89,7 +89,7 @@ func (b *builder) copy(top, work string, i instruction) {
 			into = filepath.Join(into, filepath.Base(source))
 		}
 		b.must(transfer(path, into, skip, put))
-		if i.flags["chown"] == "" || os.Getuid() != 0 {
+		if i.flags["chown"] == "" || !anyUser() {
 			continue
 		}
 		// What is copied belongs to somebody else, and the folder that receives it does not.
@@ -165,7 +165,7 @@ func duplicate(from, to string) error {
 // keepMode gives a folder the permissions and, where this process may, the owner of
 // another one.
 func keepMode(info fs.FileInfo, target string) error {
-	if os.Getuid() == 0 {
+	if anyUser() {
 		uid, gid := owner(info)
 		if err := os.Chown(target, uid, gid); err != nil {
 			return err

@@ -166,7 +166,7 @@ func (e *engine) volume(c *container, v types.ServiceVolumeConfig) string {
 		case err == nil:
 			e.must(transfer(content, dir, nil, duplicate))
 			e.must(keepMode(info, dir))
-		case c.service.Build == nil && os.Getuid() == 0: // the image of the service would have it
+		case c.service.Build == nil && anyUser(): // the image of the service would have it
 			uid, gid := e.user(c.service)
 			e.must(os.Chown(dir, uid, gid))
 		}
@@ -196,10 +196,12 @@ func (e *engine) command(c *container, ctx context.Context, argv []string) *exec
 	cmd := exec.CommandContext(ctx, argv[0])
 	cmd.Path, cmd.Args, cmd.Err = argv[0], argv, nil
 	cmd.Env, cmd.Dir = c.env, "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: c.root}
-	if os.Getenv(insideEnv) == "root" {
-		uid, gid := e.user(c.service)
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	uid, gid := e.user(c.service)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: c.root, Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), NoSetGroups: !anyUser()}}
+	if !anyUser() { // the only user there is gets the number of the service's
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: 0, Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: 0, Size: 1}}
 	}
 	return cmd
 }
@@ -333,23 +335,34 @@ func (e *engine) until(what string, ask func() error) {
 	}
 }
 
-// down stops what runs, and returns how each service ended.
+// down stops what runs, each service after those that depend on it, and returns how
+// they ended.
 func (e *engine) down() map[string]*os.ProcessState {
 	states := map[string]*os.ProcessState{}
-	for _, c := range e.running {
-		_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	}
-	for name, c := range e.running {
-		select {
-		case <-c.ended:
-		case <-time.After(time.Minute):
-			e.t.Errorf("%s does not stop", name)
-			_ = c.cmd.Process.Kill()
-			<-c.ended
+	for len(states) < len(e.running) {
+		for name, c := range e.running {
+			wanted := states[name] != nil
+			for other := range e.running {
+				_, depends := e.project.Services[other].DependsOn[name]
+				wanted = wanted || depends && states[other] == nil
+			}
+			if wanted {
+				continue
+			}
+			_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+			select {
+			case <-c.ended:
+			case <-time.After(time.Minute):
+				e.t.Errorf("%s does not stop", name)
+				_ = c.cmd.Process.Kill()
+				<-c.ended
+			}
+			states[name] = c.cmd.ProcessState
 		}
-		states[name] = c.cmd.ProcessState
+	}
+	for _, c := range e.running {
 		if raw, err := os.ReadFile(c.log.Name()); err == nil && e.t.Failed() {
-			e.t.Logf("%s:\n%s", name, raw[max(0, len(raw)-4000):])
+			e.t.Logf("%s:\n%s", c.service.Name, raw[max(0, len(raw)-4000):])
 		}
 	}
 	return states
@@ -371,6 +384,9 @@ func owner(info fs.FileInfo) (uid, gid int) {
 // become any user, "user" when there is only one.
 const insideEnv = "FORESCALE_COMPOSE_INSIDE"
 
+// anyUser reports whether this process may give files to other users, and become them.
+func anyUser() bool { return os.Getuid() == 0 && os.Getenv(insideEnv) != "user" }
+
 // inside runs this test again in name spaces of its own, with the root file systems in
 // dir.
 func inside(t *testing.T, dir string) {
@@ -378,7 +394,7 @@ func inside(t *testing.T, dir string) {
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), insideEnv+"=root", "FORESCALE_COMPOSE_IMAGES="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
+	if !anyUser() {
 		cmd.Env = append(cmd.Env, insideEnv+"=user")
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -391,10 +407,14 @@ func inside(t *testing.T, dir string) {
 	}
 }
 
-// settle makes the name spaces usable: mounts stay in here, and loopback is up.
+// settle makes the name spaces usable: mounts stay in here, /proc shows the processes
+// of here, and loopback is up.
 func settle(t *testing.T) {
 	t.Helper()
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
