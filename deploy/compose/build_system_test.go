@@ -19,17 +19,49 @@ type builder struct {
 	t       *testing.T
 	dir     string
 	done    map[string]string // root file system by stage
-	foreign map[string]bool   // stages on a foreign image, whose own files are this machine's
 	ignored ignore
+}
+
+// built is the root file system of each stage, made once, by whichever test needs it
+// first.
+var built struct {
+	dir    string
+	stages map[string]string
+}
+
+// TestMain removes what was built. In name spaces of its own nothing is.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
 }
 
 // build returns the root file system of each stage.
 func build(t *testing.T) map[string]string {
 	t.Helper()
-	b := &builder{t: t, dir: t.TempDir(), done: map[string]string{}, foreign: map[string]bool{}, ignored: readIgnore(t)}
+	if built.stages != nil {
+		return built.stages
+	}
+	if built.dir == "" {
+		var err error
+		if built.dir, err = os.MkdirTemp("", "forescale-images-"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, err := os.MkdirTemp(built.dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // the services are other users
+		t.Fatal(err)
+	}
+	b := &builder{t: t, dir: dir, done: map[string]string{}, ignored: readIgnore(t)}
 	for _, s := range readDockerfile(t) {
 		b.stage(s)
 	}
+	built.stages = b.done
 	return b.done
 }
 
@@ -39,8 +71,6 @@ func (b *builder) stage(s stage) {
 	b.must(os.Mkdir(top, 0o755))
 	if below, ok := b.done[s.from]; ok {
 		b.must(transfer(below, top, nil, os.Link))
-	} else {
-		b.foreign[s.name] = s.from != "scratch"
 	}
 	work, env := "/", os.Environ()
 	for _, i := range s.instructions {
