@@ -42,6 +42,8 @@ DUCKDB_NPM  := internal/dataset/duckdb
 DUCKDB      := $(DUCKDB_NPM)/node_modules/.package-lock.json
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
                FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool) \
+               FORESCALE_ALERTMANAGER=$$(command -v prometheus-alertmanager) FORESCALE_AMTOOL=$$(command -v amtool) \
+               FORESCALE_SYSTEMD_ANALYZE=$$(command -v systemd-analyze) \
                FORESCALE_PUSHGATEWAY=$$(command -v prometheus-pushgateway) \
                FORESCALE_GRPCURL=$(GRPCURL) FORESCALE_HELM=$(HELM) \
                FORESCALE_MOSQUITTO=$$(PATH=$$PATH:/usr/sbin command -v mosquitto) FORESCALE_MOSQUITTO_PUB=$$(command -v mosquitto_pub) \
@@ -142,7 +144,7 @@ test: setup ## all tests that need no root and no Debian packages
 	$(TEST_ENV) go test -tags '$(TAGS)' -timeout 15m $(TESTFLAGS) ./...
 
 deb-packages:
-	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus prometheus-pushgateway mosquitto mosquitto-clients $(if $(FORESCALE_PEERS),python3-torch); do \
+	@for p in python3-numpy python3-onnx chromium-headless-shell prometheus prometheus-alertmanager prometheus-pushgateway mosquitto mosquitto-clients systemd wget $(if $(FORESCALE_PEERS),python3-torch); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed$$' || missing="$${missing:-} $$p"; done; \
 	if [ -n "$${missing:-}" ]; then \
 	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \

@@ -113,8 +113,13 @@ func (p *program) check() error {
 		faults = append(faults, err)
 	}
 	faults = append(faults, registry.Check(p.common))
-	if err := p.cfg.Validate(); err != nil || !p.cfg.Encrypts() {
+	if err := p.cfg.Validate(); err != nil {
 		return errors.Join(append(faults, err)...)
+	}
+	_, err = access.New(p.cfg.Config, time.Now) // reads the files of tokens
+	faults = append(faults, err)
+	if !p.cfg.Encrypts() {
+		return errors.Join(faults...)
 	}
 	_, err = access.OpenTLS(p.cfg.TLS, time.Now)
 	return errors.Join(append(faults, err)...)

@@ -28,7 +28,8 @@ it, so that the other programs work against it as against a real account:
 with aws.cloudwatch_endpoint and aws.autoscaling_endpoint set to its address in
 forescale.yaml. The AWS SDK signs what it sends and wants credentials; any will do
 (AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x). The simulated cloud asks for no
-authentication and therefore refuses to listen on anything but loopback.`
+authentication and therefore listens on loopback alone, unless -allow-anonymous says
+that whoever reaches it may use it, as in a network of containers of its own.`
 
 const (
 	day = 24 * time.Hour
@@ -42,12 +43,14 @@ const (
 func cloudCommand() cli.Command {
 	var c demo.Workload
 	var listen, group string
+	var anonymous bool
 	var history time.Duration
 	var lead time.Duration
 	return cli.Command{
 		Name: "forescale cloud", Manual: cloudManual,
 		Flags: func(fs *flag.FlagSet) {
 			fs.StringVar(&listen, "listen", "127.0.0.1:4570", "loopback `ADDRESS` to listen on")
+			fs.BoolVar(&anonymous, "allow-anonymous", false, "permit any address for -listen, although there is no authentication")
 			fs.StringVar(&group, "group", "web", "`NAME` of the Auto Scaling Group; its load balancer is app/NAME")
 			fs.StringVar(&c.Trace, "trace", "", "replay this CSV or CSV.gz `FILE` instead of a generated load")
 			fs.StringVar(&c.Target, "target", "", "`COLUMN` of the trace that is the load")
@@ -58,8 +61,11 @@ func cloudCommand() cli.Command {
 		Check: func() error {
 			var faults []error
 			host, _, err := net.SplitHostPort(listen)
-			if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-				faults = append(faults, fmt.Errorf("-listen %q: must be HOST:PORT on loopback", listen))
+			switch ip := net.ParseIP(host); {
+			case err != nil:
+				faults = append(faults, fmt.Errorf("-listen %q: must be HOST:PORT", listen))
+			case !anonymous && host != "localhost" && (ip == nil || !ip.IsLoopback()):
+				faults = append(faults, fmt.Errorf("-listen %q: must be on loopback, or with -allow-anonymous", listen))
 			}
 			if history <= 0 || history > maxHistory {
 				faults = append(faults, fmt.Errorf("-history %s: must be positive and at most %s", history, maxHistory))

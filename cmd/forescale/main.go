@@ -7,6 +7,7 @@
 //	forescale retrain, watch                     a better model, if it is one; and how the one at work does
 //	forescale models list, promote, rollback, pin, shadow    the versions of the registry
 //	forescale token, key, sign                   secrets: for clients of the server, to sign models with
+//	forescale init, launch, health               for containers: secrets of an installation, a start with them, a check
 //	forescale sensor   publish this host's own metrics over MQTT
 //	forescale explain, replay                    why a decision was made; whether it would be made again
 //	forescale calendar check, show               the business calendar
@@ -44,6 +45,11 @@ Models:
 
 Server:
   forescale token                                          a client's token, and its hash for the configuration
+
+Containers:
+  forescale init -dir FOLDER                               make the secrets of an installation that are missing
+  forescale launch -env NAME=FILE -- PROGRAM …             start a program with secrets in its environment
+  forescale health URL                                     is a service well?
 
 Orders to a scaler at work:
   forescale freeze (-all | GROUP…) -for 2h -reason TEXT    never smaller; a live breach still adds
@@ -85,6 +91,7 @@ func run(ctx context.Context, args []string) int {
 		"models": modelsCommand, "models list": modelsListCommand, "models promote": modelsPromoteCommand,
 		"models rollback": modelsRollbackCommand, "models pin": modelsPinCommand, "models shadow": modelsShadowCommand,
 		"token": tokenCommand, "key": keyCommand, "sign": signCommand,
+		"init": initCommand, "launch": launchCommand, "health": healthCommand,
 		"sensor":   sensorCommand,
 		"calendar": calendarCommand, "calendar check": calendarCheckCommand, "calendar show": calendarShowCommand,
 		"import": importCommand, "export": exportCommand, "data": dataCommand, "data verify": dataVerifyCommand,

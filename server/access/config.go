@@ -1,11 +1,14 @@
 package access
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"time"
+
+	"github.com/forescale/forescale/internal/conf"
 )
 
 // Config says who may ask the server for what. It is part of the section server.
@@ -54,6 +57,9 @@ type Client struct {
 	// or the common name.
 	Certificate string   `yaml:"certificate"`
 	Rights      []string `yaml:"rights"` // predict, read, metrics, admin
+	// TokenFile is the path of a file with that hash, for those who make tokens when
+	// they install. It is read at the start.
+	TokenFile string `yaml:"token_file"`
 }
 
 // maxRate bounds rate_limit and rate_burst.
@@ -121,6 +127,9 @@ func (c Client) identities() []string {
 	if c.Certificate != "" {
 		list = append(list, "certificate "+c.Certificate)
 	}
+	if c.TokenFile != "" {
+		list = append(list, "token_file "+c.TokenFile)
+	}
 	return list
 }
 
@@ -128,18 +137,40 @@ func (c Client) validate(mutual bool) error {
 	if c.Name == "" || len(c.Name) > 255 {
 		return errors.New("name: must be 1 to 255 bytes long")
 	}
-	if (c.Token == "") == (c.Certificate == "") {
-		return errors.New("token, certificate: one of them says how the client is known")
+	ways := 0
+	for _, way := range []string{c.Token, c.Certificate, c.TokenFile} {
+		if way != "" {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return errors.New("token, certificate, token_file: one of them says how the client is known")
 	}
 	if c.Token != "" {
 		if _, err := parseHash(c.Token); err != nil {
 			return fmt.Errorf("token: %w", err)
 		}
-	} else if !mutual {
+	}
+	if c.Certificate != "" && !mutual {
 		return errors.New("certificate: needs server.tls.client_ca_file, without which no client shows one")
 	}
 	if _, err := parseRights(c.Rights); err != nil {
 		return fmt.Errorf("rights: %w", err)
 	}
 	return nil
+}
+
+// hash returns the hash of the client's token, out of its file where it has one.
+func (c Client) hash() (sum [sha256.Size]byte, err error) {
+	if c.TokenFile == "" {
+		return parseHash(c.Token)
+	}
+	text, err := conf.Secret{File: c.TokenFile}.Read()
+	if err != nil {
+		return sum, fmt.Errorf("server.clients (%.40s).token_file: %w", c.Name, err)
+	}
+	if sum, err = parseHash(text); err != nil {
+		return sum, fmt.Errorf("server.clients (%.40s).token_file: %s: %w", c.Name, c.TokenFile, err)
+	}
+	return sum, nil
 }

@@ -15,25 +15,27 @@ func TestTheConfigurationNamesEveryFault(t *testing.T) {
 		want []string // parts of the error; none: it is valid
 	}{
 		"nothing at all":                {Config{}, nil},
-		"a client with a token":         {one(Client{"a", hash, "", []string{"predict", "read"}}), nil},
+		"a client with a token":         {one(Client{"a", hash, "", []string{"predict", "read"}, ""}), nil},
 		"a certificate without its key": {Config{TLS: TLS{CertFile: "c"}}, []string{"server.tls.cert_file, tls.key_file"}},
 		"mutual TLS without TLS":        {Config{TLS: TLS{ClientCAFile: "c"}}, []string{"server.tls.client_ca_file"}},
 		"an absurd interval":            {Config{TLS: TLS{CertFile: "c", KeyFile: "k", Reload: -time.Second}}, []string{"server.tls.reload"}},
 		"a limit without a burst":       {Config{RateLimit: 1}, []string{"server.rate_burst"}},
 		"a burst without a limit":       {Config{RateBurst: 1}, []string{"server.rate_burst"}},
 		"a negative limit":              {Config{RateLimit: -1}, []string{"server.rate_limit"}},
-		"a client without a name":       {one(Client{"", hash, "", []string{"read"}}), []string{"clients[0] ().name"}},
-		"a client without anything":     {one(Client{"a", "", "", []string{"read"}}), []string{"clients[0] (a).token, certificate"}},
-		"a client with both":            {one(Client{"a", hash, "cn", []string{"read"}}), []string{"clients[0] (a).token, certificate"}},
-		"a certificate nobody asks for": {one(Client{"a", "", "cn", []string{"read"}}), []string{"clients[0] (a).certificate", "client_ca_file"}},
-		"no rights":                     {one(Client{"a", hash, "", nil}), []string{"clients[0] (a).rights"}},
-		"an unknown right":              {one(Client{"a", hash, "", []string{"write"}}), []string{"rights", "write"}},
-		"a token for its hash":          {one(Client{"a", token, "", []string{"read"}}), []string{"is a secret", "make a new one"}},
-		"a hash cut short":              {one(Client{"a", hash[:50], "", []string{"read"}}), []string{"64 hexadecimal digits"}},
-		"the same hash in capitals": {Config{Clients: []Client{{"a", hash, "", []string{"read"}}, {"b", hashPrefix + strings.ToUpper(strings.TrimPrefix(hash, hashPrefix)), "", []string{"predict"}}}},
+		"a client with a file":          {one(Client{"a", "", "", []string{"read"}, "/x"}), nil},
+		"a file for two clients":        {Config{Clients: []Client{{"a", "", "", []string{"read"}, "/x"}, {"b", "", "", []string{"read"}, "/x"}}}, []string{"clients[1] (b): is the same"}},
+		"a client without a name":       {one(Client{"", hash, "", []string{"read"}, ""}), []string{"clients[0] ().name"}},
+		"a client without anything":     {one(Client{"a", "", "", []string{"read"}, ""}), []string{"clients[0] (a).token, certificate"}},
+		"a client with both":            {one(Client{"a", hash, "cn", []string{"read"}, ""}), []string{"clients[0] (a).token, certificate"}},
+		"a certificate nobody asks for": {one(Client{"a", "", "cn", []string{"read"}, ""}), []string{"clients[0] (a).certificate", "client_ca_file"}},
+		"no rights":                     {one(Client{"a", hash, "", nil, ""}), []string{"clients[0] (a).rights"}},
+		"an unknown right":              {one(Client{"a", hash, "", []string{"write"}, ""}), []string{"rights", "write"}},
+		"a token for its hash":          {one(Client{"a", token, "", []string{"read"}, ""}), []string{"is a secret", "make a new one"}},
+		"a hash cut short":              {one(Client{"a", hash[:50], "", []string{"read"}, ""}), []string{"64 hexadecimal digits"}},
+		"the same hash in capitals": {Config{Clients: []Client{{"a", hash, "", []string{"read"}, ""}, {"b", hashPrefix + strings.ToUpper(strings.TrimPrefix(hash, hashPrefix)), "", []string{"predict"}, ""}}},
 			[]string{"clients[1] (b): is the same as clients[0] (a)"}},
 		"several faults": {Config{RateLimit: -1, Clients: []Client{
-			{"a", hash, "", []string{"read"}}, {"b", hash, "", []string{"read"}}, {"a", other, "", []string{"x"}}}},
+			{"a", hash, "", []string{"read"}, ""}, {"b", hash, "", []string{"read"}, ""}, {"a", other, "", []string{"x"}, ""}}},
 			[]string{"server.rate_limit", "clients[1] (b): is the same as clients[0] (a)", "clients[2] (a): is the same", "clients[2] (a).rights"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +57,7 @@ func TestTheConfigurationNamesEveryFault(t *testing.T) {
 
 func TestWhatMustBeAskedForByNameToListenForOthers(t *testing.T) {
 	_, hash := NewToken()
-	clients := []Client{{"a", hash, "", []string{"read"}}}
+	clients := []Client{{"a", hash, "", []string{"read"}, ""}}
 	encrypted := TLS{CertFile: "c", KeyFile: "k"}
 	for name, c := range map[string]struct {
 		cfg  Config

@@ -57,7 +57,7 @@ type client struct {
 	bucket *rate.Limiter // nil: there is no limit
 }
 
-// New returns the guard for a valid configuration.
+// New returns the guard for a valid configuration. It reads the files of tokens.
 func New(cfg Config, now func() time.Time) (*Guard, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -79,8 +79,11 @@ func New(cfg Config, now func() time.Time) (*Guard, error) {
 			g.named[c.Certificate] = known
 			continue
 		}
-		if known.hash, err = parseHash(c.Token); err != nil {
+		if known.hash, err = c.hash(); err != nil {
 			return nil, err
+		}
+		if i := slices.IndexFunc(g.tokens, func(other *client) bool { return other.hash == known.hash }); i >= 0 {
+			return nil, fmt.Errorf("server.clients (%.40s): has the token of %.40s", c.Name, g.tokens[i].name)
 		}
 		g.tokens = append(g.tokens, known)
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -230,4 +232,41 @@ func FuzzTokenOf(f *testing.F) {
 			t.Fatalf("%q gives %q", header, token)
 		}
 	})
+}
+
+func TestATokenWhoseHashIsInAFile(t *testing.T) {
+	token, hash := NewToken()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	read := func(name, path string) Client { return Client{Name: name, Rights: []string{"read"}, TokenFile: path} }
+	sound := read("a", file("hash", hash+"\n"))
+	g, err := New(Config{Clients: []Client{sound}}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, err := g.Admit(Caller{Authorization: []string{"Bearer " + token}}, Read); err != nil || name != "a" {
+		t.Errorf("client %q, %v", name, err)
+	}
+	for name, c := range map[string]struct {
+		clients []Client
+		want    string
+	}{
+		"a file that is not there":   {[]Client{read("a", filepath.Join(dir, "none"))}, "none"},
+		"an empty file":              {[]Client{read("a", file("empty", "\n"))}, "must hold 1 to"},
+		"a token for its hash":       {[]Client{read("a", file("token", token))}, "is a secret"},
+		"a token of two clients":     {[]Client{sound, {Name: "b", Token: hash, Rights: []string{"read"}}}, "(b): has the token of a"},
+		"a token in two other files": {[]Client{sound, read("b", file("again", hash))}, "(b): has the token of a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := New(Config{Clients: c.clients}, time.Now); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), token) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
