@@ -91,14 +91,15 @@ func (l *lstm[T]) backward() {
 	last := l.steps // the end of the steps whose dz is not yet in dw, dr and db
 	for s := l.steps - 1; s >= 0; s-- {
 		at := s * B
-		if s < l.steps-1 {
-			kernel.GemmPacked(B, kernel.Of(l.z[(at+B)*G:], G), r, dh[at*H:], H, true)
-		}
 		for row := at; row < at+B; row++ {
 			kernel.CellBackward(l.z[row*G:][:G], l.before(row), l.tanhC[row*H:][:H], dh[row*H:][:H], l.dc[(row-at)*H:][:H])
 		}
+		dz := kernel.Of(l.z[at*G:], G)
 		if l.x.Grad != nil {
-			kernel.GemmPacked(B, kernel.Of(l.z[at*G:], G), w, l.x.Grad[at*C:], C, accumulate)
+			kernel.GemmPacked(B, dz, w, l.x.Grad[at*C:], C, accumulate)
+		}
+		if s > 0 {
+			kernel.GemmPacked(B, dz, r, dh[(at-B)*H:], H, true)
 		}
 		if s <= 1 || (last-s)*B >= blockRows { // the first step has no part in dr
 			l.weightGradients(s, last)
@@ -134,7 +135,7 @@ func (l *lstm[T]) weightGradients(from, to int) {
 // where it lies: copying it into panels first costs more than they win, even for
 // all columns at once.
 func productOfTransposed[T Float](c, a []T, m int, b []T, n, k int, accumulate bool) {
-	const few = 16
+	const few = 64
 	for i := 0; i < m; i += few {
 		kernel.Gemm(min(few, m-i), n, k, kernel.TransposeOf(a[i:], m), kernel.Of(b, n), c[i*n:], n, accumulate)
 	}
