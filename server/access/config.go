@@ -53,7 +53,7 @@ type Client struct {
 	// Certificate is a name in its certificate: a DNS name, a URI, an e-mail address
 	// or the common name.
 	Certificate string   `yaml:"certificate"`
-	Rights      []string `yaml:"rights"` // predict, read, metrics, admin
+	Rights      []string `yaml:"rights"` // predict, read, metrics, admin, notify
 }
 
 // maxRate bounds rate_limit and rate_burst.
