@@ -52,6 +52,9 @@ type GroupHistory struct {
 	// points are fewer than ticks, ticks that changed nothing are left out, and of
 	// the others those within one bucket's extremes.
 	Capacity []CapacityPoint `json:"capacity"`
+	// TickStride is how many steps lie between the ticks that Capacity, Marks and the
+	// forecasts are made of, but for the newest: above 1 there were too many to read all.
+	TickStride int `json:"tick_stride"`
 	// Decisions holds the newest decisions, newest first, without forecasts and what
 	// else only replaying them needs.
 	Decisions []Decision `json:"decisions"`
