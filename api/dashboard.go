@@ -255,9 +255,8 @@ type ModelScore struct {
 
 // ModelVerdict is the outcome of the gate.
 type ModelVerdict struct {
-	Promote bool      `json:"promote"`
-	At      time.Time `json:"at,omitzero"`
-	Summary string    `json:"summary,omitempty"`
+	Promote bool   `json:"promote"`
+	Summary string `json:"summary,omitempty"` // what failed first
 }
 
 // ModelMove is a change of the champion.
