@@ -281,8 +281,9 @@ type ModelOrder struct {
 type ModelLive struct {
 	Groups int `json:"groups"` // that it forecast for
 	Drift  int `json:"drift"`  // of them, in the state drift
-	// Coverage is the mean share of slots, of about the last day, between the outer
-	// quantiles of the forecasts one step ahead; null: too few slots yet.
+	// Coverage is the mean share of slots, of about the last day, between the quantiles
+	// 0.1 and 0.9 (or those nearest to them) of the forecasts one step ahead; null: too
+	// few slots yet.
 	Coverage *float64 `json:"coverage"`
 	// Expected is the share that the quantiles promise.
 	Expected *float64 `json:"expected"`

@@ -210,7 +210,7 @@ func (g *gatekeeper) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 			challenge(h, r, err)
 			return err
 		}
-		if need&access.Predict == 0 { // a forecast shall not cost the memory
+		if need&access.Predict == 0 || need == access.All { // a forecast shall not cost the memory
 			c.Set(knownKey, known)
 		}
 		return next(c)

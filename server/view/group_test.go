@@ -43,7 +43,7 @@ func TestALongRangeIsAnsweredInBuckets(t *testing.T) {
 	}
 	for i := 1; i < n-1; i++ {
 		low, mean, high := h.Lows["request_count"][i], h.Series["request_count"][i], h.Highs["request_count"][i]
-		first := h.From.Add(time.Duration(i*h.BucketSeconds) * time.Second).Sub(noon.Add(-20*24*time.Hour)) / step
+		first := h.From.Add(time.Duration(i*h.BucketSeconds)*time.Second).Sub(noon.Add(-20*24*time.Hour)) / step
 		if low != float64(first) || high != low+float64(slots-1) || mean != (low+high)/2 {
 			t.Fatalf("bucket %d: %v ≤ %v ≤ %v, begins with slot %d", i, low, mean, high, first)
 		}
@@ -132,7 +132,9 @@ func TestMarksSayWhatHeldADecision(t *testing.T) {
 		d.Outcome.Status = api.OutcomeAccepted
 	})
 	decide(-40, held)
-	decide(-35, func(d *api.Decision) { d.Moved = &api.Move{From: api.SafetyPredictive, To: api.SafetyDrift, Why: "astray"} })
+	decide(-35, func(d *api.Decision) {
+		d.Moved = &api.Move{From: api.SafetyPredictive, To: api.SafetyDrift, Why: "astray"}
+	})
 	decide(-30, func(d *api.Decision) {
 		d.Outcome = api.Outcome{Status: api.OutcomeFailed, Detail: "denied"}
 		d.Reasons = []api.Reason{{Rule: "live", From: 10, To: 10}}
@@ -214,6 +216,7 @@ func TestHowAModelFaresIsReadFromTheNewestRecord(t *testing.T) {
 	a, b, c := calm("a", noon), calm("b", noon), calm("c", noon)
 	a.Before, b.Before, c.Before = state("0.1", "0.1"), state("0.3", "0.1"), []byte(`{"calibration":{"above":1,"seen":3}}`)
 	b.Safety = api.SafetyDrift
+	b.Forecast.Quantiles = []float64{.05, .1, .9} // the first is not what is measured by
 	w.ticks = []api.TickRecord{{Tick: noon, Decisions: []api.Decision{a, b, c}}}
 	live, err := w.view(false).Live(t.Context())
 	got := live["shared"]

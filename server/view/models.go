@@ -63,12 +63,27 @@ func (l *live) add(d *api.Decision) {
 	if c.Seen < leastSeen || f == nil || len(f.Quantiles) < 2 {
 		return
 	}
-	expected := f.Quantiles[len(f.Quantiles)-1] - f.Quantiles[0]
+	expected := nearest(f.Quantiles, upperLevel) - nearest(f.Quantiles, lowerLevel)
 	coverage := max(0, 1-c.Above-c.Below)
 	l.sum, l.expected, l.counted = l.sum+coverage, l.expected+expected, l.counted+1
 	if l.WorstCoverage == nil || math.Abs(coverage-expected) > math.Abs(*l.WorstCoverage-expected) {
 		l.Worst, l.WorstCoverage = d.Group, &coverage
 	}
+}
+
+// The levels that the scaler measures by, as scaler/plan has them: of a forecast's
+// quantiles those count that are nearest to them.
+const lowerLevel, upperLevel = 0.1, 0.9
+
+// nearest returns the level that is nearest to a wanted one; levels is not empty.
+func nearest(levels []float64, wanted float64) float64 {
+	best := levels[0]
+	for _, q := range levels {
+		if math.Abs(q-wanted) < math.Abs(best-wanted) {
+			best = q
+		}
+	}
+	return best
 }
 
 func (l *live) done() api.ModelLive {
