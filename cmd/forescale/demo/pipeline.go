@@ -17,6 +17,7 @@ import (
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/tell"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler"
@@ -205,6 +206,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.teller = tell.New(forecaster, time.Now, d.log)
 	d.scaler, err = scaler.New(cfg, d.load.demand.Step, scaler.Deps{
 		Store: d.stores.lake, History: d.stores.data, Specs: d.stores.registry, Forecaster: forecaster,
 		Target: target, Flags: d.load.plans, Log: d.log, Now: d.cloud.Now, Version: cli.Version,
