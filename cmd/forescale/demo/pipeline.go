@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -146,7 +147,15 @@ func (d *demo) trainingProgress() func(trainer.Progress) {
 func (d *demo) serve(ctx context.Context) error {
 	step := d.load.demand.Step
 	config := filepath.Join(d.dir, "server.yaml")
-	text := fmt.Sprintf("data: %q\nmodels: %q\nstep: %s\nserver:\n  replay: true\n", d.stores.lakeURL, d.stores.modelsURL, step)
+	plans := filepath.Join(d.dir, "calendar.json") // for the page
+	events, err := json.Marshal(d.load.plans)
+	if err == nil {
+		err = os.WriteFile(plans, events, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("data: %q\nmodels: %q\nstep: %s\ncalendar: %q\nserver:\n  replay: true\n  model_control: true\n", d.stores.lakeURL, d.stores.modelsURL, step, plans)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return err
 	}
