@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,9 +212,12 @@ func TestNewsFromOutsideAreChecked(t *testing.T) {
 func TestTheStoresAreAskedByOneReaderAndOnlyWhileAnyoneLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(time.Now, nil)
+		var mu sync.Mutex // held by the test but while time passes
 		asked, mark, fault := 0, "a", error(nil)
 		newest := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 		source := Source{"journal", []string{"decision", "forecast"}, func(context.Context) (string, time.Time, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			asked++
 			return mark, newest, fault
 		}}
@@ -224,7 +228,8 @@ func TestTheStoresAreAskedByOneReaderAndOnlyWhileAnyoneLooks(t *testing.T) {
 			h.Watch(ctx, []Source{source}, 5*time.Second, time.Second, func(name string, err error) { failed = append(failed, name+": "+err.Error()) })
 			close(done)
 		}()
-		pass := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+		pass := func(d time.Duration) { mu.Unlock(); time.Sleep(d); synctest.Wait(); mu.Lock() }
+		mu.Lock()
 		said := func(from uint64) string {
 			messages, _, _, _ := h.after(from)
 			return string(messages)
@@ -262,6 +267,7 @@ func TestTheStoresAreAskedByOneReaderAndOnlyWhileAnyoneLooks(t *testing.T) {
 		if got := said(2); strings.Count(got, "event: changed") != 2 {
 			t.Errorf("told: %q", got)
 		}
+		mu.Unlock()
 		cancel()
 		<-done
 	})
