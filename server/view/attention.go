@@ -72,6 +72,9 @@ func (r *row) state(d *api.Decision, stale bool) (api.GroupState, string) {
 	case api.SafetyDrift:
 		return api.StateDrift, "what came true falls out of the forecasts' band: the live load decides"
 	case api.SafetyNoModel:
+		if r.setting(d).Signal == signalObserved { // it has lost nothing
+			return api.StateReactive, "its policy follows the live load"
+		}
 		return api.StateNoModel, "there is no usable forecast" + detailOf(d, "forecast") + ": the live load decides"
 	}
 	switch d.Basis {

@@ -199,7 +199,10 @@ func (r *row) load(out *api.FleetRow, series string, g *window.Grid, d *api.Deci
 type setting struct {
 	Lead      time.Duration `json:"lead"`
 	Objective float64       `json:"objective"`
+	Signal    string        `json:"signal"` // observed: its policy reads no forecast
 }
+
+const signalObserved = "observed" // as scaler/plan spells it
 
 // defaultObjective is that of scaler/plan.
 const defaultObjective = 0.9

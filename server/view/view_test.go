@@ -26,7 +26,8 @@ type world struct {
 	target  string
 	now     time.Time
 	fault   error
-	reads   int // records of which a decision was read
+	configs []json.RawMessage // of the newest record
+	reads   int               // records of which a decision was read
 }
 
 func (w *world) view(replay bool) *View {
@@ -129,9 +130,12 @@ func TestTheFleetSaysFirstWhatNeedsAttention(t *testing.T) {
 		"paused": {func(_ *world, d *api.Decision) {
 			d.Safety, d.Control = api.SafetyPaused, &api.Control{By: "alex", Until: noon.Add(time.Hour), Reason: "move"}
 		}, api.StatePaused, api.AttentionNotice, "by alex until 2026-03-02T13:00:00Z: move"},
-		"frozen":             {func(_ *world, d *api.Decision) { d.Safety = api.SafetyFrozen }, api.StateFrozen, api.AttentionNotice, "frozen by order"},
-		"drift":              {func(_ *world, d *api.Decision) { d.Safety, d.Alerts = api.SafetyDrift, []string{"drift"} }, api.StateDrift, api.AttentionWarning, "band"},
-		"no model":           {func(_ *world, d *api.Decision) { d.Safety = api.SafetyNoModel }, api.StateNoModel, api.AttentionWarning, "no usable forecast"},
+		"frozen":   {func(_ *world, d *api.Decision) { d.Safety = api.SafetyFrozen }, api.StateFrozen, api.AttentionNotice, "frozen by order"},
+		"drift":    {func(_ *world, d *api.Decision) { d.Safety, d.Alerts = api.SafetyDrift, []string{"drift"} }, api.StateDrift, api.AttentionWarning, "band"},
+		"no model": {func(_ *world, d *api.Decision) { d.Safety = api.SafetyNoModel }, api.StateNoModel, api.AttentionWarning, "no usable forecast"},
+		"no model, and none is wanted": {func(w *world, d *api.Decision) {
+			d.Safety, d.Config, w.configs = api.SafetyNoModel, 0, []json.RawMessage{[]byte(`{"signal":"observed"}`)}
+		}, api.StateReactive, api.AttentionNone, "follows the live load"},
 		"a model that fails": {func(w *world, _ *api.Decision) { w.models["shared"] = Standing{Problem: "checksum"} }, api.StatePredictive, api.AttentionWarning, "model shared: checksum"},
 		"held at its maximum": {func(_ *world, d *api.Decision) {
 			d.Reasons = []api.Reason{{Rule: "capacity", From: 10, To: 30}, {Rule: "max", From: 30, To: 20, Detail: "no more than 20"}}
@@ -160,7 +164,7 @@ func TestTheFleetSaysFirstWhatNeedsAttention(t *testing.T) {
 			w.put("web", noon, 24)
 			d := calm("web", noon)
 			c.change(w, &d)
-			w.ticks = []api.TickRecord{{Tick: noon, Decisions: []api.Decision{calm("calm", noon), d}}}
+			w.ticks = []api.TickRecord{{Tick: noon, Decisions: []api.Decision{calm("calm", noon), d}, Configs: w.configs}}
 			w.put("calm", w.now.Truncate(step), 24)
 			fleet, err := w.view(false).Fleet(t.Context())
 			if err != nil || len(fleet.Groups) < 2 {
