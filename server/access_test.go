@@ -270,7 +270,7 @@ func TestRightsHoldOverGRPCToo(t *testing.T) {
 		}
 	}
 	metrics := string(r.do(http.MethodGet, "/metrics", nil, bearer(tokens["metrics"]), false).body)
-	for _, series := range []string{`forescale_grpc_requests_total{code="Unauthenticated",method="ModelInfer"} 1`, `forescale_grpc_requests_total{code="PermissionDenied",method="ModelInfer"} 3`,
+	for _, series := range []string{`forescale_grpc_requests_total{code="Unauthenticated",method="ModelInfer"} 1`, `forescale_grpc_requests_total{code="PermissionDenied",method="ModelInfer"} 4`,
 		`forescale_grpc_requests_total{code="Unauthenticated",method="other"} 1`} {
 		if !strings.Contains(metrics, series) {
 			t.Errorf("the metrics lack %s", series)
