@@ -29,21 +29,43 @@ type GroupHistory struct {
 	From        time.Time `json:"from"` // start of slot 0
 	To          time.Time `json:"to"`
 	StepSeconds int       `json:"step_seconds"`
+	// BucketSeconds is the time between two values of Series and Lead: StepSeconds, or
+	// a multiple of it when the request asked for fewer points than there are slots. A
+	// value is then the mean of its bucket, and Lows and Highs have the extremes.
+	BucketSeconds int               `json:"bucket_seconds"`
+	Lows          map[string]Series `json:"lows,omitempty"`
+	Highs         map[string]Series `json:"highs,omitempty"`
 	// NewestEnd is the end of the newest slot with a measured value in the range.
 	NewestEnd time.Time `json:"newest_end,omitzero"`
 	// NewestAt is when this server first saw that slot.
 	NewestAt time.Time `json:"newest_at,omitzero"`
 	// Target names the series that is forecast.
 	Target string            `json:"target"`
-	Series map[string]Series `json:"series"` // by series name, one value per slot
+	Series map[string]Series `json:"series"` // by series name, one value per slot or bucket
 	Units  map[string]string `json:"units"`  // by series name
 	Lead   LeadForecast      `json:"lead"`
+	// Fan is Lead with all quantiles.
+	Fan Fan `json:"fan"`
 	// Forecast is the newest one.
 	Forecast *Forecast `json:"forecast,omitempty"`
-	// Capacity holds what the scaler saw and wanted at each tick, oldest first.
+	// Capacity holds what the scaler saw and wanted at each tick, oldest first. Where
+	// points are fewer than ticks, ticks that changed nothing are left out, and of
+	// the others those within one bucket's extremes.
 	Capacity []CapacityPoint `json:"capacity"`
-	// Decisions holds the newest decisions, newest first, forecasts left out.
+	// TickStride is how many steps lie between the ticks that Capacity, Marks and the
+	// forecasts are made of, but for the newest: above 1 there were too many to read all.
+	TickStride int `json:"tick_stride"`
+	// Decisions holds the newest decisions, newest first, without forecasts and what
+	// else only replaying them needs.
 	Decisions []Decision `json:"decisions"`
+	// Marks are the decisions that did something, or were held, newest first.
+	Marks []Mark `json:"marks"`
+	// MarksLeftOut counts those that were too many, the oldest.
+	MarksLeftOut int `json:"marks_left_out,omitempty"`
+	// Events of the business calendar in the range, and for a day after it.
+	Events []FleetEvent `json:"events"`
+	// Sensors are by series name. What is here is not in Series.
+	Sensors map[string]Sensor `json:"sensors"`
 	// Warnings say what could not be read and is missing above.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -65,4 +87,6 @@ type CapacityPoint struct {
 	Pending   int       `json:"pending"`
 	Before    int       `json:"before"`  // desired capacity that the scaler found
 	Desired   int       `json:"desired"` // desired capacity that it decided
+	Min       int       `json:"min"`     // the provider's bounds
+	Max       int       `json:"max"`
 }

@@ -39,6 +39,9 @@ type Deps struct {
 	Step     time.Duration // length of a slot
 	Now      func() time.Time
 	Log      *slog.Logger
+	// Stored, when set, is called after each tick of which something is in the lake. It
+	// must not block.
+	Stored func(tick time.Time)
 
 	// Configured holds a hash of each source's configuration, by its name. A back-fill
 	// that was stopped under another one begins again. Sources without one go on.
@@ -67,7 +70,8 @@ type Collector struct {
 	replayed   sync.Once
 	configured map[string]string // Deps.Configured
 
-	refresher Refresher // nil: none
+	refresher Refresher            // nil: none
+	stored    func(tick time.Time) // nil: nobody is told
 
 	mu         sync.Mutex        // serialises ticks and chunks, and guards what follows
 	loaded     bool              // the state was read, or there is none
@@ -111,7 +115,7 @@ func New(cfg Config, d Deps) (*Collector, error) {
 	c := &Collector{
 		cfg: cfg, sources: d.Sources, streams: d.Streams, lake: d.Lake, state: d.State, calendar: d.Calendar,
 		step: d.Step, now: d.Now, log: d.Log, marks: map[string]*marks{},
-		configured: d.Configured, readings: d.Readings, ticks: d.Ticks, inbox: newInbox(cfg.Stream, d.Step, d.Now()), watch: newWatch(d.Step), refresher: d.Recent,
+		configured: d.Configured, readings: d.Readings, ticks: d.Ticks, inbox: newInbox(cfg.Stream, d.Step, d.Now()), watch: newWatch(d.Step), refresher: d.Recent, stored: d.Stored,
 	}
 	c.meters = newMeters(c)
 	return c, nil
@@ -149,6 +153,9 @@ func (c *Collector) once(ctx context.Context, at, pause time.Time) error {
 	c.meters.ticked(tick, c.now().Sub(begin), err)
 	if !errors.Is(err, errAway) && !errors.Is(err, ErrSpooled) { // else the lake is asked for nothing more
 		c.refresh(ctx, tick)
+		if c.stored != nil {
+			c.stored(tick)
+		}
 	}
 	return err
 }

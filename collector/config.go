@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/tell"
 )
 
 // Config says how the collector works, whatever its sources are. It is part of
@@ -43,6 +44,9 @@ type Config struct {
 	Recent RecentConfig `yaml:"recent"`
 	// Lake says when days are compacted, and for how long they are kept.
 	Lake LakeConfig `yaml:"lake"`
+	// Notify says which prediction server is told after each tick, so that its pages
+	// show the new samples at once.
+	Notify tell.Config `yaml:"notify"`
 }
 
 // SpoolConfig says where the spool is and how much of the disk it may take.
@@ -163,6 +167,9 @@ func (c Config) Validate(step time.Duration) error {
 		for _, fault := range c.Recent.Refresh(step).Faults() {
 			faults = append(faults, fmt.Errorf("collector.%w", fault))
 		}
+	}
+	if err := c.Notify.Validate(); err != nil {
+		bad("notify.%w", err)
 	}
 	if err := c.Lake.validate(c.CatchUp); err != nil {
 		faults = append(faults, err)

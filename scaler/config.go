@@ -28,6 +28,9 @@ type Config struct {
 	// where something else encrypts.
 	ServerToken          conf.Secret `yaml:"server_token"`
 	ServerAllowPlaintext bool        `yaml:"server_allow_plaintext"`
+	// Notify tells the server after each tick, so that its pages show the decisions at
+	// once. The token needs the right notify for that; without it nothing else happens.
+	Notify bool `yaml:"notify"`
 	// ID names this scaler in the lease and in the audit log. It is the same after
 	// a restart, so that the lease is resumed at once, and differs between scalers
 	// that run side by side. Default: the host name.
@@ -136,7 +139,8 @@ type Cooldown struct {
 // DefaultConfig returns the defaults; ID is left to the caller.
 func DefaultConfig() Config {
 	return Config{
-		Server: "http://127.0.0.1:8650", Settle: 90 * time.Second, LeaseTTL: time.Minute, Election: Election{Duration: 15 * time.Second}, Parallel: 8, Brake: plan.DefaultBrake, BrakeHold: plan.DefaultBrakeHold,
+		Server: "http://127.0.0.1:8650", Notify: true, Settle: 90 * time.Second, LeaseTTL: time.Minute, Election: Election{Duration: 15 * time.Second},
+		Parallel: 8, Brake: plan.DefaultBrake, BrakeHold: plan.DefaultBrakeHold,
 		Deadlines: Deadlines{
 			Store: 10 * time.Second, History: 30 * time.Second, Specs: 15 * time.Second,
 			Predict: 20 * time.Second, Capacity: 15 * time.Second, Act: 15 * time.Second,

@@ -3,10 +3,13 @@ package scaler
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/api/client"
+	"github.com/forescale/forescale/internal/tell"
 )
 
 // serverFaults returns what is wrong with the way to the prediction server. It reads
@@ -57,6 +60,25 @@ func (c Config) CheckServer() error {
 
 func (c Config) serverTLS() client.TLS {
 	return client.TLS{CAFile: c.ServerCAFile, CertFile: c.ServerCertFile, KeyFile: c.ServerKeyFile}
+}
+
+// NewTeller returns who tells the prediction server of decisions, nil when it is not
+// to be told.
+func (c Config) NewTeller(log *slog.Logger) (*tell.Teller, error) {
+	if !c.Notify {
+		return nil, nil
+	}
+	told := tell.Config{URL: c.Server, CAFile: c.ServerCAFile, CertFile: c.ServerCertFile, KeyFile: c.ServerKeyFile, Token: c.ServerToken, AllowPlaintext: c.ServerAllowPlaintext}
+	teller, err := told.Open(log)
+	if err != nil {
+		return nil, fmt.Errorf("scaler: %w", err)
+	}
+	return teller, nil
+}
+
+// Told is what a server is told of a tick.
+func Told(rec api.TickRecord) api.Changed {
+	return api.Changed{At: rec.Tick, What: []string{api.ChangedDecision, api.ChangedForecast}}
 }
 
 // NewClient returns a client of the prediction server.

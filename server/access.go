@@ -26,6 +26,7 @@ import (
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/api/inference"
 	"github.com/forescale/forescale/server/access"
+	"github.com/forescale/forescale/server/session"
 )
 
 // needed says which rights let a request through, by the route: any of them does. A
@@ -42,8 +43,12 @@ var needed = map[string]access.Rights{
 	v2Root + "/repository/index": access.Read | access.Admin,
 	v2Control + "/load":          access.Admin, v2Control + "/unload": access.Admin,
 	api.RouteMetrics: access.Metrics,
-	api.RouteModels:  access.Read, api.RouteGroups: access.Read, api.RouteGroup + ":group": access.Read,
-	api.RouteDashboard: access.Read,
+	api.RouteModels:  access.Read, api.RouteModel + ":model": access.Read, api.RouteModel + ":model/:change": access.Admin,
+	api.RouteGroups: access.Read, api.RouteGroup + ":group": access.Read, api.RouteFleet: access.Read,
+	api.RouteBacktests: access.Read, api.RouteBacktest + ":report": access.Read,
+	api.RouteStream: access.Read, api.RouteNotify: access.Notify,
+	// The page itself holds nothing but the way to log in.
+	api.RouteDashboard: 0,
 }
 
 // neededGRPC is the same by the method of the one service.
@@ -57,6 +62,9 @@ var neededGRPC = map[string]access.Rights{
 func rightsFor(route string) access.Rights {
 	if need, known := needed[route]; known {
 		return need
+	}
+	if strings.HasPrefix(route, "/dashboard/") { // the files of the page
+		return 0
 	}
 	return access.All
 }
@@ -73,12 +81,13 @@ func rightsForGRPC(method string) access.Rights {
 
 // gatekeeper lets requests in or tells why not, over HTTP and gRPC.
 type gatekeeper struct {
-	guard   *access.Guard
-	certs   *access.Certificates // nil: there is no TLS
-	log     *slog.Logger
-	now     func() time.Time
-	refused *prometheus.CounterVec // reason
-	reloads *prometheus.CounterVec // result
+	guard    *access.Guard
+	certs    *access.Certificates // nil: there is no TLS
+	sessions *session.Sessions
+	log      *slog.Logger
+	now      func() time.Time
+	refused  *prometheus.CounterVec // reason
+	reloads  *prometheus.CounterVec // result
 
 	toldAt atomic.Int64 // Unix time of the last refusal in the log
 	untold atomic.Int64 // refusals since
@@ -94,7 +103,7 @@ func newGatekeeper(cfg access.Config, log *slog.Logger, now func() time.Time, re
 	if err != nil {
 		return nil, err
 	}
-	g := &gatekeeper{guard: guard, log: log, now: now}
+	g := &gatekeeper{guard: guard, sessions: session.New(now), log: log, now: now}
 	g.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "forescale", Name: "access_refused_total",
 		Help: "Requests refused, by reason: unauthenticated, forbidden or limited."}, []string{"reason"})
 	g.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "forescale", Name: "tls_reloads_total",
@@ -134,22 +143,29 @@ func (g *gatekeeper) warn(cfg Config) {
 	}
 }
 
-// admit returns nil, or the *access.Refusal, which it has counted.
-func (g *gatekeeper) admit(c access.Caller, need access.Rights, what string) error {
-	_, err := g.guard.Admit(c, need)
+// admit returns who makes a request, or the *access.Refusal, which it has counted.
+func (g *gatekeeper) admit(c access.Caller, need access.Rights, what string) (access.Known, error) {
+	known, err := g.guard.Admit(c, need)
+	if err != nil {
+		g.refuse(c.Remote, err, what)
+	}
+	return known, err
+}
+
+// refuse counts a refusal, and logs it if it is time to.
+func (g *gatekeeper) refuse(remote string, err error, what string) {
 	var refusal *access.Refusal
 	if !errors.As(err, &refusal) {
-		return err
+		return
 	}
 	g.refused.WithLabelValues(string(refusal.Reason)).Inc()
 	g.untold.Add(1)
 	last, now := g.toldAt.Load(), g.now().Unix()
 	due := now-last >= int64(refusalLog/time.Second) || now < last // somebody has set the clock back
 	if due && g.toldAt.CompareAndSwap(last, now) {
-		g.log.Warn("requests refused", "count", g.untold.Swap(0), "newest", what, "remote", c.Remote,
+		g.log.Warn("requests refused", "count", g.untold.Swap(0), "newest", what, "remote", remote,
 			"client", refusal.Client, "reason", refusal.Reason, "err", refusal.Detail)
 	}
-	return err
 }
 
 // shut are the headers that keep browsers from doing anything with an answer that it
@@ -172,21 +188,53 @@ func (g *gatekeeper) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, h := c.Request(), c.Response().Header()
 		maps.Copy(h, shut)
-		caller := access.Caller{Remote: r.RemoteAddr, Authorization: r.Header[echo.HeaderAuthorization]}
-		if r.TLS != nil {
-			caller.Chains = r.TLS.VerifiedChains
+		need := rightsFor(c.Path())
+		if c.Path() == api.RouteSession && r.Method == http.MethodPost {
+			need = 0 // whoever logs in is not known yet
 		}
-		if err := g.admit(caller, rightsFor(c.Path()), r.Method+" "+c.Path()); err != nil {
-			challenge(h, err)
+		if need == 0 {
+			return next(c)
+		}
+		who := caller(r)
+		var opened session.Session
+		if len(who.Authorization) == 0 && len(r.Header[headerCookie]) > 0 {
+			if one, ok := g.sessionOf(r); ok {
+				opened, who.Session = one, one.Client
+			}
+		}
+		known, err := g.admit(who, need, r.Method+" "+c.Path())
+		if err == nil && known.Session {
+			err = checkChange(r, opened)
+		}
+		if err != nil {
+			challenge(h, r, err)
 			return err
+		}
+		if need&access.Predict == 0 || need == access.All { // a forecast shall not cost the memory
+			c.Set(knownKey, known)
 		}
 		return next(c)
 	}
 }
 
+const headerCookie = "Cookie"
+
+// caller returns what is known of who makes a request, but for its session.
+func caller(r *http.Request) access.Caller {
+	c := access.Caller{Remote: r.RemoteAddr, Authorization: r.Header[echo.HeaderAuthorization]}
+	if r.TLS != nil {
+		c.Chains = r.TLS.VerifiedChains
+	}
+	return c
+}
+
 // challenge sets the headers that tell a client what to do about a refusal. A
-// browser asks for a password then, which is the token, with any user.
-func challenge(h http.Header, err error) {
+// browser that opens a page asks for a password then, which is the token, with any
+// user. A page that asks for data does not let it: it has a login of its own.
+//
+// Source: Fetch Metadata Request Headers, section 2.1: Sec-Fetch-Dest is "empty" for
+// what a script asks for.
+func challenge(h http.Header, r *http.Request, err error) {
 	var refusal *access.Refusal
 	if !errors.As(err, &refusal) {
 		return
@@ -194,7 +242,9 @@ func challenge(h http.Header, err error) {
 	switch refusal.Reason {
 	case access.Unauthenticated:
 		h.Add(echo.HeaderWWWAuthenticate, `Bearer realm="forescale"`)
-		h.Add(echo.HeaderWWWAuthenticate, `Basic realm="forescale: the password is the token", charset="UTF-8"`)
+		if r.Header.Get("Sec-Fetch-Dest") != "empty" {
+			h.Add(echo.HeaderWWWAuthenticate, `Basic realm="forescale: the password is the token", charset="UTF-8"`)
+		}
 	case access.Limited:
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(seconds(refusal.Wait)))
 	}
@@ -217,7 +267,7 @@ func (g *gatekeeper) admitGRPC(ctx context.Context, info *tap.Info) error {
 	if p, ok := peer.FromContext(ctx); ok {
 		caller.Remote, caller.Chains = p.Addr.String(), chains(p.AuthInfo)
 	}
-	err := g.admit(caller, rightsForGRPC(info.FullMethodName), "gRPC")
+	_, err := g.admit(caller, rightsForGRPC(info.FullMethodName), "gRPC")
 	var refusal *access.Refusal
 	if !errors.As(err, &refusal) {
 		return err

@@ -25,7 +25,7 @@ func TestRefusalsAreLoggedSeldomAndAlsoAfterTheClockWasSetBack(t *testing.T) {
 		want int // lines so far
 	}{{0, 1}, {refusalLog - time.Second, 1}, {time.Second, 2}, {-365 * 24 * time.Hour, 3}, {time.Second, 3}, {refusalLog, 4}} {
 		now = now.Add(step.by)
-		if g.admit(access.Caller{Remote: "192.0.2.1:1"}, access.Read, "GET /") == nil {
+		if _, err := g.admit(access.Caller{Remote: "192.0.2.1:1"}, access.Read, "GET /"); err == nil {
 			t.Fatal("it is let in")
 		}
 		if n := strings.Count(log.String(), "requests refused"); n != step.want {

@@ -43,7 +43,7 @@ func shelfWithForeign() *shelf {
 // oneTokenEach configures a client for each right and returns their tokens, by right.
 func oneTokenEach(cfg *server.Config) map[string]string {
 	tokens := map[string]string{}
-	for _, right := range []string{"predict", "read", "metrics", "admin"} {
+	for _, right := range []string{"predict", "read", "metrics", "admin", "notify"} {
 		token, hash := access.NewToken()
 		tokens[right] = token
 		cfg.Clients = append(cfg.Clients, access.Client{Name: "the " + right, Token: hash, Rights: []string{right}})
@@ -57,9 +57,9 @@ func TestEachPathOfTheInterfaceNeedsARight(t *testing.T) {
 	var tokens map[string]string
 	r := start(t, shelfWithForeign(), func(cfg *server.Config, _ *server.Deps) { tokens = oneTokenEach(cfg); cfg.ModelControl = true })
 	eventually(t, "ready", func() bool { return r.get(api.RouteReady).status == http.StatusOK })
-	anyone := []string{"predict", "read", "metrics", "admin"}
-	// Those who may, by path; nobody listed: everyone. openapi.yaml has the others.
-	want := map[string][]string{"/": {"read"}, "/dashboard/app.js": anyone, "/nothing/here": anyone}
+	anyone := []string{"predict", "read", "metrics", "admin", "notify"}
+	// Those who may, by method and path; nobody listed: everyone. openapi.yaml has the others.
+	want := map[string][]string{"GET /": nil, "GET /dashboard/icon.svg": nil, "GET /nothing/here": anyone, "GET /dashboards": anyone}
 	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
 	if err != nil {
 		t.Fatal(err)
@@ -72,20 +72,22 @@ func TestEachPathOfTheInterfaceNeedsARight(t *testing.T) {
 					rights = append(rights, right.(string))
 				}
 			}
-			open := strings.Contains(path, "/health") || path == api.RouteReady
-			if open != (rights == nil) || method != http.MethodHead && open != (operation.Responses.Status(http.StatusUnauthorized) == nil) {
+			open := strings.Contains(path, "/health") || path == api.RouteReady || operation.OperationID == "login"
+			if open != (rights == nil) || method != http.MethodHead && rights != nil && operation.Responses.Status(http.StatusUnauthorized) == nil {
 				t.Errorf("%s %s: the rights are %v", method, path, rights)
 			}
-			want[path] = rights
+			want[method+" "+path] = rights
 		}
 	}
-	fill := strings.NewReplacer("{model}", "foreign", "{version}", "1", "{group}", "web")
-	for path, may := range want {
-		method := http.MethodGet
-		if item := doc.Paths.Value(path); item != nil && item.Post != nil {
-			method = http.MethodPost
+	fill := strings.NewReplacer("{model}", "foreign", "{version}", "1", "{group}", "web", "{change}", "promote", "{report}", "none")
+	for operation, may := range want {
+		method, path, _ := strings.Cut(fill.Replace(operation), " ")
+		if path == api.RouteStream { // which does not end for those who may; they are looked at elsewhere
+			if opens := whoOpensTheStream(r, tokens); !slices.Equal(opens, may) {
+				t.Errorf("%s is opened by %v", operation, opens)
+			}
+			continue
 		}
-		path := fill.Replace(path)
 		got := r.do(method, path, nil, nil, true)
 		if refused := got.status == http.StatusUnauthorized; refused != (may != nil) {
 			t.Errorf("%s %s without a token: status %d", method, path, got.status)
@@ -95,7 +97,8 @@ func TestEachPathOfTheInterfaceNeedsARight(t *testing.T) {
 		}
 		for right, token := range tokens {
 			got := r.do(method, path, nil, bearer(token), true)
-			if refused := got.status == http.StatusForbidden; refused == (may == nil || slices.Contains(may, right)) {
+			lacks := strings.Contains(string(got.body), "lacks the right")
+			if refused := got.status == http.StatusForbidden && lacks; refused == (may == nil || slices.Contains(may, right)) {
 				t.Errorf("%s %s with the right %s: status %d: %s", method, path, right, got.status, got.body)
 			}
 			if got.status == http.StatusUnauthorized || strings.Contains(string(got.body), token) {
@@ -117,6 +120,40 @@ func TestEachPathOfTheInterfaceNeedsARight(t *testing.T) {
 			t.Error("a token is in the log or the metrics")
 		}
 	}
+}
+
+// whoOpensTheStream returns the rights with which the stream of news opens, and "" if
+// it does without any.
+func whoOpensTheStream(r *running, tokens map[string]string) (rights []string) {
+	r.t.Helper()
+	headers := map[string]http.Header{"": {}}
+	for right, token := range tokens {
+		headers[right] = bearer(token)
+	}
+	for right, header := range headers {
+		if response := r.openStream(header); response.StatusCode == http.StatusOK {
+			rights = append(rights, right)
+		}
+	}
+	return rights
+}
+
+// openStream asks for the stream of news, which ends with the test.
+func (r *running) openStream(header http.Header) *http.Response {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r.t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+api.RouteStream, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header = header
+	response, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { response.Body.Close() })
+	return response
 }
 
 func TestABrowserShowsItsTokenAsAPassword(t *testing.T) {
@@ -219,7 +256,7 @@ func TestRightsHoldOverGRPCToo(t *testing.T) {
 		}, []string{"admin"}},
 		"a method that does not exist": {func(ctx context.Context) error {
 			return conn.Invoke(ctx, "/x.Y/Z", &inference.ServerReadyRequest{}, &inference.ServerReadyResponse{})
-		}, []string{"predict", "read", "metrics", "admin"}},
+		}, []string{"predict", "read", "metrics", "admin", "notify"}},
 	} {
 		code := func(ctx context.Context) codes.Code { return status.Code(c.call(ctx)) }
 		if got := code(t.Context()); (got == codes.Unauthenticated) != (c.may != nil) {
@@ -233,7 +270,7 @@ func TestRightsHoldOverGRPCToo(t *testing.T) {
 		}
 	}
 	metrics := string(r.do(http.MethodGet, "/metrics", nil, bearer(tokens["metrics"]), false).body)
-	for _, series := range []string{`forescale_grpc_requests_total{code="Unauthenticated",method="ModelInfer"} 1`, `forescale_grpc_requests_total{code="PermissionDenied",method="ModelInfer"} 3`,
+	for _, series := range []string{`forescale_grpc_requests_total{code="Unauthenticated",method="ModelInfer"} 1`, `forescale_grpc_requests_total{code="PermissionDenied",method="ModelInfer"} 4`,
 		`forescale_grpc_requests_total{code="Unauthenticated",method="other"} 1`} {
 		if !strings.Contains(metrics, series) {
 			t.Errorf("the metrics lack %s", series)

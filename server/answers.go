@@ -26,6 +26,13 @@ const (
 	maxAnswers = 64
 )
 
+// forget has every answer found anew; who waits for one gets it all the same.
+func (a *answers) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.by = nil
+}
+
 // get returns the answer under key, at most answerAge old.
 func (a *answers) get(ctx context.Context, key string, now time.Time, find func(ctx context.Context) (any, error)) (any, error) {
 	a.mu.Lock()

@@ -56,6 +56,7 @@ func (s *Server) drain(web *http.Server, listener net.Listener, endAll context.C
 		s.grpc.announce()
 	}
 	time.Sleep(s.cfg.DrainDelay)
+	s.live.Close() // streams have no end of their own, and come back to another server
 	// In this order: who is asked to close must not find the listener open, whose queue
 	// of connections the end of it resets.
 	_ = listener.Close()

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/forescale/forescale/server/live"
 )
 
 // late is a listener whose Accept notices the end only when the http.Server closes it.
@@ -34,7 +36,7 @@ func TestADrainThatIsQuickerThanTheListenerNoticesIsNoFault(t *testing.T) {
 	web, served := &http.Server{}, make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
 	<-l.accepting
-	s := &Server{cfg: Config{DrainTimeout: time.Minute}, deps: Deps{Log: slog.New(slog.DiscardHandler)}}
+	s := &Server{cfg: Config{DrainTimeout: time.Minute}, deps: Deps{Log: slog.New(slog.DiscardHandler)}, live: live.New(time.Now, nil)}
 	if err := s.drain(web, listener, func() { t.Error("requests were ended by force") }); err != nil {
 		t.Error(err)
 	}

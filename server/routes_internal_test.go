@@ -23,7 +23,7 @@ func TestEveryRouteIsDescribedAndEveryDescribedPathIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.catalog.Close()
-	template := strings.NewReplacer(":model", "{model}", ":version", "{version}", ":group", "{group}")
+	template := strings.NewReplacer(":model", "{model}", ":version", "{version}", ":group", "{group}", ":change", "{change}", ":report", "{report}")
 	served := map[string]bool{}
 	for _, r := range s.handler.(*echo.Echo).Routes() {
 		path, method := template.Replace(r.Path), r.Method

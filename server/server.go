@@ -25,20 +25,27 @@ import (
 	"github.com/forescale/forescale/server/batch"
 	"github.com/forescale/forescale/server/catalog"
 	"github.com/forescale/forescale/server/dashboard"
+	"github.com/forescale/forescale/server/live"
 	"github.com/forescale/forescale/server/manual"
 	"github.com/forescale/forescale/server/shadow"
+	"github.com/forescale/forescale/server/view"
 )
 
-// Deps are what the server works with. All are required, but for Samples and
-// Journal, without which there is nothing to show.
+// Deps are what the server works with. All are required, but for Samples, Journal,
+// Calendar, Models and Backtests, without which there is less to show.
 type Deps struct {
 	Registry catalog.Registry
 	Load     catalog.Load // makes a session from a model file; ort.Load in production
-	Samples  Samples
+	Samples  Samples      // a Marker too, if it can tell when there is something new
 	Journal  Journal
-	Step     time.Duration // length of a slot
-	Log      *slog.Logger
-	Now      func() time.Time
+	Calendar Calendar
+	// Models is the registry beyond serving; with server.model_control requests may
+	// change it.
+	Models    Models
+	Backtests Backtests
+	Step      time.Duration // length of a slot
+	Log       *slog.Logger
+	Now       func() time.Time
 	// Listening is called once with the base URL when the server accepts
 	// connections, and ListeningGRPC before it with the address, if there is gRPC.
 	// Both may be nil.
@@ -58,7 +65,9 @@ type Server struct {
 	shadowLog, faultLog *rate.Limiter
 	access              *accessLog
 	tracer              trace.Tracer // set by Run before it serves
-	history             *history
+	view                *view.View
+	answers             answers // of what pages ask
+	live                *live.Hub
 	handler             http.Handler
 	grpc                *grpcServer // nil: there is none
 	draining            atomic.Bool
@@ -75,12 +84,6 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Step <= 0 {
 		return nil, fmt.Errorf("step %s is not positive", deps.Step)
 	}
-	if deps.Samples == nil {
-		deps.Samples = noSamples{}
-	}
-	if deps.Journal == nil {
-		deps.Journal = noJournal{}
-	}
 	s := &Server{cfg: cfg, deps: deps, access: newAccessLog(cfg.AccessLog, deps.Log), tracer: noTracer}
 	s.gate = batch.NewGate(cfg.workers(), cfg.Queue, deps.Now, runs{s})
 	s.metrics = newMetrics(s.gate, deps.Now)
@@ -91,8 +94,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.metrics.registry.MustRegister(newModelMetrics(s.catalog.Status))
 	s.shadowLog, s.faultLog = rate.NewLimiter(rate.Every(10*time.Second), 1), rate.NewLimiter(1, 20)
 	s.mirror = shadow.New(observer{s.metrics, s}, func() bool { return s.gate.Waiting() > 0 }, deps.Now)
-	s.history = &history{samples: deps.Samples, journal: deps.Journal, target: s.catalog.Target, now: deps.Now,
-		step: deps.Step, replay: cfg.Replay, newest: map[string]arrival{}}
+	s.view = newView(cfg, deps, standings{s.catalog})
+	s.live = s.newLive()
 	var err error
 	if s.keeper, err = newGatekeeper(cfg.Config, deps.Log, deps.Now, s.metrics.registry); err != nil {
 		return nil, err
@@ -149,6 +152,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.keeper.warn(s.cfg)
 	group.Go(func() error { return s.catalog.Run(work) })
 	group.Go(func() error { return s.mirror.Run(work) })
+	group.Go(func() error { return s.watch(work) })
 	group.Go(func() error { s.keeper.run(work); return nil })
 	url := "http://" + listener.Addr().String()
 	if certs := s.keeper.certs; certs != nil {
@@ -207,16 +211,26 @@ func (s *Server) serveGRPC(group *errgroup.Group) error {
 func (s *Server) routes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
-	e.Use(s.observe, s.keeper.guarded, newBodies(s.cfg.BodyLimit).bounded)
+	e.Use(except(api.RouteStream, s.observe, s.observeStream), s.keeper.guarded, newBodies(s.cfg.BodyLimit).bounded)
 	e.POST(api.RoutePredict, s.predict)
+	e.POST(api.RouteModel+":model/:change", s.changeModel)
+	e.POST(api.RouteNotify, s.notify)
+	e.POST(api.RouteSession, s.login)
+	e.DELETE(api.RouteSession, s.logout)
+	e.GET(api.RouteStream, s.stream)
 	for path, handler := range map[string]echo.HandlerFunc{
-		api.RouteHealth:           s.health,
-		api.RouteReady:            s.ready,
-		api.RouteMetrics:          echo.WrapHandler(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})),
-		api.RouteOpenAPI:          func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", api.OpenAPI) },
-		api.RouteModels:           s.showModels,
-		api.RouteGroups:           s.showGroups,
-		api.RouteGroup + ":group": s.showGroup,
+		api.RouteHealth:               s.health,
+		api.RouteReady:                s.ready,
+		api.RouteMetrics:              echo.WrapHandler(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})),
+		api.RouteOpenAPI:              func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", api.OpenAPI) },
+		api.RouteModels:               s.showModels,
+		api.RouteModel + ":model":     s.showModel,
+		api.RouteGroups:               s.showGroups,
+		api.RouteGroup + ":group":     s.showGroup,
+		api.RouteFleet:                s.showFleet,
+		api.RouteSession:              s.showSession,
+		api.RouteBacktests:            s.showBacktests,
+		api.RouteBacktest + ":report": s.showBacktest,
 	} {
 		e.GET(path, handler)
 		e.HEAD(path, handler)
@@ -310,35 +324,4 @@ func (s *Server) ready(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
-}
-
-// modelList answers GET /api/v1/models.
-type modelList struct {
-	Registry catalog.RegistryStatus `json:"registry"`
-	Models   []catalog.Status       `json:"models"`
-}
-
-func (s *Server) showModels(c echo.Context) error {
-	list, registry := s.catalog.Status()
-	return c.JSON(http.StatusOK, modelList{registry, list})
-}
-
-// noSamples and noJournal stand in for stores that are not configured.
-type (
-	noSamples struct{}
-	noJournal struct{}
-)
-
-func (noSamples) Scan(context.Context, string, time.Time, time.Time) ([]api.Sample, error) {
-	return nil, nil
-}
-
-func (noSamples) Groups(context.Context, time.Time, time.Time) ([]string, error) { return nil, nil }
-
-func (noJournal) Scan(context.Context, time.Time, time.Time) ([]api.TickRecord, error) {
-	return nil, nil
-}
-
-func (noJournal) Latest(context.Context, time.Time) (api.TickRecord, bool, error) {
-	return api.TickRecord{}, false, nil
 }

@@ -179,13 +179,18 @@ func (o observer) ShadowCompared(model string, differences []float64) {
 // ShadowDropped implements shadow.Observer.
 func (m *metrics) ShadowDropped(model string) { m.shadowDropped.WithLabelValues(model).Inc() }
 
+// shadowReasons are the values of the label reason of shadow_errors_total.
+var shadowReasons = []string{shadow.ErrLoad.Error(), shadow.ErrRequest.Error(), shadow.ErrRun.Error(), shadowTimeout}
+
+const shadowTimeout = "timeout"
+
 // ShadowFailed implements shadow.Observer.
 func (o observer) ShadowFailed(model string, err error) {
 	if errors.Is(err, catalog.ErrNotLoaded) {
 		o.metrics.ShadowDropped(model)
 		return
 	}
-	reason := "timeout"
+	reason := shadowTimeout
 	for _, known := range []error{shadow.ErrLoad, shadow.ErrRequest, shadow.ErrRun} {
 		if errors.Is(err, known) {
 			reason = known.Error()

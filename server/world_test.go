@@ -18,6 +18,7 @@ type world struct {
 	samples []api.Sample
 	ticks   []api.TickRecord
 	fault   error // when set, every call fails with it
+	asked   int   // ticks of which a group's decisions were read
 }
 
 const worldStep = 5 * time.Minute
@@ -115,17 +116,50 @@ func (w samplesOf) Scan(_ context.Context, group string, from, to time.Time) ([]
 	return found, w.fault
 }
 
+// Newest implements server.Samples.
+func (w samplesOf) Newest(_ context.Context, from, to time.Time) ([]api.Sample, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var found []api.Sample
+	for _, s := range w.samples {
+		if !s.Time.Before(from) && s.Time.Before(to) {
+			found = append(found, s)
+		}
+	}
+	return found, w.fault
+}
+
 // journalOf is the journal of a world.
 type journalOf struct{ *world }
 
-// Scan implements server.Journal.
-func (w journalOf) Scan(_ context.Context, from, to time.Time) ([]api.TickRecord, error) {
+// Ticks implements server.Journal.
+func (w journalOf) Ticks(_ context.Context, from, to time.Time) ([]time.Time, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var found []api.TickRecord
+	var found []time.Time
 	for _, r := range w.ticks {
 		if !r.Tick.Before(from) && r.Tick.Before(to) {
-			found = append(found, r)
+			found = append(found, r.Tick)
+		}
+	}
+	return found, w.fault
+}
+
+// Group implements server.Journal.
+func (w journalOf) Group(_ context.Context, group string, ticks []time.Time) ([]api.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked += len(ticks)
+	wanted := map[time.Time]bool{}
+	for _, tick := range ticks {
+		wanted[tick] = true
+	}
+	var found []api.Decision
+	for _, r := range w.ticks {
+		for _, d := range r.Decisions {
+			if wanted[r.Tick] && d.Group == group {
+				found = append(found, d)
+			}
 		}
 	}
 	return found, w.fault

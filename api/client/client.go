@@ -120,6 +120,19 @@ func (c *Client) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Notify says that something new is in the stores. The error is an *api.Problem when
+// the server answered with one.
+func (c *Client) Notify(ctx context.Context, news api.Changed) error {
+	body, err := json.Marshal(news)
+	if err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	if err := c.call(ctx, http.MethodPost, api.RouteNotify, body, nil); err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	return nil
+}
+
 // call makes attempts until one succeeds, fails for good, or time is up.
 func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -180,7 +193,9 @@ func (c *Client) attempt(ctx context.Context, method, path string, body []byte, 
 		return 0, true, fmt.Errorf("answer cut short: %w", err)
 	case int64(len(answer)) > c.maxResponse:
 		return 0, false, fmt.Errorf("answer larger than %d bytes", c.maxResponse)
-	case response.StatusCode == http.StatusOK:
+	case response.StatusCode == http.StatusNoContent && into == nil:
+		return 0, false, nil
+	case response.StatusCode == http.StatusOK && into != nil:
 		if err := json.Unmarshal(answer, into); err != nil {
 			return 0, false, fmt.Errorf("answer: %w", err)
 		}

@@ -46,7 +46,7 @@ func lambdaRun(env function.Env, compact bool) function.Run {
 // disk does not last, and what the lake does not take a later tick fetches again.
 func (p *program) lambdaTick(ctx context.Context) (function.Outcome, error) {
 	began := time.Now()
-	c, err := p.open(ctx, spools{})
+	c, err := p.open(ctx, spools{}, nil) // the server finds out by itself
 	if err != nil {
 		return function.Outcome{}, err
 	}

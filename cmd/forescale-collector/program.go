@@ -81,6 +81,11 @@ func (p *program) check() error {
 		faults = append(faults, checkData(p.common.Data))
 	}
 	sectionErr := p.section.Validate(p.common.Step)
+	if sectionErr == nil {
+		if err := p.section.Notify.Check(); err != nil {
+			sectionErr = fmt.Errorf("collector.notify.%w", err)
+		}
+	}
 	faults = append(faults, sectionErr, p.checkMode())
 	var err error
 	p.log, err = obs.NewLogger(os.Stderr, p.common.Log.Level, p.common.Log.Format)

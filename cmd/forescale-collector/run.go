@@ -9,11 +9,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/collector"
 	"github.com/forescale/forescale/internal/blob"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/obs"
+	"github.com/forescale/forescale/internal/tell"
 	"github.com/forescale/forescale/internal/tidy"
 )
 
@@ -27,7 +29,13 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer logs.close()
-	c, err := p.open(ctx, logs)
+	teller, err := p.section.Notify.Open(p.log)
+	if err != nil {
+		return fmt.Errorf("collector.%w", err)
+	}
+	// Told at the end, too, within the teller's own time limit.
+	defer teller.Wait(context.WithoutCancel(ctx))
+	c, err := p.open(ctx, logs, teller)
 	if err != nil {
 		return err
 	}
@@ -56,7 +64,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 	return p.serve(ctx, c)
 }
 
-func (p *program) open(ctx context.Context, logs spools) (*collector.Collector, error) {
+func (p *program) open(ctx context.Context, logs spools, teller *tell.Teller) (*collector.Collector, error) {
 	store, err := blob.Open(ctx, p.common.Data, blob.WithLog(p.log))
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
@@ -77,6 +85,7 @@ func (p *program) open(ctx context.Context, logs spools) (*collector.Collector, 
 	return collector.New(p.section.Config, collector.Deps{
 		Sources: p.sources, Streams: streams, Ticks: logs.ticks, Readings: logs.readings, Lake: lake, Recent: recent, State: store,
 		Calendar: p.plans(), Step: p.common.Step, Now: time.Now, Log: p.log, Configured: prints,
+		Stored: func(tick time.Time) { teller.Tell(api.Changed{At: tick, What: []string{api.ChangedSamples}}) },
 	})
 }
 

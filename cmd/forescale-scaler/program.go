@@ -18,6 +18,7 @@ import (
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/obs"
 	"github.com/forescale/forescale/internal/registry"
+	"github.com/forescale/forescale/internal/tell"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/scaler/control"
@@ -52,6 +53,7 @@ type program struct {
 	calendar *calendar.Live // nil: none
 	checking func() bool    // -check was given
 	moment   time.Time      // of -at; zero: now
+	teller   *tell.Teller   // nil: nobody is told
 	log      *slog.Logger
 }
 
@@ -157,6 +159,7 @@ func (p *program) plans() window.Flags {
 // ticked prints a record and lets a changed calendar count from the next tick on.
 func (p *program) ticked(rec api.TickRecord) {
 	_ = p.print(rec, nil)
+	p.teller.Tell(scaler.Told(rec))
 	if p.calendar != nil {
 		p.calendar.Refresh(p.log)
 	}
@@ -195,10 +198,12 @@ func (p *program) run(ctx context.Context, args []string) error {
 	case !p.once:
 		err = p.serve(ctx, s)
 	case p.moment.IsZero():
-		err = p.print(s.Newest(ctx))
+		err = p.tellOf(s.Newest(ctx))
 	default:
-		err = p.print(s.Once(ctx, p.moment))
+		err = p.tellOf(s.Once(ctx, p.moment))
 	}
+	// The server is told at the end, too, within the teller's own time limit.
+	defer p.teller.Wait(context.WithoutCancel(ctx))
 	p.release(ctx, s)
 	return err
 }
@@ -242,7 +247,18 @@ func (p *program) open(ctx context.Context) (*scaler.Scaler, error) {
 	if deps.Target, err = targets.Open(ctx, p.section, p.common, p.log); err != nil {
 		return nil, err
 	}
+	if p.teller, err = p.section.NewTeller(p.log); err != nil {
+		return nil, err
+	}
 	return scaler.New(p.section, p.common.Step, deps)
+}
+
+// tellOf prints a single tick and has the server told of it.
+func (p *program) tellOf(rec api.TickRecord, err error) error {
+	if err == nil {
+		p.teller.Tell(scaler.Told(rec))
+	}
+	return p.print(rec, err)
 }
 
 // print writes a tick's decisions, one a line, and passes the tick's error on.

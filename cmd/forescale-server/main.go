@@ -22,13 +22,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/blob"
+	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
@@ -36,6 +39,7 @@ import (
 	"github.com/forescale/forescale/internal/machine"
 	"github.com/forescale/forescale/internal/obs"
 	"github.com/forescale/forescale/internal/registry"
+	"github.com/forescale/forescale/internal/reports"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/server"
 	"github.com/forescale/forescale/server/access"
@@ -64,8 +68,9 @@ type program struct {
 	file, models, data, listen, library string // flags; empty: not given
 	exitWithStdin, replay               bool
 
-	common conf.Common
-	cfg    server.Config
+	common   conf.Common
+	cfg      server.Config
+	calendar *calendar.Live // nil: none
 }
 
 func (p *program) command() cli.Command {
@@ -113,6 +118,10 @@ func (p *program) check() error {
 		faults = append(faults, err)
 	}
 	faults = append(faults, registry.Check(p.common))
+	if p.common.Calendar != "" {
+		p.calendar, err = calendar.Open(p.common.Calendar)
+		faults = append(faults, err)
+	}
 	if err := p.cfg.Validate(); err != nil {
 		return errors.Join(append(faults, err)...)
 	}
@@ -153,7 +162,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return err
 	}
 	deps := server.Deps{
-		Registry: models.NewWatch(reg), Load: p.load, Step: p.common.Step, Log: log, Now: time.Now,
+		Registry: models.NewWatch(reg), Models: reg, Load: p.load, Step: p.common.Step, Log: log, Now: time.Now,
 		Listening: func(url string) { fmt.Fprintln(p.stdout, "listening on", url) },
 	}
 	if p.common.Data != "" {
@@ -161,7 +170,10 @@ func (p *program) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return fmt.Errorf("data: %w", err)
 		}
-		deps.Samples, deps.Journal = samples{dataset.New(data)}, records{journal.New(data)}
+		deps.Samples, deps.Journal, deps.Backtests = samples{dataset.New(data), p.common.Step}, records{journal.New(data)}, reports.New(data)
+	}
+	if p.calendar != nil {
+		deps.Calendar = p.calendar
 	}
 	s, err := server.New(p.cfg, deps)
 	if err != nil {
@@ -177,6 +189,12 @@ func (p *program) run(ctx context.Context, args []string) error {
 			cancel()
 		}()
 	}
+	if p.calendar == nil {
+		return s.Run(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { _ = p.calendar.Watch(ctx, p.common.Step, log) }() // ends with ctx, and returns nothing else
 	return s.Run(ctx)
 }
 
@@ -191,7 +209,10 @@ func (p *program) load(model []byte) (catalog.Session, error) {
 }
 
 // samples shows the dataset to the server.
-type samples struct{ data *dataset.Dataset }
+type samples struct {
+	data *dataset.Dataset
+	step time.Duration
+}
 
 // Scan implements server.Samples.
 func (s samples) Scan(ctx context.Context, group string, from, to time.Time) ([]api.Sample, error) {
@@ -201,6 +222,35 @@ func (s samples) Scan(ctx context.Context, group string, from, to time.Time) ([]
 // Groups implements server.Samples.
 func (s samples) Groups(ctx context.Context, from, to time.Time) ([]string, error) {
 	return s.data.Groups(ctx, from, to)
+}
+
+// Newest implements server.Samples: out of recent/, which has them in one object for
+// each shard of the groups, and otherwise out of the parts of these slots.
+func (s samples) Newest(ctx context.Context, from, to time.Time) ([]api.Sample, error) {
+	recent, err := s.data.Recent(ctx, dataset.Want{At: to, Step: s.step, Newest: int(to.Sub(from) / s.step)})
+	if errors.Is(err, dataset.ErrNotRecent) {
+		return s.data.Scan(ctx, dataset.Query{From: from, To: to})
+	}
+	if recent == nil || err != nil && !dataset.OnlyCorrupt(err) {
+		return nil, err
+	}
+	var found []api.Sample
+	for _, group := range recent.Groups() {
+		recent.Each(group, func(c dataset.Column) {
+			for i, value := range c.Values {
+				if at := c.From.Add(time.Duration(i) * s.step); !math.IsNaN(value) && !at.Before(from) && at.Before(to) {
+					found = append(found, api.Sample{Group: group, Metric: c.Metric, Stat: c.Stat, Time: at, Value: value})
+				}
+			}
+		})
+	}
+	return found, err
+}
+
+// Mark implements server.Marker.
+func (s samples) Mark(ctx context.Context, from time.Time) (string, error) {
+	mark, err := s.data.Mark(ctx, from)
+	return strconv.FormatUint(mark, 16), err
 }
 
 // records shows the journal to the server.

@@ -18,6 +18,7 @@ import (
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/file"
 	"github.com/forescale/forescale/internal/fleet"
+	"github.com/forescale/forescale/internal/reports"
 	"github.com/forescale/forescale/scaler/backtest"
 	"github.com/forescale/forescale/trainer"
 )
@@ -33,6 +34,9 @@ and recommends a policy. It changes nothing, and needs no cloud account.
 
   # With the page to look at, the numbers, and the fleets to check them by:
   forescale backtest -data requests.csv.gz -html backtest.html -report report.json -capacity fleets/
+
+  # Put the result where the server's page shows it, under What if:
+  forescale backtest -data s3://lake/forescale -group web -publish s3://lake/forescale
 
   # A group of the data lake, with instances that take three minutes to start:
   forescale backtest -data s3://lake/forescale -group web -lead 3m
@@ -54,7 +58,7 @@ POLICY.csv (timestamp, desired) for each policy.`
 // backtestFlags is the command line.
 type backtestFlags struct {
 	data, target, group, model, policies, preset string
-	endText, report, capacity, html              string
+	endText, report, capacity, html, publish     string
 	lead, step, history, refit                   time.Duration
 	seed                                         uint64
 
@@ -93,6 +97,7 @@ func (f *backtestFlags) declare(fs *flag.FlagSet) {
 	fs.Uint64Var(&f.seed, "seed", 0, "`NUMBER` that all randomness of training follows from")
 	fs.StringVar(&f.report, "report", "", "write all figures as JSON to this `FILE`")
 	fs.StringVar(&f.capacity, "capacity", "", "write each policy's fleet to POLICY.csv in this `DIR`")
+	fs.StringVar(&f.publish, "publish", "", "put the report beside the journal, where the server shows it: `URL` of the data lake, as data: in its configuration")
 	fs.StringVar(&f.html, "html", "", "write a page with charts to this `FILE`; it needs nothing else to be looked at")
 }
 
@@ -126,6 +131,11 @@ func (f *backtestFlags) check() (err error) {
 	if isURL(f.data) {
 		if err := blob.Check(context.Background(), f.data); err != nil {
 			bad("-data: %w", err)
+		}
+	}
+	if f.publish != "" {
+		if err := blob.Check(context.Background(), f.publish); err != nil {
+			bad("-publish: %w", err)
 		}
 	}
 	return errors.Join(append(faults, f.checkOutputs())...)
@@ -197,7 +207,29 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 	}
 	result.Report.Model = model
 	// What was found is told before it is written: a full disk must not take it along.
-	return errors.Join(result.Report.Print(stdout), f.deliver(result))
+	return errors.Join(result.Report.Print(stdout), f.deliver(result), f.show(ctx, result, stderr))
+}
+
+// show puts the report where the server finds it, under a name that says what of and
+// up to when it is: the same backtest again takes the place of the one before.
+func (f *backtestFlags) show(ctx context.Context, r *backtest.Result, stderr io.Writer) error {
+	if f.publish == "" {
+		return nil
+	}
+	content, err := r.Report.JSON()
+	if err != nil {
+		return err
+	}
+	store, err := blob.Open(ctx, f.publish)
+	if err != nil {
+		return fmt.Errorf("-publish: %w", err)
+	}
+	name := r.Report.Trace + " until " + r.Report.ScoreTo.UTC().Format("2006-01-02 15:04")
+	if err := reports.New(store).Put(ctx, name, content); err != nil {
+		return fmt.Errorf("-publish: %w", err)
+	}
+	fmt.Fprintf(stderr, "published as %q\n", name)
+	return nil
 }
 
 // predicts reports whether any policy needs forecasts.

@@ -21,6 +21,7 @@ import (
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/dataset"
 	"github.com/forescale/forescale/internal/fleet"
+	"github.com/forescale/forescale/internal/reports"
 	"github.com/forescale/forescale/scaler/backtest"
 	"github.com/forescale/forescale/trainer"
 )
@@ -240,9 +241,18 @@ func TestABacktestOfADataLake(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	f := parsed(t, "-data", url, "-end", end.Format(time.RFC3339), "-preset", "fast", "-policy", "rule,threshold")
+	f := parsed(t, "-data", url, "-end", end.Format(time.RFC3339), "-preset", "fast", "-policy", "rule,threshold", "-publish", url)
 	if err := f.run(t.Context(), &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	published, err := reports.New(store).List(t.Context())
+	if err != nil || len(published) != 1 || published[0].Name != "web until "+end.Format("2006-01-02 15:04") || !strings.Contains(stderr.String(), `published as "web until `) {
+		t.Fatalf("published %+v, %v\n%s", published, err, stderr.String())
+	}
+	raw, err := reports.New(store).Get(t.Context(), published[0].Name)
+	var report backtest.Report
+	if err != nil || json.Unmarshal(raw, &report) != nil || report.Trace != "web" || len(report.Policies) != 3 || report.WorstHours == nil {
+		t.Errorf("report %.300s, %v", raw, err)
 	}
 	if !strings.Contains(stdout.String(), "\nweb, the last 2.4 days") {
 		t.Errorf("printed:\n%s", stdout.String())

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/forescale/forescale/api"
 	"github.com/forescale/forescale/internal/window"
 )
 
@@ -62,6 +63,9 @@ func (l *Live) Reload() (changed bool, err error) {
 	l.now.Store(c)
 	return true, nil
 }
+
+// Events is Calendar.Events of the present calendar.
+func (l *Live) Events(from, to time.Time) []api.Event { return l.Calendar().Events(from, to) }
 
 // Refresh is Reload for a program that logs what came of it.
 func (l *Live) Refresh(log *slog.Logger) {

@@ -29,6 +29,11 @@ type Metrics struct {
 	ReversalsPerDay  float64 `json:"reversals_per_day"` // sign changes in the sequence of non-zero Δn, per 1440 minutes
 }
 
+// Violated reports whether a demand is more than instances in service should carry.
+func Violated(demand float64, inService int) bool {
+	return demand > float64(Objective*float64(inService))+tolerance
+}
+
 // Measure returns the metrics of a run against the demand of its minutes. demand
 // and scored have one entry per minute of the run. Figures that would divide by
 // zero (no scored minute, no demand at all) are 0.
@@ -43,7 +48,7 @@ func Measure(demand []float64, scored []bool, run Run) Metrics {
 		}
 		m.ScoredMinutes++
 		s, r := float64(run.InService[i]), float64(required[i])
-		if d > float64(Objective*s)+tolerance {
+		if Violated(d, run.InService[i]) {
 			m.ViolationMinutes++
 		}
 		m.InstanceHours += float64(run.Billed[i])

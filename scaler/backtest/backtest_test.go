@@ -59,6 +59,34 @@ func TestThePlansJudgeAsTheReportSays(t *testing.T) {
 	}
 }
 
+// The worst hours of a policy hold all of its violations, or five hours of them.
+func TestTheWorstHoursAreThoseWithTheViolations(t *testing.T) {
+	r := run(t, configured(workload(t, fleet.GenerateConfig{Seed: 1, Days: 10})))
+	some := false
+	for _, p := range r.Report.Policies {
+		minutes := int(math.Round(p.ViolationPct * float64(r.Report.ScoredMinutes) / 100))
+		var hours []backtest.WorstHour
+		sum := 0
+		for _, h := range r.Report.WorstHours {
+			if h.Policy == p.Name {
+				hours, sum = append(hours, h), sum+h.ViolationMinutes
+				if h.ViolationMinutes < 1 || h.ViolationMinutes > 60 || h.InService >= h.Required || h.From.Before(r.Report.ScoreFrom) || !h.From.Before(r.Report.ScoreTo) {
+					t.Errorf("%s: %+v", p.Name, h)
+				}
+			}
+		}
+		some = some || sum > 0
+		complete := len(hours) < 5 && sum == minutes || len(hours) == 5 && sum <= minutes
+		sorted := slices.IsSortedFunc(hours, func(a, b backtest.WorstHour) int { return b.ViolationMinutes - a.ViolationMinutes })
+		if p.Name != backtest.Oracle && (!complete || !sorted) {
+			t.Errorf("%s: %d minutes of violations, hours %+v", p.Name, minutes, hours)
+		}
+	}
+	if !some {
+		t.Error("the workload is so easy that nothing is shown")
+	}
+}
+
 // What comes after a decision must not have moved it: for every policy, from one end
 // of its knob to the other. A leak anywhere (scaling, forecasts, calibration, baselines) would.
 func TestNoDecisionKnowsWhatComesAfterIt(t *testing.T) {

@@ -3,6 +3,7 @@ package backtest
 import (
 	"context"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,6 +35,8 @@ type Report struct {
 	ForecastSkill *float64 `json:"forecast_skill"`
 
 	Policies []PolicyReport `json:"policies"`
+	// WorstHours are those with the most violations, for each policy at its default.
+	WorstHours []WorstHour `json:"worst_hours"`
 
 	DefaultPolicy string       `json:"default_policy"`
 	DefaultKnob   float64      `json:"default_knob"`
@@ -82,6 +85,41 @@ type PolicyReport struct {
 	ships bool
 }
 
+// worstHours is how many of the worst hours are reported of each policy.
+const worstHours = 5
+
+// WorstHour is an hour of the test part in which a policy's fleet was too small.
+type WorstHour struct {
+	From             time.Time `json:"from"` // a full hour since the test began
+	Policy           string    `json:"policy"`
+	ViolationMinutes int       `json:"violation_minutes"`
+	Required         int       `json:"required"`   // the most instances that were needed in it
+	InService        int       `json:"in_service"` // the fewest that there were
+}
+
+// worst returns the hours of a run in which there were violations, the worst first,
+// and of equals the earlier.
+func worst(s *stage, policy string, run fleet.Run) []WorstHour {
+	var hours []WorstHour
+	for begin := 0; begin < len(s.offered); begin += 60 {
+		h := WorstHour{From: s.demand.Time(s.from + begin), Policy: policy, InService: math.MaxInt}
+		for i := begin; i < min(begin+60, len(s.offered)); i++ {
+			if !s.scored[i] {
+				continue
+			}
+			if fleet.Violated(s.offered[i], run.InService[i]) {
+				h.ViolationMinutes++
+			}
+			h.Required, h.InService = max(h.Required, fleet.Required(s.offered[i])), min(h.InService, run.InService[i])
+		}
+		if h.ViolationMinutes > 0 {
+			hours = append(hours, h)
+		}
+	}
+	slices.SortStableFunc(hours, func(a, b WorstHour) int { return b.ViolationMinutes - a.ViolationMinutes })
+	return hours[:min(len(hours), worstHours)]
+}
+
 // Refitted is how what ships fared with models fitted anew every EveryHours.
 type Refitted struct {
 	EveryHours float64        `json:"every_hours"`
@@ -102,6 +140,12 @@ func newReport(c Config, s *stage, w *sweep) Report {
 		}
 	}
 	r.Policies = policyReports(c.Policies, s, w)
+	r.WorstHours = []WorstHour{}
+	for _, p := range c.Policies {
+		if t := w.atDefault(p); t != nil {
+			r.WorstHours = append(r.WorstHours, worst(s, p.Name, t.run)...)
+		}
+	}
 	r.Policies = append(r.Policies, PolicyReport{Name: Oracle, Title: "oracle: knows the future", Curve: [][3]float64{}}.with(s, s.best))
 	return r
 }

@@ -56,7 +56,7 @@ type Client struct {
 	// Certificate is a name in its certificate: a DNS name, a URI, an e-mail address
 	// or the common name.
 	Certificate string   `yaml:"certificate"`
-	Rights      []string `yaml:"rights"` // predict, read, metrics, admin
+	Rights      []string `yaml:"rights"` // predict, read, metrics, admin, notify
 	// TokenFile is the path of a file with that hash, for those who make tokens when
 	// they install. It is read at the start.
 	TokenFile string `yaml:"token_file"`

@@ -2,7 +2,7 @@
 //
 // A caller is known by a bearer token, of which the configuration holds a SHA-256
 // hash alone, or by the certificate that its connection was opened with. Each has
-// some of four rights, none of which holds another. [Guard] judges a request,
+// some of five rights, none of which holds another. [Guard] judges a request,
 // whichever protocol brought it; [Certificates] are what TLS is spoken with, read
 // again while the server runs.
 //

@@ -37,6 +37,18 @@ type Caller struct {
 	Remote        string                // address, host:port
 	Authorization []string              // the values of that header
 	Chains        [][]*x509.Certificate // of the client's certificate, as TLS has verified them
+	// Session is who opened the session that the request came with; empty: none, or it
+	// has ended. It counts where there is no header Authorization.
+	Session string
+}
+
+// Known is who a caller is.
+type Known struct {
+	Name   string // empty: everyone is as good
+	Rights Rights
+	// Session says that nothing but the session's cookie, which a browser sends by
+	// itself, told who it is.
+	Session bool
 }
 
 // Guard judges requests. It is safe for concurrent use.
@@ -47,7 +59,12 @@ type Guard struct {
 	tokens    []*client
 	named     map[string]*client // by name in their certificates
 	addresses *addresses         // nil: there is no limit
+	logins    *addresses
 }
+
+// The limit of logins of one address. A token cannot be guessed; the limit keeps
+// whoever tries from filling the log and from keeping the server busy.
+const loginRate, loginBurst = rate.Limit(1), 20
 
 // client is one of the configuration's, with a bucket of its own.
 type client struct {
@@ -62,7 +79,7 @@ func New(cfg Config, now func() time.Time) (*Guard, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Guard{now: now, open: len(cfg.Clients) == 0, mutual: cfg.TLS.ClientCAFile != "", named: map[string]*client{}}
+	g := &Guard{now: now, open: len(cfg.Clients) == 0, mutual: cfg.TLS.ClientCAFile != "", named: map[string]*client{}, logins: newAddresses(loginRate, loginBurst)}
 	if cfg.RateLimit > 0 {
 		g.addresses = newAddresses(rate.Limit(cfg.RateLimit), cfg.RateBurst)
 	}
@@ -90,28 +107,44 @@ func New(cfg Config, now func() time.Time) (*Guard, error) {
 	return g, nil
 }
 
-// Admit returns the name of who makes a request that needs one of the given rights,
-// empty when everyone is as good. The error is a *Refusal. A request that needs none
-// is neither judged nor counted.
-func (g *Guard) Admit(c Caller, need Rights) (name string, err error) {
+// Admit returns who makes a request that needs one of the given rights. The error is
+// a *Refusal. A request that needs none is neither judged nor counted.
+func (g *Guard) Admit(c Caller, need Rights) (Known, error) {
 	if need == 0 {
-		return "", nil
+		return Known{}, nil
 	}
 	found, rights, refusal := g.identify(c)
-	if g.open && refusal == nil {
-		rights = All
-	}
+	known := Known{Name: nameOf(found), Rights: rights, Session: found != nil && c.Session != "" && len(c.Authorization) == 0}
 	if wait := g.count(found, c.Remote); wait > 0 {
-		return nameOf(found), &Refusal{Reason: Limited, Client: nameOf(found), Wait: wait, Detail: "too many requests; slow down"}
+		return known, &Refusal{Reason: Limited, Client: known.Name, Wait: wait, Detail: "too many requests; slow down"}
 	}
 	switch {
 	case refusal != nil:
-		return "", refusal
+		return Known{}, refusal
 	case rights&need == 0:
-		return nameOf(found), &Refusal{Reason: Forbidden, Client: nameOf(found), Detail: fmt.Sprintf("client %s lacks the right %s", nameOf(found), need)}
+		return known, &Refusal{Reason: Forbidden, Client: known.Name, Detail: fmt.Sprintf("client %s lacks the right %s", known.Name, need)}
 	}
-	return nameOf(found), nil
+	return known, nil
 }
+
+// Login returns who has a token, for whom a session may be opened. The error is a
+// *Refusal.
+func (g *Guard) Login(c Caller, token string) (Known, error) {
+	if wait := g.logins.take(addressOf(c.Remote), g.now()); wait > 0 {
+		return Known{}, &Refusal{Reason: Limited, Wait: wait, Detail: "too many logins; slow down"}
+	}
+	if len(token) > maxToken { // whatever it is, it is none of ours
+		token = ""
+	}
+	known := g.byToken(token)
+	if known == nil {
+		return Known{}, &Refusal{Reason: Unauthenticated, Detail: "the token is not known here"}
+	}
+	return Known{Name: known.name, Rights: known.rights, Session: true}, nil
+}
+
+// Open reports whether everyone may do everything, so that nobody need log in.
+func (g *Guard) Open() bool { return g.open }
 
 // identify tells who a caller is, and what he may do. Without clients in the
 // configuration nobody is known, and only a certificate that has run out is refused.
@@ -137,7 +170,7 @@ func (g *Guard) identify(c Caller) (found *client, rights Rights, refusal *Refus
 		}
 	}
 	if g.open {
-		return nil, 0, nil
+		return nil, All, nil
 	}
 	token, err := tokenOf(c.Authorization)
 	switch {
@@ -149,10 +182,25 @@ func (g *Guard) identify(c Caller) (found *client, rights Rights, refusal *Refus
 			return refuse("the token is not known here")
 		}
 		return known, rights | known.rights, nil
-	case found == nil:
+	case c.Session != "":
+		if known := g.byName(c.Session); known != nil {
+			return known, rights | known.rights, nil
+		}
+	}
+	if found == nil {
 		return refuse("a token is needed; send Authorization: Bearer TOKEN")
 	}
 	return found, rights, nil
+}
+
+// byName returns the client with a token that has a name, nil when there is none.
+func (g *Guard) byName(name string) *client {
+	for _, c := range g.tokens {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
 }
 
 // byToken returns the client with a token, nil when there is none. It compares the

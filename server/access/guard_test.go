@@ -92,11 +92,23 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"without clients any certificate will do":        {anyCert, Caller{Chains: chain(valid, "x", nil)}, Admin, "", ""},
 		"unless it has run out":                          {anyCert, Caller{Chains: chain(noon.Add(-time.Second), "x", nil)}, Admin, "", Unauthenticated},
 		"and some there must be":                         {anyCert, Caller{}, Read, "", Unauthenticated},
+		"a session stands for its client":                {tokens, Caller{Session: "scaler"}, Predict, "scaler", ""},
+		"and has no other rights":                        {tokens, Caller{Session: "scaler"}, Read, "scaler", Forbidden},
+		"a header counts before a session":               {tokens, Caller{Session: "scaler", Authorization: bearer(scrape)}, Read, "prometheus", ""},
+		"and a wrong one spoils it":                      {tokens, Caller{Session: "scaler", Authorization: bearer(unknown)}, Predict, "", Unauthenticated},
+		"a session of a client that is gone is none":     {tokens, Caller{Session: "gone"}, Predict, "", Unauthenticated},
+		"nobody has a session by a certificate's name":   {mutual, Caller{Session: "ops"}, Admin, "", Unauthenticated},
+		"a session needs the certificate too":            {mutual, Caller{Session: "scaler"}, Predict, "", Unauthenticated},
+		"and adds to it":                                 {mutual, Caller{Session: "scaler", Chains: chain(valid, "x", nil, "spiffe://site/ops")}, Admin, "scaler", ""},
 		"with nothing configured everyone may do it all": {Config{}, Caller{}, Admin, "", ""},
 		"also those who send a token all the same":       {Config{}, Caller{Authorization: bearer("x")}, Predict, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, err := guard(t, c.cfg, at(noon)).Admit(c.caller, c.need)
+			known, err := guard(t, c.cfg, at(noon)).Admit(c.caller, c.need)
+			client := known.Name
+			if bySession := c.caller.Session != "" && c.caller.Authorization == nil && client != ""; err == nil && known.Session != bySession {
+				t.Errorf("known by a session: %v", known.Session)
+			}
 			var refusal *Refusal
 			switch {
 			case c.want == "" && (err != nil || client != c.client):
@@ -250,8 +262,8 @@ func TestATokenWhoseHashIsInAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if name, err := g.Admit(Caller{Authorization: []string{"Bearer " + token}}, Read); err != nil || name != "a" {
-		t.Errorf("client %q, %v", name, err)
+	if known, err := g.Admit(Caller{Authorization: []string{"Bearer " + token}}, Read); err != nil || known.Name != "a" {
+		t.Errorf("client %+v, %v", known, err)
 	}
 	for name, c := range map[string]struct {
 		clients []Client
@@ -268,5 +280,35 @@ func TestATokenWhoseHashIsInAFile(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestALoginShowsATokenAndIsLimitedByAddress(t *testing.T) {
+	token, hash := NewToken()
+	now := noon
+	g := guard(t, Config{Clients: []Client{{Name: "ops", Token: hash, Rights: []string{"read", "admin"}}}}, func() time.Time { return now })
+	one, other := Caller{Remote: "10.0.0.1:1"}, Caller{Remote: "10.0.0.2:1"}
+	if known, err := g.Login(one, token); err != nil || known != (Known{"ops", Read | Admin, true}) {
+		t.Errorf("%+v, %v", known, err)
+	}
+	for _, wrong := range []string{"", "x", hash, token[:len(token)-1], strings.Repeat("x", 1<<20)} {
+		var refusal *Refusal
+		if _, err := g.Login(one, wrong); !errors.As(err, &refusal) || refusal.Reason != Unauthenticated {
+			t.Errorf("%.20q: %v", wrong, err)
+		}
+	}
+	for range loginBurst {
+		_, _ = g.Login(one, "x")
+	}
+	var refusal *Refusal
+	if _, err := g.Login(one, token); !errors.As(err, &refusal) || refusal.Reason != Limited || refusal.Wait != time.Second {
+		t.Errorf("after many: %#v", err)
+	}
+	if _, err := g.Login(other, token); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	now = now.Add(time.Second)
+	if _, err := g.Login(one, token); err != nil {
+		t.Errorf("a second later: %v", err)
 	}
 }

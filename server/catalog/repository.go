@@ -96,6 +96,9 @@ func (c *Catalog) Versions(ctx context.Context, name string) ([]int, error) {
 	return versions, nil
 }
 
+// Refresh reads the registry now, for who has just changed it.
+func (c *Catalog) Refresh(ctx context.Context) error { return c.refresh(ctx, c.life, 0) }
+
 // Load puts the champion of a model into service, after Unload too: the registry is
 // read and a version that failed is tried again, now. The error is as that of Named.
 func (c *Catalog) Load(ctx context.Context, name string) error {

@@ -31,6 +31,8 @@ type Status struct {
 	Inputs   []tensor.Info   `json:"inputs,omitempty"`
 	Outputs  []tensor.Info   `json:"outputs,omitempty"`
 	Failure  *Failure        `json:"failure,omitempty"`
+	Pinned   []int           `json:"pinned,omitempty"` // versions that are kept loaded; a champion among them stays
+	Shadow   int             `json:"shadow,omitempty"` // the version that gets a copy of the requests; 0: none
 }
 
 // Failure says why a version does not serve.
@@ -66,6 +68,13 @@ func (c *Catalog) Status() ([]Status, RegistryStatus) {
 	for name, m := range ix.champions {
 		s := c.entries[name].status(name, m, ix.faults[name])
 		s.Manifest.Golden, s.Manifest.Calibration = nil, nil // thousands of numbers that nobody reads here
+		orders := ix.stands[name].Orders
+		for _, pin := range orders.Pinned {
+			s.Pinned = append(s.Pinned, pin.Version)
+		}
+		if orders.Shadow != nil {
+			s.Shadow = orders.Shadow.Version
+		}
 		if c.off[name] {
 			s.State, s.Failure = StateFailed, &Failure{Reason: ErrUnloaded.Error()}
 		}

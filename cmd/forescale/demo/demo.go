@@ -25,6 +25,7 @@ import (
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/fleet"
 	"github.com/forescale/forescale/internal/journal"
+	"github.com/forescale/forescale/internal/tell"
 	"github.com/forescale/forescale/scaler"
 	"github.com/forescale/forescale/scaler/plan"
 )
@@ -71,8 +72,9 @@ type demo struct {
 	sensors    *sensors
 	server     *child
 	scaler     *scaler.Scaler
-	aws        conf.AWS    // of the cloud
-	files      []io.Closer // logs, closed at the end
+	teller     *tell.Teller // tells the server's page of each tick
+	aws        conf.AWS     // of the cloud
+	files      []io.Closer  // logs, closed at the end
 }
 
 // Run replays the workload and returns what came of it. When ctx ends early it
@@ -238,6 +240,7 @@ func (d *demo) live(ctx context.Context) error {
 		record, err := d.scaler.Once(ctx, tick)
 		d.failed("scaler", err)
 		d.failedDecisions(record)
+		d.teller.Tell(api.Changed{At: tick, What: []string{api.ChangedSamples, api.ChangedForecast, api.ChangedDecision}})
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
 	"github.com/forescale/forescale/internal/dataset"
+	"github.com/forescale/forescale/internal/tell"
 	"github.com/forescale/forescale/internal/window"
 	"github.com/forescale/forescale/models"
 	"github.com/forescale/forescale/scaler"
@@ -145,7 +147,15 @@ func (d *demo) trainingProgress() func(trainer.Progress) {
 func (d *demo) serve(ctx context.Context) error {
 	step := d.load.demand.Step
 	config := filepath.Join(d.dir, "server.yaml")
-	text := fmt.Sprintf("data: %q\nmodels: %q\nstep: %s\nserver:\n  replay: true\n", d.stores.lakeURL, d.stores.modelsURL, step)
+	plans := filepath.Join(d.dir, "calendar.json") // for the page
+	events, err := json.Marshal(d.load.plans)
+	if err == nil {
+		err = os.WriteFile(plans, events, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("data: %q\nmodels: %q\nstep: %s\ncalendar: %q\nserver:\n  replay: true\n  model_control: true\n", d.stores.lakeURL, d.stores.modelsURL, step, plans)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return err
 	}
@@ -205,6 +215,7 @@ func (d *demo) newScaler(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.teller = tell.New(forecaster, time.Now, d.log)
 	d.scaler, err = scaler.New(cfg, d.load.demand.Step, scaler.Deps{
 		Store: d.stores.lake, History: d.stores.data, Specs: d.stores.registry, Forecaster: forecaster,
 		Target: target, Flags: d.load.plans, Log: d.log, Now: d.cloud.Now, Version: cli.Version,

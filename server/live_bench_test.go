@@ -1,0 +1,88 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/forescale/forescale/api"
+	"github.com/forescale/forescale/internal/onnxtest"
+	"github.com/forescale/forescale/server"
+)
+
+// BenchmarkPredictBesideViewers answers predictions while so many pages look: each has
+// a stream open and asks for the fleet whenever it is told, which is once a second
+// here and once in minutes elsewhere. What viewers cost is the difference.
+func BenchmarkPredictBesideViewers(b *testing.B) {
+	for _, viewers := range []int{0, 200} {
+		b.Run(fmt.Sprintf("%d viewers", viewers), func(b *testing.B) {
+			spec := onnxtest.Spec(4, 2)
+			registry := newShelf()
+			m, model := onnxtest.Persistence(spec, 1)
+			m.Groups = []string{"web"}
+			registry.put("web", m, model)
+			w := newWorld(worldEnd)
+			r := start(b, registry, func(c *server.Config, d *server.Deps) {
+				c.Replay, d.Samples, d.Journal = true, samplesOf{w}, journalOf{w}
+			})
+			body, err := json.Marshal(api.PredictRequest{Windows: []api.Window{ramp(spec, "web", 10)}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			predict := func() {
+				response, err := http.Post(r.url+api.RoutePredict, "application/json", bytes.NewReader(body))
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					b.Fatal(response.StatusCode)
+				}
+			}
+			predict() // loads the model
+			for range viewers {
+				go follow(r.url, r.openStream(nil).Body)
+			}
+			stop := make(chan struct{})
+			defer close(stop)
+			go func() {
+				tell := time.NewTicker(time.Second)
+				defer tell.Stop()
+				for {
+					select {
+					case <-stop:
+						return
+					case <-tell.C:
+						response, err := http.Post(r.url+api.RouteNotify, "application/json", bytes.NewReader([]byte(`{"what":["samples"]}`)))
+						if err == nil {
+							response.Body.Close()
+						}
+					}
+				}
+			}()
+			for b.Loop() {
+				predict()
+			}
+		})
+	}
+}
+
+// follow is a page: it asks for the fleet whenever the stream says anything, until
+// the stream ends.
+func follow(url string, stream io.Reader) {
+	buf := make([]byte, 4096)
+	for {
+		if _, err := stream.Read(buf); err != nil {
+			return
+		}
+		if response, err := http.Get(url + api.RouteFleet); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+	}
+}
