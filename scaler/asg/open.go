@@ -50,6 +50,22 @@ const (
 // role that they may assume. It makes no call. What the SDK has to say goes to log,
 // at debug level.
 func Open(ctx context.Context, c Config, log *slog.Logger) (*Target, error) {
+	if c.Throttle == nil {
+		c.Throttle = NewThrottle(0)
+	}
+	if c.LookCalls <= 0 {
+		c.LookCalls = DefaultLookCalls
+	}
+	client, err := NewClient(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Target{client: client, throttle: c.Throttle, budget: c.LookCalls, known: map[string]*sighting{}}, nil
+}
+
+// NewClient returns the SDK's client as a Target has it, for who wants to know more
+// of groups than their sizes. It makes no call.
+func NewClient(ctx context.Context, c Config, log *slog.Logger) (*autoscaling.Client, error) {
 	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithLogger(obs.AWS(log)), awsconfig.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff })
 	})}
@@ -73,17 +89,14 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Target, error) {
 			o.RoleSessionName, o.ExternalID = sessionName, optional(c.ExternalID)
 		}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
 	}
-	if c.Throttle == nil {
-		c.Throttle = NewThrottle(0)
+	throttle := c.Throttle
+	if throttle == nil {
+		throttle = NewThrottle(0)
 	}
-	if c.LookCalls <= 0 {
-		c.LookCalls = DefaultLookCalls
-	}
-	client := autoscaling.NewFromConfig(cfg, func(o *autoscaling.Options) {
+	return autoscaling.NewFromConfig(cfg, func(o *autoscaling.Options) {
 		o.BaseEndpoint = optional(c.Endpoint)
-		o.APIOptions = append(o.APIOptions, c.Throttle.attach)
-	})
-	return &Target{client: client, throttle: c.Throttle, budget: c.LookCalls, known: map[string]*sighting{}}, nil
+		o.APIOptions = append(o.APIOptions, throttle.attach)
+	}), nil
 }
 
 // optional returns nil for an empty text: the SDK's own choice.
