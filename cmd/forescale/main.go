@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string) int {
 	commands := map[string]func() cli.Command{
 		"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand,
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
-		"explain": explainCommand, "replay": replayCommand,
+		"explain": explainCommand, "replay": replayCommand, "doctor": doctorCommand,
 		"retrain": retrainCommand, "watch": watchCommand,
 		"models": modelsCommand, "models list": modelsListCommand, "models promote": modelsPromoteCommand,
 		"models rollback": modelsRollbackCommand, "models pin": modelsPinCommand, "models shadow": modelsShadowCommand,
