@@ -9,7 +9,9 @@
 //	forescale token, key, sign                   secrets: for clients of the server, to sign models with
 //	forescale init, launch, health               for containers: secrets of an installation, a start with them, a check
 //	forescale sensor   publish this host's own metrics over MQTT
+//	forescale status, tail                       how every group stands; decisions as they come
 //	forescale explain, replay                    why a decision was made; whether it would be made again
+//	forescale doctor                             what is wrong with an installation, and what to do
 //	forescale calendar check, show               the business calendar
 //	forescale import, export, data               into and out of the data lake; what is in it
 //
@@ -57,6 +59,11 @@ Orders to a scaler at work:
   forescale resume (-all | GROUP…)                         take both back
   forescale controls                                       what is in force: who, why, until when
 
+What goes on:
+  forescale status [GROUP…]                                every group: load, forecast, size, state and why
+  forescale tail [GROUP…]                                  decisions as they come
+  forescale doctor                                         what is wrong with the installation, and what to do
+
 Past decisions, from the audit log:
   forescale explain GROUP [-at TIME]                       why a group has its size
   forescale replay [-at TIME | -from T -to T] [GROUP…]     reach decisions anew and compare
@@ -86,7 +93,7 @@ func run(ctx context.Context, args []string) int {
 	commands := map[string]func() cli.Command{
 		"backtest": backtestCommand, "demo": demoCommand, "cloud": cloudCommand,
 		"freeze": freezeCommand, "pause": pauseCommand, "resume": resumeCommand, "controls": controlsCommand,
-		"explain": explainCommand, "replay": replayCommand, "doctor": doctorCommand,
+		"explain": explainCommand, "replay": replayCommand, "doctor": doctorCommand, "status": statusCommand, "tail": tailCommand,
 		"retrain": retrainCommand, "watch": watchCommand,
 		"models": modelsCommand, "models list": modelsListCommand, "models promote": modelsPromoteCommand,
 		"models rollback": modelsRollbackCommand, "models pin": modelsPinCommand, "models shadow": modelsShadowCommand,
