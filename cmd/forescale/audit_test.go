@@ -71,7 +71,7 @@ func TestADecisionIsExplained(t *testing.T) {
 	lake := recorded(t, 40, nil)
 	before := content(t, lake)
 	newest := invoke(t, "forescale", "explain", "web", "-store", lake)
-	newest.said(t, 0, "web at 2026-03-02 12:00 UTC: ", "CPU 85.0 %", "2 desired, 2 in service", "Step by step", "threshold", "What changed before",
+	newest.said(t, 0, "web at 2026-03-02 12:00 UTC: ", "CPU 85.0 %", "2 desired, 2 in service", "Step by step", "threshold", "What follows from it", "the decision of 12:05", "What changed before",
 		"  2026-03-02 11:25 UTC  3 -> 2 instances", "accepted by the provider")
 	if at, earlier := strings.Index(newest.stdout, "11:25 UTC"), strings.Index(newest.stdout, "10:10 UTC"); at < 0 || earlier < at {
 		t.Errorf("the changes are not in order, the newest first:\n%s", newest.stdout)
@@ -96,7 +96,7 @@ func TestADecisionIsExplained(t *testing.T) {
 
 func TestAnExplanationAsJSON(t *testing.T) {
 	lake := recorded(t, 20, nil)
-	o := invoke(t, "forescale", "explain", "web", "-store", lake, "-json", "-back", "30m")
+	o := invoke(t, "forescale", "explain", "web", "-store", lake, "-o", "json", "-back", "30m")
 	o.said(t, 0)
 	var a answer
 	if err := json.Unmarshal([]byte(o.stdout), &a); err != nil {
@@ -132,6 +132,7 @@ func TestWhatCannotBeExplainedIsTold(t *testing.T) {
 		{"another shard", []string{"web", "-shard", "dry-run", "-store", lake}, 1, "no record (shard dry-run)"},
 		{"no audit log", []string{"web", "-store", empty}, 1, "no scaler has decided"},
 		{"a length that is none", []string{"web", "-back", "x", "-store", lake}, 2, "-back"},
+		{"a form that is none", []string{"web", "-o", "yaml", "-store", lake}, 2, `"yaml" is not table or json`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			invoke(t, "forescale", append([]string{"explain"}, c.args...)...).expect(t, c.code, c.want)

@@ -19,7 +19,8 @@ import (
 
 const explainManual = `forescale explain says why a group has the size that it has: what was measured and
 forecast, the safety state and the orders in force, each step from the present size
-to the desired one, and what came of it; then, when the group last changed.
+to the desired one, what came of it, and what follows: how busy the group is with it,
+and when it may change again at the earliest; then, when the group last changed.
 
   forescale explain web -config forescale.yaml                          # the newest decision
   forescale explain web -at 2026-03-02T12:07Z -store s3://lake/prod     # the one in force then
@@ -34,7 +35,7 @@ type explain struct {
 	auditLog
 	back        string
 	lookBack    time.Duration
-	asJSON      bool
+	output      string
 	out, errOut io.Writer
 }
 
@@ -46,7 +47,7 @@ func explainCommand() cli.Command {
 func (e *explain) flags(fs *flag.FlagSet) {
 	e.auditLog.flags(fs)
 	fs.StringVar(&e.back, "back", "24h", "`LENGTH` of time before the decision in which the last ten changes are looked for")
-	fs.BoolVar(&e.asJSON, "json", false, "print the decision as it is recorded, with the text, as JSON")
+	fs.StringVar(&e.output, "o", "table", "`FORM`: table, or json: the decision as it is recorded, with the text")
 }
 
 func (e *explain) check() error {
@@ -56,10 +57,13 @@ func (e *explain) check() error {
 	} else if e.lookBack < 0 {
 		err = fmt.Errorf("-back %s: must not be negative", e.back)
 	}
+	if e.output != "table" && e.output != "json" {
+		err = errors.Join(err, fmt.Errorf("-o: %q is not table or json", e.output))
+	}
 	return errors.Join(e.auditLog.check(), err)
 }
 
-// answer is what -json prints.
+// answer is what -o json prints.
 type answer struct {
 	Tick    time.Time `json:"tick"`
 	Scaler  string    `json:"scaler"`
@@ -122,7 +126,7 @@ func (e *explain) run(ctx context.Context, args []string) error {
 
 func (e *explain) print(rec api.TickRecord, d api.Decision, moves []move) error {
 	text := audit.Explain(rec, d)
-	if e.asJSON {
+	if e.output == "json" {
 		a := answer{Tick: rec.Tick, Scaler: rec.Scaler, Version: rec.Version, Decision: d, Brake: rec.Brake, Moves: moves,
 			Explanation: strings.Split(strings.TrimSuffix(text, "\n"), "\n")}
 		if d.Config >= 0 && d.Config < len(rec.Configs) {

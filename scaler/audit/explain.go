@@ -25,6 +25,7 @@ func Explain(rec api.TickRecord, d api.Decision) string {
 	e.state()
 	e.steps()
 	e.outcome()
+	e.next()
 	return e.String()
 }
 
