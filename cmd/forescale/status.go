@@ -15,14 +15,9 @@ import (
 	"time"
 
 	"github.com/forescale/forescale/api"
-	"github.com/forescale/forescale/internal/blob"
-	"github.com/forescale/forescale/internal/calendar"
 	"github.com/forescale/forescale/internal/cli"
 	"github.com/forescale/forescale/internal/conf"
-	"github.com/forescale/forescale/internal/journal"
-	"github.com/forescale/forescale/internal/registry"
 	"github.com/forescale/forescale/scaler"
-	"github.com/forescale/forescale/scaler/control"
 )
 
 const statusManual = `forescale status tells how every group stands, what needs attention first: load,
@@ -162,66 +157,5 @@ func (s *status) read(ctx context.Context) (api.Fleet, error) {
 		}
 		return c.Fleet(ctx)
 	}
-	store, err := s.auditLog.place.open(ctx)
-	if err != nil {
-		return api.Fleet{}, err
-	}
-	v := fleetView{now: s.now().UTC(), step: s.common.Step}
-	if !s.moment.IsZero() {
-		v.now = s.moment
-	}
-	v.record, err = s.record(ctx, journal.New(store).Shard(s.shard))
-	if err != nil {
-		return api.Fleet{}, err
-	}
-	var missing []string
-	note := func(what string, err error) {
-		if err != nil {
-			missing = append(missing, printable(fmt.Sprintf("%s: %v", what, err)))
-		}
-	}
-	v.controls, err = control.New(store).List(ctx)
-	note("orders", err)
-	note("models", s.models(ctx, &v))
-	note("calendar", s.next(&v))
-	fleet := v.fleet(s.groups)
-	fleet.Warnings = append(missing, fleet.Warnings...)
-	if fleet.Warnings == nil {
-		fleet.Warnings = []string{}
-	}
-	return fleet, nil
-}
-
-// models reads which models serve the groups now. Without a configuration it is not
-// known where the registry is.
-func (s *status) models(ctx context.Context, v *fleetView) error {
-	dir := blob.Directory(s.common.Models)
-	if s.common.Models == "" || dir != "" && !exists(dir) { // Open would make it
-		return nil
-	}
-	reg, err := registry.Open(ctx, s.common)
-	if err != nil {
-		return err
-	}
-	// That a group has none is told by its state, where it wants one.
-	v.models, _ = reg.ForGroups(ctx, groupsOf(v.record), nil)
-	return ctx.Err()
-}
-
-// eventsAhead is how far ahead an event is told of.
-const eventsAhead = 7 * day
-
-// next finds the event that lasts, or comes next.
-func (s *status) next(v *fleetView) error {
-	if s.common.Calendar == "" {
-		return nil
-	}
-	plans, err := calendar.Load(s.common.Calendar)
-	if err != nil {
-		return err
-	}
-	if events := plans.Events(v.now, v.now.Add(eventsAhead)); len(events) > 0 {
-		v.event = &api.FleetEvent{Name: events[0].Name, From: events[0].Start, To: events[0].End}
-	}
-	return nil
+	return s.fromStores(ctx)
 }
