@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -29,6 +30,7 @@ type patient struct {
 	dir           string
 	group         fleet.GroupConfig
 	traps         fleet.Traps
+	change        *fleet.GroupChange // a minute ago
 	env           map[string]string
 	skew          time.Duration // of this machine's clock
 	days          int           // of history
@@ -69,6 +71,12 @@ func (p *patient) admit(t *testing.T) (config string, cloud *fleet.Cloud) {
 	cloud, err := fleet.New(fleet.Config{Start: p.group.Demand.Start, Now: p.now, Groups: []fleet.GroupConfig{p.group}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if p.change != nil {
+		p.change.Group, p.change.At = p.group.Name, p.now
+		if err := errors.Join(cloud.Schedule(*p.change), cloud.Advance(p.now.Add(time.Minute))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cloud.SetTraps(p.traps)
 	provider := httptest.NewServer(fleet.Handler(cloud))
@@ -217,6 +225,7 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 		"a group that is not there":     {func(p *patient) { p.group.Name = "shop-asg" }, levelError, "groups.exists", `no "web-asg"`, "target_name"},
 		"a policy that tracks":          {policy(fleet.ScalingPolicy{Name: "cpu", Type: fleet.PolicyTracking, Target: 55}), levelWarning, "groups.rival-target-tracking", "cpu", "delete-policy"},
 		"a policy that foresees":        {policy(fleet.ScalingPolicy{Name: "seer", Type: fleet.PolicyPredictive}), levelWarning, "groups.rival-predictive-policy", "seer", "ForecastOnly"},
+		"a process that is suspended":   {func(p *patient) { p.change = &fleet.GroupChange{Suspend: []string{"Launch"}} }, levelError, "groups.rival-suspended-process", "Launch", "resume-processes"},
 		"a warm-up that hides load":     {func(p *patient) { p.group.Warmup = time.Hour }, levelWarning, "groups.warm-up", "1h0m0s", "--default-instance-warmup 300"},
 		"bounds that do not reach":      {func(p *patient) { p.group.Max = 10 }, levelWarning, "groups.bounds", "lets it grow to 10", "--max-size 20"},
 		"a group that cannot be scaled": {func(p *patient) { p.group.Min, p.group.Max = 6, 6 }, levelWarning, "groups.bounds", "holds it at 6", "--max-size"},

@@ -13,7 +13,7 @@ import (
 // printFleet writes how the groups stand for people.
 func printFleet(out io.Writer, page terminal, f api.Fleet) error {
 	var b strings.Builder
-	b.WriteString(fit(fleetLine(f), page.width) + "\n")
+	b.WriteString(strings.Join(page.wrap(0, fleetLine(f)), "\n") + "\n")
 	if n := f.Brake; n != nil {
 		fmt.Fprintf(&b, "%s the fleet-wide brake holds scale-ins: %s wished to shrink at once\n", page.paint(yellow, "*"), counted(n.Groups, "group"))
 	}

@@ -68,7 +68,7 @@ func (s *status) fromStores(ctx context.Context) (api.Fleet, error) {
 	slices.SortStableFunc(fleet.Groups, func(a, b api.FleetRow) int {
 		return cmp.Or(b.Attention-a.Attention, strings.Compare(a.Group, b.Group))
 	})
-	fleet.Warnings = append(missing, fleet.Warnings...)
+	fleet.Warnings = append(append([]string{}, missing...), fleet.Warnings...)
 	return fleet, ctx.Err()
 }
 
