@@ -39,11 +39,12 @@ type patient struct {
 	without       string        // a metric that it has not
 	trained       time.Duration // how long ago the model's data end
 	modelled      bool
-	decided       time.Duration // how long ago the newest decision was
+	decided       time.Duration // how long ago the newest decision was; negative: there is none
 	record        api.TickRecord
 	refuses       int // status of the server's answers to predictions; 0: 400
 	serverDown    bool
 	calendar      string
+	serving       string // URL of the server, once admitted
 	replaceConfig func(string) string
 }
 
@@ -85,6 +86,8 @@ func (p *patient) admit(t *testing.T) (config string, cloud *fleet.Cloud) {
 		switch {
 		case r.URL.Path == api.RouteReady:
 			fmt.Fprint(w, `{"status":"ready"}`)
+		case r.URL.Path == api.RouteFleet:
+			fmt.Fprint(w, `{"now":"2026-03-02T12:00:00Z","step_seconds":300,"warnings":[],"groups":[]}`)
 		default:
 			w.Header().Set("Content-Type", api.ProblemType)
 			w.WriteHeader(max(p.refuses, http.StatusBadRequest))
@@ -94,6 +97,7 @@ func (p *patient) admit(t *testing.T) (config string, cloud *fleet.Cloud) {
 	if t.Cleanup(serving.Close); p.serverDown {
 		serving.Close()
 	}
+	p.serving = serving.URL
 	p.fill(t)
 	write(t, filepath.Join(p.dir, "calendar.json"), []byte(p.calendar))
 	config = filepath.Join(p.dir, "forescale.yaml")
@@ -136,6 +140,9 @@ func (p *patient) fill(t *testing.T) {
 		if _, err := models.NewRegistry(registry).Put(ctx, m, model); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if p.decided < 0 {
+		return
 	}
 	rec := p.record
 	rec.Tick, rec.Scaler = p.now.Add(-p.decided).Truncate(time.Second), "one"
