@@ -27,7 +27,6 @@ func (d *doctor) stores(ctx context.Context, s *section) {
 
 // store probes one store, and returns it if it can be read.
 func (d *doctor) store(ctx context.Context, s *section, key, url string) blob.Store {
-	unreachable := "Nothing works without it: samples wait on the collector's disk, and the scaler decides nothing."
 	if url == "" {
 		s.tell(levelError, key, key+": the URL is missing in "+d.config, unreachable, "write "+key+": s3://BUCKET/PREFIX into it")
 		return nil
@@ -46,6 +45,15 @@ func (d *doctor) store(ctx context.Context, s *section, key, url string) blob.St
 		s.tell(levelError, key, fmt.Sprintf("%s: %v", url, err), unreachable, "look at the URL, the credentials and the permissions s3:ListBucket and s3:GetObject")
 		return nil
 	}
+	d.try(ctx, s, key, url, store)
+	return store
+}
+
+// unreachable is what it means that a store cannot be used.
+const unreachable = "Nothing works without it: samples wait on the collector's disk, and the scaler decides nothing."
+
+// try tells whether a store keeps its promises.
+func (d *doctor) try(ctx context.Context, s *section, key, url string, store blob.Store) {
 	p := probe{store: store, now: d.now}
 	faults, err := p.run(ctx)
 	switch {
@@ -53,6 +61,9 @@ func (d *doctor) store(ctx context.Context, s *section, key, url string) blob.St
 		s.tell(levelError, key, fmt.Sprintf("%s: %s", url, strings.Join(faults, "; ")),
 			"Two scalers could both believe that they may act, and records be overwritten: the store must not be used.",
 			"use a store that honours If-None-Match and If-Match on PUT, as S3 does; older servers that speak its protocol ignore them")
+	case key == "models" && denied(err): // the scaler's role, for one, may only read there
+		s.tell(levelNote, key, fmt.Sprintf("%s can be read; these credentials may not write there, so that conditional writes were not tried: %v", url, err), "",
+			"run the doctor with a role that has deploy/aws/operator.json, as forescale retrain needs it")
 	case err != nil:
 		s.tell(levelError, key, fmt.Sprintf("%s can be listed, and not used: %v", url, err), unreachable,
 			"allow s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix; a directory must belong to the user that the programs run as")
@@ -60,10 +71,9 @@ func (d *doctor) store(ctx context.Context, s *section, key, url string) blob.St
 		s.ok(key, "%s: conditional writes are refused and accepted as they must be", url)
 	}
 	for _, key := range p.left {
-		s.tell(levelWarning, "rest", "the probe "+key+" could not be removed from "+url, "It does no harm.", "remove it by hand")
+		s.tell(levelWarning, "rest", "the probe "+key+" could not be removed from "+url, "It does no harm.", "allow s3:DeleteObject below doctor/, as deploy/aws/operator.json does, and run the doctor again in an hour: it removes what is old")
 	}
 	d.skew(s, "the store "+key, p.skew, time.Second)
-	return store
 }
 
 // listable reads the first entry of a listing.

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/smithy-go"
 
 	"github.com/forescale/forescale/internal/blob"
 )
@@ -140,5 +143,21 @@ func TestAProbeIsTakenAwayWhateverHappens(t *testing.T) {
 	p = probe{store: l, now: time.Now}
 	if broken, err := p.run(t.Context()); err != nil || len(broken) > 0 || len(p.left) != 1 {
 		t.Errorf("%q, %v, left %q", broken, err, p.left)
+	}
+}
+
+// The scaler's role may only read the registry: that is no fault of the store.
+func TestARegistryThatMayOnlyBeReadIsNotCalledBroken(t *testing.T) {
+	for key, want := range map[string]level{"models": levelNote, "data": levelError} {
+		d := &doctor{now: time.Now}
+		s := section{check: "store"}
+		refusal := &smithy.GenericAPIError{Code: "AccessDenied", Message: "not authorized to perform: s3:PutObject"}
+		l := &liar{Store: blob.NewMemory(), put: func(context.Context, string, []byte, blob.Condition) (string, error) {
+			return "", fmt.Errorf("put: %w", refusal)
+		}}
+		d.try(t.Context(), &s, key, "s3://forescale/"+key, l)
+		if len(s.found) != 1 || s.found[0].Level != want || !strings.Contains(s.found[0].Found, "s3:PutObject") {
+			t.Errorf("%s: %+v", key, s.found)
+		}
 	}
 }

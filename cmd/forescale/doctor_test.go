@@ -49,7 +49,7 @@ type patient struct {
 }
 
 func newPatient(t *testing.T) *patient {
-	now := time.Now().UTC().Truncate(systemStep).Add(2 * time.Minute)
+	now := time.Now().UTC().Truncate(time.Minute) // near the clock of the file system
 	demand := &fleet.Demand{Start: now.Add(-20 * day).Truncate(day), Step: systemStep, Slots: make([]float64, 40*288), Missing: make([]bool, 40*288), Unit: 1}
 	for i := range demand.Slots {
 		demand.Slots[i] = 3

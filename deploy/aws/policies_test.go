@@ -141,6 +141,9 @@ func TestPoliciesAreAsNarrowAsTheyCanBe(t *testing.T) {
 					}
 				case "s3:DeleteObject":
 					for _, r := range s.Resource {
+						if file == "operator.json" && strings.HasSuffix(r, "/doctor/*") {
+							continue // what forescale doctor writes, and nobody else
+						}
 						if !slices.Contains([]string{"open", "closed", "recent"}, strings.TrimSuffix(strings.TrimPrefix(r, "arn:aws:s3:::EXAMPLE-BUCKET/data/"), "/*")) {
 							t.Errorf("%s: %s may be deleted, which is not the lake's", file, r)
 						}
