@@ -144,7 +144,7 @@ func needed(fleet api.Fleet) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return &cli.StatusError{Code: exitAttention, Err: fmt.Errorf("%d of %s needs attention: %s", len(names), counted(len(fleet.Groups), "group"),
+	return &cli.StatusError{Code: exitAttention, Err: fmt.Errorf("%d of %s to look at: %s", len(names), counted(len(fleet.Groups), "group"),
 		fit(printable(strings.Join(names, ", ")), usualWidth))}
 }
 

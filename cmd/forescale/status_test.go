@@ -63,7 +63,7 @@ func TestTheStatusOfAFleet(t *testing.T) {
 	before := content(t, lake)
 	o = statusRun(t, past.Add(6*time.Hour), "-store", lake)
 	o.said(t, exitAttention, "2 groups, 2 to look at", "!  idle", "!  web", "stale")
-	o.expect(t, exitAttention, "2 of 2 groups needs attention: idle, web")
+	o.expect(t, exitAttention, "2 of 2 groups to look at: idle, web")
 	statusRun(t, past.Add(6*time.Hour), "-store", lake, "-at", "2026-03-02T12:02Z").said(t, 0, "0 to look at", "2m ago")
 	unchanged(t, lake, before)
 
