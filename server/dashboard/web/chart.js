@@ -1,168 +1,219 @@
-// A small time chart in SVG: lines, bands and steps over one time axis, with a
-// cross-hair. Values are drawn as they are; null is a gap.
+// Panes: charts below one another over one time axis, with one cross-hair. What is
+// drawn is the charting library's work; this is how the panes move together, by
+// mouse, touch, wheel and keys.
 
-const NS = "http://www.w3.org/2000/svg";
+import { el } from "./dom.js";
+import { zone } from "./prefs.js";
+import { color } from "./dom.js";
 
-export function svg(name, attributes = {}, ...children) {
-  const node = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
+const uPlot = globalThis.uPlot;
+const LEFT = 58, RIGHT = 14; // pixels beside the plots, the same in all panes
+const SHORTEST = 600; // seconds of the shortest range
+const AXIS_HEIGHT = 46;
 
-// ticksFor returns round numbers that cover 0 … max in about four steps.
-function ticksFor(max) {
-  if (!(max > 0)) return [0, 1];
-  const rough = max / 4, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
-  const ticks = [];
-  for (let i = 0; i * step < max + step * 0.999; i++) ticks.push(i * step);
-  return ticks;
-}
+// How the time axis writes: the least step of each row, its text, and what stands
+// below it when a year, month or day begins.
+const HOURS = "\n{WWW} {D} {MMM}";
+const TIMES = [
+  [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+  [2419200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", HOURS, null, HOURS, null, null, null, 1],
+];
 
-const HOUR = 3600e3;
-
-// timeTicks returns the whole hours or days of a zone between two times, at most
-// count of them.
-function timeTicks(from, to, zone, count) {
-  const steps = [HOUR / 4, HOUR / 2, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 48 * HOUR, 96 * HOUR, 168 * HOUR];
-  const step = steps.find((s) => (to - from) / s <= count) ?? 336 * HOUR;
-  const shift = offset(from, zone); // so that midnight of the zone is a tick
-  const ticks = [];
-  for (let t = Math.ceil((from + shift) / step) * step - shift; t <= to; t += step) ticks.push(t);
-  return { ticks, daily: step >= 24 * HOUR };
-}
-
-// offset returns how far the zone is ahead of UTC at a time, in milliseconds.
-function offset(time, zone) {
-  const part = {};
-  const format = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" });
-  for (const p of format.formatToParts(new Date(time))) part[p.type] = Number(p.value);
-  return Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second) - Math.floor(time / 1000) * 1000;
-}
-
-// linePath draws points [time, value]; null breaks the line.
-function linePath(points, x, y) {
-  let d = "", pen = "M";
-  for (const [t, v] of points) {
-    if (v === null || v === undefined) { pen = "M"; continue; }
-    d += `${pen}${x(t).toFixed(1)} ${y(v).toFixed(1)}`;
-    pen = "L";
+// Panes shows specs in a host. A spec is {id, label, unit, height, tables, series,
+// bands, range, hooks}: tables as uPlot.join takes them. on has {hover(time|null),
+// range(from, to)}: times in Unix seconds.
+export class Panes {
+  constructor(on) {
+    this.on = on;
+    this.plots = [];
+    this.specs = [];
+    this.layers = el("div", { class: "layers" });
+    this.tip = el("div", { class: "tip", hidden: true });
+    this.node = el("div", { class: "panes", tabindex: "0", role: "group", "aria-roledescription": "chart", "aria-keyshortcuts": "ArrowLeft ArrowRight + - 0" }, this.layers, this.tip);
+    this.node.addEventListener("keydown", (e) => this.key(e));
+    this.node.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
+    this.node.addEventListener("blur", () => this.hover(null));
+    this.width = 0;
+    this.resize = new ResizeObserver(() => this.fit());
+    this.resize.observe(this.node);
   }
-  return d;
-}
 
-// stepPath holds each value until the next point; the last one until end.
-function stepPath(points, end, x, y) {
-  let d = "";
-  points.forEach(([t, v], i) => {
-    const until = i + 1 < points.length ? points[i + 1][0] : end;
-    d += `${d ? "L" : "M"}${x(t).toFixed(1)} ${y(v).toFixed(1)}L${x(until).toFixed(1)} ${y(v).toFixed(1)}`;
-  });
-  return d;
-}
-
-// bandPath fills between low and high, [time, low, high] each; null breaks it.
-function bandPath(points, x, y) {
-  let d = "", run = [];
-  const flush = () => {
-    if (run.length > 1) {
-      d += run.map(([t, , high], i) => `${i ? "L" : "M"}${x(t).toFixed(1)} ${y(high).toFixed(1)}`).join("");
-      d += run.reverse().map(([t, low]) => `L${x(t).toFixed(1)} ${y(low).toFixed(1)}`).join("") + "Z";
+  // show draws specs from one time to another. A pane that is built alike gets new
+  // data only, so that cross-hair and selection stay.
+  show(specs, from, to, look) {
+    [this.from, this.to] = [from, to];
+    const shapeOf = (list) => look + zone() + JSON.stringify(list.map((s) => [s.id, s.height, s.unit, s.series.map((x) => x.label), s.bands]));
+    if (this.shape !== shapeOf(specs)) {
+      this.shape = shapeOf(specs);
+      this.specs = specs;
+      this.build();
+      return;
     }
-    run = [];
-  };
-  for (const p of points) (p[1] === null || p[1] === undefined || p[2] === null || p[2] === undefined) ? flush() : run.push(p);
-  flush();
-  return d;
+    this.specs = specs;
+    this.moving = true;
+    specs.forEach((s, i) => {
+      const u = this.plots[i];
+      u.spec = s;
+      u.batch(() => { u.setData(uPlot.join(s.tables), false); u.setScale("x", { min: from, max: to }); });
+    });
+    this.moving = false;
+    if (this.at !== undefined && this.at !== null) this.hover(this.at, true);
+  }
+
+  build() {
+    this.plots.forEach((u) => u.destroy());
+    this.width = this.node.clientWidth;
+    const [ink, grid, faint] = [color("faint"), color("grid"), color("faint")];
+    this.plots = this.specs.map((s, i) => {
+      const last = i === this.specs.length - 1, host = el("div", { class: "pane", "data-pane": s.id }, el("p", { class: "pane-name" }, s.label, s.legend ?? null));
+      this.layers.append(host);
+      const u = new uPlot({
+        width: Math.max(120, this.width), height: s.height + (last ? AXIS_HEIGHT : 8), padding: [8, RIGHT, 0, 0], legend: { show: false },
+        tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), zone()),
+        scales: { x: { time: true, auto: false, range: (_, min, max) => [min, max] }, y: { range: s.range ?? fromZero } },
+        axes: [
+          { show: true, size: last ? AXIS_HEIGHT : 0, stroke: ink, font: "11px system-ui, sans-serif", values: last ? TIMES : (_, splits) => splits.map(() => ""), grid: { stroke: grid, width: 1 }, ticks: { show: last, stroke: grid, size: 4 }, space: 64 },
+          { size: LEFT, stroke: ink, font: "11px system-ui, sans-serif", grid: { stroke: grid, width: 1 }, ticks: { show: false }, gap: 6, space: s.height < 110 ? 26 : 36, values: (_, splits) => splits.map(axisNumber), incrs: s.incrs },
+        ],
+        series: [{}, ...s.series.map((x) => ({ points: { show: false }, spanGaps: false, width: 1.5, ...x }))],
+        bands: s.bands,
+        cursor: { y: false, x: true, points: { size: 7 }, drag: { x: true, y: false, setScale: false, dist: 6 }, focus: { prox: -1 },
+          bind: { mousedown: (u, _, handle) => (e) => { if (e.button === 0) { if (e.shiftKey) { this.drag(e); return null; } return handle(e); } return null; }, dblclick: () => () => { this.on.range(null); return null; } } },
+        hooks: { ...s.hooks, setCursor: [(u) => this.cursor(u)], setSelect: [(u) => this.select(u)],
+          draw: [(u) => drawNow(u, u.spec?.now, faint), ...(s.hooks?.draw ?? [])] },
+      }, uPlot.join(s.tables), host);
+      u.spec = s;
+      u.setScale("x", { min: this.from, max: this.to });
+      return u;
+    });
+    [...this.layers.children].slice(0, -this.specs.length).forEach((n) => n.remove());
+  }
+
+  fit() {
+    const width = this.node.clientWidth;
+    if (!width || width === this.width) return;
+    this.width = width;
+    this.plots.forEach((u, i) => u.setSize({ width: Math.max(120, width), height: this.specs[i].height + (i === this.specs.length - 1 ? AXIS_HEIGHT : 8) }));
+  }
+
+  leave() {
+    this.resize.disconnect();
+    this.plots.forEach((u) => u.destroy());
+  }
+
+  // cursor hears where the mouse is in one pane, and takes the others along.
+  cursor(u) {
+    if (this.moving) return;
+    const left = u.cursor.left;
+    this.hover(left >= 0 ? u.posToVal(left, "x") : null, false, u);
+  }
+
+  // hover puts the cross-hair of all panes at a time; null takes it away.
+  hover(time, keep, but) {
+    this.at = time;
+    this.moving = true;
+    for (const u of this.plots) {
+      if (u === but) continue;
+      const left = time === null ? -10 : u.valToPos(time, "x");
+      u.setCursor({ left, top: left < 0 ? -10 : 1 }, false);
+    }
+    this.moving = false;
+    const rows = time === null ? null : this.on.hover(time);
+    this.tip.hidden = !rows;
+    if (!rows) return;
+    this.tip.replaceChildren(...rows);
+    const left = LEFT + (time - this.from) / (this.to - this.from) * (this.width - LEFT - RIGHT), room = this.tip.offsetWidth + 18;
+    this.tip.style.left = `${left + room > this.width && left - room > 0 ? left - room : Math.max(0, Math.min(left + 18, this.width - room + 18))}px`;
+  }
+
+  select(u) {
+    const { left, width } = u.select;
+    if (this.moving || width < 6) return;
+    const from = u.posToVal(left, "x"), to = u.posToVal(left + width, "x");
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    if (to - from < SHORTEST) this.zoom(0, (from + to) / 2, SHORTEST); else this.on.range(from, to);
+  }
+
+  // zoom makes the range longer or shorter by a factor, around a time.
+  zoom(factor, around = (this.from + this.to) / 2, length = (this.to - this.from) * factor) {
+    const share = (around - this.from) / (this.to - this.from), long = Math.max(SHORTEST, Math.min(length, 90 * 86400));
+    this.on.range(around - share * long, around + (1 - share) * long);
+  }
+
+  pan(share) {
+    const by = (this.to - this.from) * share;
+    this.on.range(this.from + by, this.to + by);
+  }
+
+  // drag moves the range with the mouse; what is beyond its ends comes when it is let go.
+  drag(event) {
+    const start = event.clientX, [from, to] = [this.from, this.to], per = (to - from) / (this.width - LEFT - RIGHT);
+    let by = 0;
+    const move = (e) => {
+      by = (start - e.clientX) * per;
+      this.plots.forEach((u) => u.setScale("x", { min: from + by, max: to + by }));
+    };
+    addEventListener("pointermove", move);
+    addEventListener("pointerup", () => { removeEventListener("pointermove", move); if (by) this.on.range(from + by, to + by); }, { once: true });
+  }
+
+  wheel(event) {
+    const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY);
+    if (!sideways && !event.ctrlKey) return; // the page scrolls
+    event.preventDefault();
+    if (sideways) this.pan(event.deltaX / this.width);
+    else this.zoom(event.deltaY > 0 ? 1.25 : 0.8, this.at ?? undefined);
+  }
+
+  key(event) {
+    const slot = this.specs[0]?.slot ?? 300, end = this.specs[0]?.now ?? this.to, way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const at = this.at ?? end;
+    if (way && event.shiftKey) this.pan(way * 0.25);
+    else if (way) this.hover(Math.max(this.from, Math.min(this.to, at + way * slot * (event.ctrlKey ? 12 : 1))));
+    else if (event.key === "Home") this.hover(this.from + slot / 2);
+    else if (event.key === "End") this.hover(Math.min(end, this.to));
+    else if (event.key === "+" || event.key === "=") this.zoom(0.5, this.at ?? undefined);
+    else if (event.key === "-") this.zoom(2, this.at ?? undefined);
+    else if (event.key === "0") this.on.range(null);
+    else if (event.key === "Escape") this.hover(null);
+    else return;
+    event.preventDefault();
+    if (way || event.key === "Home" || event.key === "End") this.on.told?.();
+  }
 }
 
-// draw replaces the content of box with a chart.
-//   from, to, now   the time axis and the present on it, in milliseconds
-//   height          in pixels
-//   layers          [{kind: line|step|band|fill, class, points}], drawn in order
-//   marks           [{time, value, up}] triangles
-//   zone            IANA name for the axis
-//   label           what the chart shows, for those who cannot see it
-//   tip(time)       {title, rows: [[name, text]]} for the cross-hair, or null
-export function draw(box, o) {
-  const width = Math.max(280, box.clientWidth), left = 44, right = 10, top = 8, bottom = 22, height = o.height;
-  const values = o.layers.flatMap((l) => l.points.flatMap((p) => p.slice(1))).filter((v) => typeof v === "number");
-  const ticks = ticksFor(Math.max(0, ...values) * 1.04);
-  const x = (t) => left + (t - o.from) / (o.to - o.from) * (width - left - right);
-  const y = (v) => height - bottom - v / ticks.at(-1) * (height - top - bottom);
-  const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": o.label });
-  for (const v of ticks) {
-    root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }));
-    root.append(svg("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, short(v)));
-  }
-  const axis = timeTicks(o.from, o.to, o.zone, Math.max(2, (width - left - right) / 56));
-  const clock = new Intl.DateTimeFormat(undefined, { timeZone: o.zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const day = new Intl.DateTimeFormat(undefined, { timeZone: o.zone, weekday: "short", day: "numeric", month: "short" });
-  for (const t of axis.ticks) {
-    const text = axis.daily || clock.format(t) === "00:00" ? day.format(t) : clock.format(t);
-    root.append(svg("line", { class: "grid", x1: x(t), x2: x(t), y1: height - bottom, y2: height - bottom + 4 }));
-    const room = text.length * 3.2; // on either side
-    if (x(t) > room && x(t) + room < width) root.append(svg("text", { class: "time", x: x(t), y: height - 5, "text-anchor": "middle" }, text));
-  }
-  if (o.now > o.from && o.now < o.to) root.append(svg("line", { class: "now", x1: x(o.now), x2: x(o.now), y1: top, y2: height - bottom }));
-  for (const l of o.layers) {
-    if (l.points.length === 0) continue;
-    let d = { line: linePath, band: bandPath }[l.kind]?.(l.points, x, y) ?? stepPath(l.points, l.end ?? o.now, x, y);
-    if (l.kind === "fill" && d) d += `L${x(l.end ?? o.now)} ${y(0)}L${x(l.points[0][0])} ${y(0)}Z`;
-    if (d) root.append(svg("path", { class: l.class, d }));
-  }
-  for (const m of o.marks ?? []) {
-    const px = x(m.time), py = y(m.value), s = m.up ? -1 : 1;
-    root.append(svg("path", { class: "mark", d: `M${px} ${py + s * 9}l-4.5 ${-s * 7}h9z` }));
-  }
-  crossHair(box, root, o, { x, left, right, width, height, bottom, top });
-  box.replaceChildren(root, ...box.querySelectorAll(".tip"));
+// fromZero is the range of what cannot be negative: a shape is not blown up.
+function fromZero(_, min, max) {
+  if (min === null || max === null) return [0, 1];
+  return [Math.min(0, min), max <= 0 ? 1 : max * 1.08];
 }
 
-// crossHair shows the values under the pointer. It stays where it is when the
-// chart is drawn anew.
-function crossHair(box, root, o, g) {
-  const line = svg("line", { class: "cross", y1: g.top, y2: g.height - g.bottom, visibility: "hidden" });
-  root.append(line);
-  const hide = () => { line.setAttribute("visibility", "hidden"); box.querySelector(".tip")?.remove(); box.hover = null; };
-  const show = (px) => {
-    const time = o.from + (px - g.left) / (g.width - g.left - g.right) * (o.to - o.from);
-    const content = px >= g.left && px <= g.width - g.right ? o.tip(time) : null;
-    if (!content) { hide(); return; }
-    box.hover = px;
-    line.setAttribute("x1", g.x(content.time));
-    line.setAttribute("x2", g.x(content.time));
-    line.setAttribute("visibility", "visible");
-    let tip = box.querySelector(".tip");
-    if (!tip) { tip = document.createElement("div"); tip.className = "tip"; box.append(tip); }
-    const title = document.createElement("b");
-    title.textContent = content.title;
-    tip.replaceChildren(title, ...content.rows.map(([name, text]) => {
-      const row = document.createElement("span"), value = document.createElement("i");
-      value.textContent = text;
-      row.append(name, value);
-      return row;
-    }));
-    const at = g.x(content.time);
-    tip.style.left = at > g.width / 2 ? "" : `${at + 12}px`;
-    tip.style.right = at > g.width / 2 ? `${g.width - at + 12}px` : "";
-  };
-  root.addEventListener("pointermove", (e) => show(e.clientX - root.getBoundingClientRect().left));
-  root.addEventListener("pointerleave", hide);
-  if (box.hover) show(box.hover);
+// around is the range of what lies far from zero, such as a temperature.
+export function around(_, min, max) {
+  if (min === null || max === null) return [0, 1];
+  const room = (max - min || Math.abs(max) || 1) * 0.15;
+  return [min >= 0 ? Math.max(0, min - room) : min - room, max + room];
 }
 
-// short writes a number with few digits.
-export function short(v) {
+function axisNumber(v) {
   const a = Math.abs(v);
-  if (a >= 1e9) return trim(v / 1e9) + "G";
-  if (a >= 1e6) return trim(v / 1e6) + "M";
-  if (a >= 1e4) return trim(v / 1e3) + "k";
-  return trim(v);
+  if (a >= 1e9) return `${+(v / 1e9).toPrecision(3)}G`;
+  if (a >= 1e6) return `${+(v / 1e6).toPrecision(3)}M`;
+  return a >= 1e4 ? `${+(v / 1e3).toPrecision(3)}k` : String(+v.toPrecision(4));
 }
 
-function trim(v) {
-  const a = Math.abs(v), digits = a >= 100 ? 0 : a >= 10 ? 1 : a >= 0.1 || a === 0 ? 2 : 4;
-  return String(Number(v.toFixed(digits)));
+// drawNow draws the end of what was measured.
+function drawNow(u, now, stroke) {
+  if (!now || now < u.scales.x.min || now > u.scales.x.max) return;
+  const x = Math.round(u.valToPos(now, "x", true)), { ctx, bbox } = u;
+  ctx.save();
+  ctx.strokeStyle = stroke;
+  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+  ctx.beginPath();
+  ctx.moveTo(x, bbox.top);
+  ctx.lineTo(x, bbox.top + bbox.height);
+  ctx.stroke();
+  ctx.restore();
 }
