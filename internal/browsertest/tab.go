@@ -40,6 +40,7 @@ func Open(t *testing.T, page string) *Tab {
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 1100))
+	host, _, _ := strings.Cut(page, "#")
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -59,7 +60,7 @@ func Open(t *testing.T, page string) *Tab {
 		case *cdpruntime.EventExceptionThrown:
 			complain("exception: %s", e.ExceptionDetails.Text)
 		case *network.EventRequestWillBeSent:
-			if !strings.HasPrefix(e.Request.URL, page) {
+			if !strings.HasPrefix(e.Request.URL, host) {
 				complain("request to another host: %s", e.Request.URL)
 			}
 		}
@@ -151,4 +152,16 @@ func (b *Tab) Contrasts(selectors ...string) map[string]float64 {
 		}
 		return answer;
 	})()`, strings.Join(selectors, "|")))
+}
+
+// Screenshot writes the whole page, as it is shown, to a PNG file.
+func (b *Tab) Screenshot(file string) {
+	b.t.Helper()
+	image, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(file, image, 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }

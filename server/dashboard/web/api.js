@@ -12,6 +12,9 @@ export class Fault extends Error {
 
 let csrf = "";
 
+// clock is the server's time as of its last answer, and ours then, in milliseconds.
+export const clock = { server: NaN, here: NaN };
+
 async function send(path, options) {
   let response;
   try {
@@ -22,6 +25,8 @@ async function send(path, options) {
     if (options?.signal?.aborted) throw err;
     throw new Fault(0, err.name === "TimeoutError" ? "the server does not answer in time" : "the server cannot be reached");
   }
+  const date = Date.parse(response.headers.get("Date") ?? "");
+  if (response.ok && date) Object.assign(clock, { server: date, here: Date.now() });
   const text = await response.text().catch(() => "");
   let body = null;
   try { body = text ? JSON.parse(text) : null; } catch { /* a proxy's page, perhaps */ }

@@ -2,7 +2,7 @@
 // the server.
 
 import { $, choice, el, say } from "./dom.js";
-import { Fault, logout, session } from "./api.js";
+import { Fault, clock as served, logout, session } from "./api.js";
 import { clock, duration, ms } from "./format.js";
 import { apply, choose, onChoice, pref } from "./prefs.js";
 import { Live } from "./live.js";
@@ -64,8 +64,8 @@ async function refresh(told) {
   try {
     const answer = await page.refresh(abort.signal);
     if (page !== app.page) return;
-    if (answer?.now) app.now = { server: ms(answer.now), here: Date.now() };
-    $("replay").hidden = !answer?.replay;
+    app.now = answer?.now ? { server: ms(answer.now), here: Date.now() } : { ...served };
+    if (answer && "now" in answer) $("replay").hidden = !answer.replay;
     app.lostSince = 0;
   } catch (err) {
     if (page !== app.page || abort.signal.aborted) return;
@@ -80,6 +80,7 @@ async function refresh(told) {
 
 function renderLink() {
   const link = $("link"), lost = app.lostSince;
+  if (!app.live) return;
   const state = lost ? "lost" : !app.now ? "waiting" : app.mode;
   const text = { lost: `no connection for ${duration(Math.max(1, (Date.now() - lost) / 1000))}`, waiting: "connecting…",
     live: `live · ${app.now ? clock(app.now.server + Date.now() - app.now.here) : ""}`, polling: `polling · ${app.now ? clock(app.now.server) : ""}` }[state];
@@ -109,8 +110,7 @@ function askForLogin() {
   $("who").replaceChildren();
   document.body.classList.add("outside");
   show("login", loginPage(enter));
-  $("link").className = "link waiting";
-  $("link").textContent = "not logged in";
+  [$("link").className, $("link").textContent, $("link").title] = ["link waiting", "not logged in", ""];
 }
 
 // enter begins, or begins again after a login.
@@ -122,6 +122,7 @@ async function enter() {
     if (err.status === 401) { askForLogin(); return; }
     app.viewer = null; // the first refresh tells what is wrong
   }
+  if (app.viewer?.login && !app.viewer.rights?.length) { askForLogin(); return; }
   document.body.classList.remove("outside");
   $("who").replaceChildren(...(app.viewer?.login && app.viewer.name ? [el("span", { class: "viewer", title: `Rights: ${(app.viewer.rights ?? []).join(", ")}` }, app.viewer.name),
     el("button", { type: "button", class: "plain", onclick: leave }, "Log out")] : []));

@@ -70,7 +70,7 @@ export class Panes {
       const last = i === this.specs.length - 1, host = el("div", { class: "pane", "data-pane": s.id }, el("p", { class: "pane-name" }, s.label, s.legend ?? null));
       this.layers.append(host);
       const u = new uPlot({
-        width: Math.max(120, this.width), height: s.height + (last ? AXIS_HEIGHT : 8), padding: [8, RIGHT, 0, 0], legend: { show: false },
+        width: Math.max(120, this.width), height: s.height + (last ? AXIS_HEIGHT : 8), padding: [6, RIGHT, last ? 0 : 8, 0], legend: { show: false },
         tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), zone()),
         scales: { x: { time: true, auto: false, range: (_, min, max) => [min, max] }, y: { range: s.range ?? fromZero } },
         axes: [

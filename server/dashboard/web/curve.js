@@ -4,7 +4,7 @@ import { el, svg } from "./dom.js";
 import { short } from "./format.js";
 
 const W = 760, H = 320, LEFT = 64, RIGHT = 16, TOP = 12, BOTTOM = 44;
-export const STYLES = 7; // the sheet has a look for each
+export const STYLES = 9; // the sheet has a look for each
 
 // curve draws the policies of a report. chosen(policy) is called for the one that
 // is pointed at.
@@ -21,13 +21,13 @@ export function curve(report, allowed) {
   const lines = list.map((p) => {
     const seen = p.curve.filter(([v, h]) => v <= right && h <= top), style = `s${report.policies.indexOf(p) % STYLES + 1}`;
     if (!seen.length) return null;
-    return svg("g", { class: style }, svg("title", {}, p.title), svg("path", { d: seen.map(([v, h], i) => `${i ? "L" : "M"}${x(v).toFixed(1)} ${y(h).toFixed(1)}`).join("") }),
+    return svg("g", { class: p.name === report.default_policy ? style + " own" : style }, svg("title", {}, p.title), svg("path", { d: seen.map(([v, h], i) => `${i ? "L" : "M"}${x(v).toFixed(1)} ${y(h).toFixed(1)}`).join("") }),
       p.violation_pct <= right ? svg("circle", { cx: x(p.violation_pct), cy: y(p.instance_hours), r: 5 }, svg("title", {}, `${p.title} at ${short(p.knob)}: ${short(p.violation_pct)} %, ${short(p.instance_hours)} instance-hours`)) : null);
   }).filter(Boolean);
   const drawing = svg("svg", { class: "curve", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Instance-hours against violation minutes for each policy; the table holds the figures" }, grid.flat(), below,
     svg("path", { class: "limit", d: `M${x(allowed)} ${TOP}V${H - BOTTOM}` }), svg("text", { x: x(allowed) + 4, y: TOP + 10 }, `${allowed} % allowed`),
-    svg("path", { class: "limit", d: `M${LEFT} ${y(oracle)}H${W - RIGHT}` }), svg("text", { x: W - RIGHT, y: y(oracle) - 4, "text-anchor": "end" }, "oracle: knows the future"),
-    lines, svg("text", { x: (W + LEFT) / 2, y: H - 6, "text-anchor": "middle" }, "violation minutes, %"), svg("text", { x: LEFT - 54, y: TOP, class: "up", transform: `rotate(-90 ${LEFT - 50} ${H / 2 - 20})`, "text-anchor": "middle" }));
+    svg("path", { class: "limit", d: `M${LEFT} ${y(oracle)}H${W - RIGHT}` }), svg("text", { x: LEFT + 6, y: y(oracle) - 5 }, "oracle: knows the future"),
+    lines, svg("text", { x: (W + LEFT) / 2, y: H - 6, "text-anchor": "middle" }, "violation minutes, %"), svg("text", { x: 0, y: 0, transform: `translate(14 ${(H - BOTTOM) / 2}) rotate(-90)`, "text-anchor": "middle" }, "instance-hours"));
   return el("figure", {}, drawing, el("figcaption", { class: "legend" }, list.map((p) => el("span", { class: `s${report.policies.indexOf(p) % STYLES + 1}` }, svg("svg", { width: 24, height: 8, "aria-hidden": "true" }, svg("path", { d: "M0 4H24" })), p.title))));
 }
 

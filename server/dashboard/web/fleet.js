@@ -149,10 +149,9 @@ function cellsOf(g, fleet) {
   return {
     group: [el("a", { class: "name", href: `#/group/${encodeURIComponent(g.group)}`, title: g.group }, g.group),
       el("small", {}, [g.mode === "dry-run" ? "dry run" : g.mode, g.policy && words(g.policy)].filter(Boolean).join(" · "))],
-    state: [el("span", { class: "dot " + (tone || state.tone), title: level }), badge(state.label, tone === "bad" ? "bad" : state.tone, state.why),
-      el("small", { title: g.reason }, tie(g.reason))],
-    load: number(g.load?.value, g.load?.unit, g.load && `${words(g.load.series)} at ${bareClock(g.load.at)}`),
-    forecast: number(g.forecast?.value, g.forecast && rangeText(g.forecast.quantiles), g.forecast && `in ${lead}, for ${bareClock(g.forecast.at)}`),
+    state: [badge(state.label, tone === "bad" || tone === "warn" ? tone : state.tone, state.why), el("span", { class: "unseen" }, `, ${level}`), el("small", { title: g.reason }, tie(g.reason))],
+    load: number(g.load?.value, g.load?.unit, g.load && `${words(g.load.series)} ${bareClock(g.load.at)}`),
+    forecast: number(g.forecast?.value, g.forecast && rangeText(g.forecast.quantiles), g.forecast && `in ${lead}, ${bareClock(g.forecast.at)}`),
     trend: spark(g.spark, g.forecast?.value, `Load of the newest ${g.spark?.length ?? 0} slots`) ?? el("span", { class: "soft" }, "–"),
     capacity: g.capacity ? capacityCell(g.capacity) : el("span", { class: "soft" }, "unknown"),
     health: [el("span", { class: ageTone(g, fleet) }, g.data_age_seconds === undefined || g.data_age_seconds === null ? "no data" : `${duration(g.data_age_seconds)} old`),
@@ -173,8 +172,8 @@ function rangeText(quantiles) {
 
 function capacityCell(c) {
   const goal = c.desired === c.in_service ? "" : ` → ${c.desired}`;
-  return [el("b", {}, `${c.in_service}${goal}`), c.pending ? el("span", { class: "unit" }, ` ${c.pending} starting`) : null,
-    el("small", {}, bounds(c), ` ${c.min}\u2060–\u2060${c.max}`)];
+  return [el("b", {}, `${c.in_service}${goal}`), c.pending ? el("span", { class: "unit", title: `${c.pending} starting` }, ` +${c.pending}`) : null,
+    el("small", { title: `between ${c.min} and ${c.max}` }, bounds(c), `${c.min}\u2060–\u2060${c.max}`)];
 }
 
 function ageTone(g, fleet) {
@@ -185,7 +184,7 @@ function ageTone(g, fleet) {
 function modelText(m) {
   if (!m) return "no model";
   if (m.problem) return `${m.name}: ${m.problem}`;
-  return `${m.name} v${m.version || "?"}` + (m.age_seconds !== undefined && m.age_seconds !== null ? `, ${duration(m.age_seconds)} old` : "");
+  return `${m.name} v${m.version || "?"}` + (m.age_seconds !== undefined && m.age_seconds !== null ? ` · ${duration(m.age_seconds)}` : "");
 }
 
 function eventCell(e, fleet) {

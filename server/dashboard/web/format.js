@@ -37,7 +37,7 @@ export function withUnit(v, unit) {
 
 export const instances = (n) => `${n}\u00a0instance${n === 1 ? "" : "s"}`;
 
-export const words = (name) => String(name ?? "").replaceAll("_", " ");
+export const words = (name) => String(name ?? "").replaceAll("_", " ").replace(/\bcpu\b/, "CPU");
 export const capital = (s) => s.charAt(0).toUpperCase() + s.slice(1);
 export const tie = (text) => String(text ?? "").replaceAll(" %", "\u00a0%"); // a number keeps its unit on its line
 
@@ -66,6 +66,7 @@ export const clock = (t) => format(t, { ...HM, timeZoneName: "short" });
 export const bareDay = (t) => format(t, { weekday: "short", day: "numeric", month: "short", ...HM });
 export const dayClock = (t) => format(t, { weekday: "short", day: "numeric", month: "short", ...HM, timeZoneName: "short" });
 export const day = (t) => format(t, { day: "numeric", month: "short", year: "numeric" });
+export const days = (from, to) => ms(from) && ms(to) ? new Intl.DateTimeFormat(undefined, { timeZone: zone(), day: "numeric", month: "short", year: "numeric" }).formatRange(ms(from), ms(to)) : NONE;
 export const dateClock = (t) => format(t, { day: "numeric", month: "short", year: "numeric", ...HM, timeZoneName: "short" });
 
 export const zoneName = () => new Intl.DateTimeFormat(undefined, { timeZone: zone(), timeZoneName: "short" })

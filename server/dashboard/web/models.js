@@ -4,7 +4,7 @@
 import { badge, blank, el, say, skeleton, table } from "./dom.js";
 import { ask, change, path } from "./api.js";
 import { askWhy } from "./ask.js";
-import { dateClock, day, duration, fixed, ms, percent, short, words } from "./format.js";
+import { dateClock, day, days, duration, fixed, ms, percent, short, words } from "./format.js";
 
 const STATE = {
   serving: ["serving", "good", "Its champion serves"], available: ["ready", "", "The first request loads it"], loading: ["loading", "info", "Its champion is being loaded"],
@@ -55,13 +55,15 @@ export function modelsPage({ route, notice, viewer, wake }) {
       m.record?.shadow ? act(m, "shadow", "End the shadow", { version: 0 }, `Version ${m.record.shadow.version} gets no more copies of requests.`) : null];
   }
 
-  function act(m, kind, label, body, text) {
-    return el("button", { type: "button", class: "small", onclick: async () => {
+  // act is a button for a change. Of its label only the verb is shown in a row that
+  // names the version.
+  function act(m, kind, label, body, text, verb = label) {
+    return el("button", { type: "button", class: "small", "aria-label": label, onclick: async () => {
       if (!await askWhy(`${label}: ${m.name}`, text, label, (reason) => change(path("models", m.name, kind), { ...body, reason }))) return;
       say(`${label}: done`);
       view.shown = "";
       wake();
-    } }, label);
+    } }, verb);
   }
 
   function versions(m, record) {
@@ -69,8 +71,8 @@ export function modelsPage({ route, notice, viewer, wake }) {
     if (!list.length) return null;
     const pinned = new Set((record.pinned ?? []).map((p) => p.version)), at = scored(list), score = (v) => v.scores?.find((s) => s.minutes === at);
     const columns = [
-      { head: "Version", cell: (v) => [`v${v.version}`, " ", v.champion ? badge("champion", "good") : null, pinned.has(v.version) ? badge("pinned", "info", "It is not replaced by retraining") : null, record.shadow?.version === v.version ? badge("shadow", "info", "It gets copies of requests and answers nobody") : null] },
-      { head: "Trained on", cell: (v) => v.problem ? el("span", { class: "bad" }, v.problem) : `${day(v.trained_from)} – ${day(v.trained_until)}` },
+      { head: "Version", align: "c-version", cell: (v) => [`v${v.version}`, " ", v.champion ? badge("champion", "good") : null, pinned.has(v.version) ? badge("pinned", "info", "It is not replaced by retraining") : null, record.shadow?.version === v.version ? badge("shadow", "info", "It gets copies of requests and answers nobody") : null] },
+      { head: "Trained on", cell: (v) => v.problem ? el("span", { class: "bad" }, v.problem) : el("span", { class: "c-days" }, days(v.trained_from, v.trained_until)) },
       { head: "Preset", cell: (v) => v.preset || "–" },
       { head: at ? `WAPE, ${short(at)} min ahead` : "WAPE", align: "n", cell: (v) => percent(score(v)?.wape, 1) },
       { head: "Skill", align: "n", cell: (v) => fixed(score(v)?.skill, 2) },
@@ -78,9 +80,9 @@ export function modelsPage({ route, notice, viewer, wake }) {
       { head: "Gate", cell: (v) => v.judged ? badge(v.judged.promote ? "passed" : "kept out", v.judged.promote ? "good" : "warn", v.judged.summary) : el("span", { class: "soft" }, "not judged") },
     ];
     if (may()) columns.push({ head: "Change", cell: (v) => v.problem ? "" : el("span", { class: "acts" },
-      v.champion ? null : act(m, "promote", `Promote v${v.version}`, { version: v.version, from: m.champion }, `Version ${v.version} becomes champion in place of version ${m.champion} and serves from then on.`),
-      pinned.has(v.version) ? act(m, "unpin", `Unpin v${v.version}`, { version: v.version }, "Retraining may replace it again.") : act(m, "pin", `Pin v${v.version}`, { version: v.version }, "Retraining does not replace it until it is unpinned."),
-      v.champion || record.shadow?.version === v.version ? null : act(m, "shadow", `Shadow v${v.version}`, { version: v.version }, `Version ${v.version} gets copies of the champion's requests; its answers go to nobody.`)) });
+      v.champion ? null : act(m, "promote", `Promote v${v.version}`, { version: v.version, from: m.champion }, `Version ${v.version} becomes champion in place of version ${m.champion} and serves from then on.`, "Promote"),
+      pinned.has(v.version) ? act(m, "unpin", `Unpin v${v.version}`, { version: v.version }, "Retraining may replace it again.", "Unpin") : act(m, "pin", `Pin v${v.version}`, { version: v.version }, "Retraining does not replace it until it is unpinned.", "Pin"),
+      v.champion || record.shadow?.version === v.version ? null : act(m, "shadow", `Shadow v${v.version}`, { version: v.version }, `Version ${v.version} gets copies of the champion's requests; its answers go to nobody.`, "Shadow")) });
     return el("section", { class: "card" }, el("h3", {}, "Versions"), table(`Versions of ${m.name}`, columns, list));
   }
 
@@ -94,7 +96,7 @@ export function modelsPage({ route, notice, viewer, wake }) {
       }
       Object.assign(view, { list, detail, now: Date.now() });
       render();
-      return { now: new Date().toISOString() };
+      return {};
     },
     failed: (text) => { if (!view.list) body.replaceChildren(blank("No connection", `${text} The page goes on trying.`)); },
   };
@@ -114,7 +116,7 @@ function facts(m, manifest) {
   const rows = [
     ["Serves", groups.includes("*") ? "every group" : groups.length > 4 ? `${groups.slice(0, 3).join(", ")} and ${groups.length - 3} more` : groups.join(", ") || "–"],
     ["Version", m.serving ? `v${m.serving}` + (m.serving !== m.champion ? `, champion is v${m.champion}` : "") : `v${m.champion}, not loaded yet`],
-    ["Trained on", manifest.trained_until ? `${dateClock(manifest.trained_from)} to ${dateClock(manifest.trained_until)}` : "–"],
+    ["Trained on", manifest.trained_until ? days(manifest.trained_from, manifest.trained_until) : "–"],
     ["Created", manifest.created_at ? `${dateClock(manifest.created_at)}${manifest.preset ? `, preset ${manifest.preset}` : ""}` : "–"],
     ["Forecasts", spec.horizon ? `${words(spec.target)}, ${duration(spec.horizon * (spec.step_seconds ?? 300))} ahead from the newest ${duration((spec.lookback ?? 0) * (spec.step_seconds ?? 300))}` : "–"],
     ["Size", manifest.size_bytes ? `${short(manifest.size_bytes / 1e6)} MB` : "–"],

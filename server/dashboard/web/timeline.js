@@ -100,7 +100,7 @@ function ends(u, e) {
 // drawMarks draws each decision where it put the desired capacity: a triangle that
 // points where it went, filled when it was carried out, a bar when it was held.
 function drawMarks(u, marks, c) {
-  const { ctx } = u, dpr = devicePixelRatio, { min, max } = u.scales.x, r = 4.5 * dpr;
+  const { ctx } = u, dpr = devicePixelRatio, { min, max } = u.scales.x, r = Math.max(2.2, Math.min(4.5, u.bbox.width / dpr / marks.length / 3)) * dpr;
   ctx.save();
   ctx.beginPath();
   ctx.rect(u.bbox.left, u.bbox.top - 6 * dpr, u.bbox.width, u.bbox.height + 12 * dpr);

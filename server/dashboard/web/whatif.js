@@ -28,7 +28,7 @@ export function whatIfPage({ route, notice }) {
     body.className = entries.length > 1 ? "split" : "split one";
     body.replaceChildren(...(entries.length > 1 ? [el("nav", { class: "side", "aria-label": "Backtests" }, el("ul", {}, entries.map((e) =>
       el("li", {}, el("a", { href: `#/whatif/${encodeURIComponent(e.name)}`, "aria-current": e.name === name ? "true" : undefined }, el("b", {}, e.name), el("small", {}, ms(e.published) ? day(e.published) : ""))))))] : []),
-    view.report ? reportOf(view.report) : blank(`No backtest is called ${name}`, "It may have been removed."));
+    view.report ? reportOf(view.report, name) : blank(`No backtest is called ${name}`, "It may have been removed."));
   }
 
   return {
@@ -42,14 +42,14 @@ export function whatIfPage({ route, notice }) {
       }
       view.list = list;
       render();
-      return { now: new Date().toISOString() };
+      return {};
     },
     failed: (text) => { if (!view.list) body.replaceChildren(blank("No connection", `${text} The page goes on trying.`)); },
   };
 }
 
-function reportOf(r) {
-  const days = (ms(r.score_to) - ms(r.score_from)) / 864e5, lines = (r.verdict ?? "").split("\n").filter(Boolean), rows = sorted(r);
+function reportOf(r, name) {
+  const days = (ms(r.score_to) - ms(r.score_from)) / 864e5, lines = [...(r.verdict ?? "").split("\n").filter(Boolean), ...recommendation(r.recommended)], rows = sorted(r);
   return el("div", { class: "detail" },
     el("div", { class: "title" }, el("h2", { class: "name" }, r.trace), r.model ? badge(`${r.model.name}${r.model.version ? ` v${r.model.version}` : ""}`, "", `Trained until ${day(r.model.trained_until)}`) : null),
     el("p", { class: "soft" }, `${dateClock(r.score_from)} to ${dateClock(r.score_to)}: ${short(days)} days that nothing was fitted or chosen by. An instance takes ${r.lead_minutes} minutes to start.`),
@@ -61,8 +61,10 @@ function reportOf(r) {
       { head: "Instance-hours", align: "n", cell: (p) => fixed(p.instance_hours, 1) }, { head: "× oracle", align: "n", cell: (p) => fixed(p.ratio_to_oracle, 2) },
       { head: `× oracle at ${ALLOWED} %`, align: "n", cell: (p) => fixed(p.ratio_at_0_5_pct, 2) }, { head: "Actions a day", align: "n", cell: (p) => fixed(p.actions_per_day, 1) }, { head: "Reversals a day", align: "n", cell: (p) => fixed(p.reversals_per_day, 1) },
     ], rows.map((p) => ({ ...p, class: p.name === r.default_policy ? "own" : "" })))),
-    worst(r), el("p", { class: "links" }, el("a", { href: path("backtests", r.published_as ?? r.trace), download: `${r.trace}.json` }, "JSON")));
+    worst(r), el("p", { class: "links" }, el("a", { href: path("backtests", name), download: `${name}.json` }, "The whole report as JSON")));
 }
+
+const recommendation = (c) => c ? [`Recommended: ${c.policy} at ${short(c.knob)}, because ${c.reason}.`] : [];
 
 // sorted has the cheapest at the allowed violations first, and what never gets there last.
 const sorted = (r) => [...r.policies].sort((a, b) => rank(a) - rank(b));
