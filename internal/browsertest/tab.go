@@ -23,7 +23,7 @@ import (
 
 // Tab is a tab of the real browser. A fault ends the test that opened it.
 type Tab struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu         sync.Mutex
@@ -32,7 +32,7 @@ type Tab struct {
 
 // Open opens a page, and collects what the browser complains of and any
 // request to another host than the page's.
-func Open(t *testing.T, page string) *Tab {
+func Open(t testing.TB, page string) *Tab {
 	t.Helper()
 	path := os.Getenv("FORESCALE_CHROMIUM")
 	if path == "" {
@@ -73,11 +73,15 @@ func Open(t *testing.T, page string) *Tab {
 	return b
 }
 
-// Check fails the test when the browser had anything to complain of.
-func (b *Tab) Check() {
+// Check fails the test when the browser had anything to complain of, but for what
+// was expected: a browser logs every answer above 399, for example.
+func (b *Tab) Check(expected ...string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.complaints = slices.DeleteFunc(b.complaints, func(complaint string) bool {
+		return slices.ContainsFunc(expected, func(e string) bool { return strings.Contains(complaint, e) })
+	})
 	if len(b.complaints) > 0 {
 		b.t.Errorf("the browser complains: %q", b.complaints)
 	}
@@ -99,10 +103,12 @@ func (b *Tab) Run(script string) {
 	evaluate[bool](b, "(() => {"+script+"; return true})()")
 }
 
-// Text returns the visible text of the first element that a selector finds.
+// Text returns the visible text of the first element that a selector finds, with
+// every space an ordinary one.
 func (b *Tab) Text(selector string) string {
 	b.t.Helper()
-	return evaluate[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+	text := evaluate[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+	return strings.NewReplacer("\u00a0", " ", "\u2009", " ", "\u2060", "").Replace(text)
 }
 
 // Title returns what the element says when it is pointed at.
@@ -152,16 +158,4 @@ func (b *Tab) Contrasts(selectors ...string) map[string]float64 {
 		}
 		return answer;
 	})()`, strings.Join(selectors, "|")))
-}
-
-// Screenshot writes the whole page, as it is shown, to a PNG file.
-func (b *Tab) Screenshot(file string) {
-	b.t.Helper()
-	image, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(file, image, 0o644)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
 }

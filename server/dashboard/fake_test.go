@@ -48,10 +48,17 @@ var fakeNow = time.Date(2026, 3, 12, 14, 0, 0, 0, time.UTC)
 
 func newFake(t *testing.T, set func(*fake)) *fake {
 	t.Helper()
-	f := &fake{groups: 12, viewers: map[chan string]time.Time{}}
+	f := &fake{groups: 12}
 	if set != nil {
 		set(f)
 	}
+	f.url = f.serve(t)
+	return f
+}
+
+// serve returns the address of the page.
+func (f *fake) serve(t testing.TB) string {
+	f.viewers = map[chan string]time.Time{}
 	e := echo.New()
 	dashboard.Register(e)
 	e.GET("/api/v1/session", f.showSession)
@@ -67,8 +74,7 @@ func newFake(t *testing.T, set func(*fake)) *fake {
 	}
 	server := httptest.NewServer(e)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	f.url = server.URL + "/"
-	return f
+	return server.URL + "/"
 }
 
 // set changes the world, and tells the viewers when what is not empty.

@@ -168,12 +168,12 @@ export class Panes {
   }
 
   key(event) {
-    const slot = this.specs[0]?.slot ?? 300, end = this.specs[0]?.now ?? this.to, way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const slot = this.specs[0]?.slot ?? 300, end = Math.min(this.specs[0]?.now ?? this.to, this.to) - slot / 2, way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const at = this.at ?? end;
     if (way && event.shiftKey) this.pan(way * 0.25);
     else if (way) this.hover(Math.max(this.from, Math.min(this.to, at + way * slot * (event.ctrlKey ? 12 : 1))));
     else if (event.key === "Home") this.hover(this.from + slot / 2);
-    else if (event.key === "End") this.hover(Math.min(end, this.to));
+    else if (event.key === "End") this.hover(end);
     else if (event.key === "+" || event.key === "=") this.zoom(0.5, this.at ?? undefined);
     else if (event.key === "-") this.zoom(2, this.at ?? undefined);
     else if (event.key === "0") this.on.range(null);

@@ -84,7 +84,7 @@ function nameEvents(u, events, c) {
   ctx.save();
   ctx.fillStyle = c["event-ink"];
   ctx.font = `${11 * dpr}px system-ui, sans-serif`;
-  ctx.textBaseline = "top";
+  [ctx.textAlign, ctx.textBaseline] = ["left", "top"];
   for (const e of events) {
     const [left, right] = ends(u, e), name = words(e.name);
     if (right - left > ctx.measureText(name).width + 8 * dpr) ctx.fillText(name, left + 4 * dpr, bbox.top + 3 * dpr);

@@ -57,9 +57,9 @@ function reportOf(r, name) {
     el("section", { class: "card" }, el("h3", {}, "Cost against violations"), el("p", { class: "soft" }, "Instance-hours over the minutes in which a fleet was too small. A line is what turning one policy's knob can reach, the point its default. Lower and further left is better."), curve(r, ALLOWED)),
     el("section", { class: "card" }, el("h3", {}, "All policies"), table("Policies", [
       { head: "Policy", cell: (p) => p.title }, { head: "Knob", align: "n", cell: (p) => p.name === "oracle" ? "" : `${short(p.knob)}` },
-      { head: "Violation minutes, %", align: "n", cell: (p) => fixed(p.violation_pct, 3) }, { head: "Load not served, %", align: "n", cell: (p) => fixed(p.unserved_pct, 3) },
-      { head: "Instance-hours", align: "n", cell: (p) => fixed(p.instance_hours, 1) }, { head: "× oracle", align: "n", cell: (p) => fixed(p.ratio_to_oracle, 2) },
-      { head: `× oracle at ${ALLOWED} %`, align: "n", cell: (p) => fixed(p.ratio_at_0_5_pct, 2) }, { head: "Actions a day", align: "n", cell: (p) => fixed(p.actions_per_day, 1) }, { head: "Reversals a day", align: "n", cell: (p) => fixed(p.reversals_per_day, 1) },
+      { head: tie("Violation minutes, %"), align: "n", cell: (p) => fixed(p.violation_pct, 3) }, { head: tie("Load not served, %"), align: "n", cell: (p) => fixed(p.unserved_pct, 3) },
+      { head: "Instance-hours", align: "n", cell: (p) => fixed(p.instance_hours, 1) }, { head: "×\u00a0oracle", align: "n", cell: (p) => fixed(p.ratio_to_oracle, 2) },
+      { head: tie(`×\u00a0oracle at ${ALLOWED} %`), align: "n", cell: (p) => fixed(p.ratio_at_0_5_pct, 2) }, { head: "Actions a day", align: "n", cell: (p) => fixed(p.actions_per_day, 1) }, { head: "Reversals a day", align: "n", cell: (p) => fixed(p.reversals_per_day, 1) },
     ], rows.map((p) => ({ ...p, class: p.name === r.default_policy ? "own" : "" })))),
     worst(r), el("p", { class: "links" }, el("a", { href: path("backtests", name), download: `${name}.json` }, "The whole report as JSON")));
 }
