@@ -85,7 +85,7 @@ export function fleetPage({ notice }) {
   // keep the first from the screen. What stands where it should is not touched.
   function place(shown, from, mine) {
     if (mine !== pass) return;
-    const to = from === 0 ? AT_ONCE : from + 200;
+    const to = from === 0 ? AT_ONCE : from + 100;
     shown.slice(from, to).forEach((g, i) => {
       const row = rowOf(g), there = body.children[from + i];
       if (there !== row) body.insertBefore(row, there ?? null);

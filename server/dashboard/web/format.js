@@ -53,21 +53,26 @@ export function duration(seconds) {
 export const ago = (seconds) => seconds < 1 ? "just now" : `${duration(seconds)} ago`;
 
 // A formatter costs more than what it formats, so that each is kept.
-const formats = new Map();
-function format(time, options) {
-  const key = zone() + JSON.stringify(options);
-  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(undefined, { timeZone: zone(), hourCycle: "h23", ...options }));
-  return formats.get(key).format(new Date(time));
+function formatter(options) {
+  const made = new Map(); // by zone
+  return () => {
+    if (!made.has(zone())) made.set(zone(), new Intl.DateTimeFormat(undefined, { timeZone: zone(), hourCycle: "h23", ...options }));
+    return made.get(zone());
+  };
 }
 
-const HM = { hour: "2-digit", minute: "2-digit" };
-export const bareClock = (t) => format(t, HM);
-export const clock = (t) => format(t, { ...HM, timeZoneName: "short" });
-export const bareDay = (t) => format(t, { weekday: "short", day: "numeric", month: "short", ...HM });
-export const dayClock = (t) => format(t, { weekday: "short", day: "numeric", month: "short", ...HM, timeZoneName: "short" });
-export const day = (t) => format(t, { day: "numeric", month: "short", year: "numeric" });
-export const days = (from, to) => ms(from) && ms(to) ? new Intl.DateTimeFormat(undefined, { timeZone: zone(), day: "numeric", month: "short", year: "numeric" }).formatRange(ms(from), ms(to)) : NONE;
-export const dateClock = (t) => format(t, { day: "numeric", month: "short", year: "numeric", ...HM, timeZoneName: "short" });
+const HM = { hour: "2-digit", minute: "2-digit" }, WEEKDAY = { weekday: "short", day: "numeric", month: "short" }, DATE = { day: "numeric", month: "short", year: "numeric" }, ZONED = { timeZoneName: "short" };
+const writer = (options) => { const f = formatter(options); return (t) => f().format(new Date(t)); };
+export const bareClock = writer(HM);
+export const clock = writer({ ...HM, ...ZONED });
+export const bareDay = writer({ ...WEEKDAY, ...HM });
+export const dayClock = writer({ ...WEEKDAY, ...HM, ...ZONED });
+export const day = writer(DATE);
+export const dateClock = writer({ ...DATE, ...HM, ...ZONED });
+
+// days is a range of days, such as "12 Jan – 8 Mar 2026".
+const range = formatter(DATE);
+export const days = (from, to) => ms(from) && ms(to) ? range().formatRange(ms(from), ms(to)) : NONE;
 
 export const zoneName = () => new Intl.DateTimeFormat(undefined, { timeZone: zone(), timeZoneName: "short" })
   .formatToParts(new Date()).find((p) => p.type === "timeZoneName").value;

@@ -47,8 +47,10 @@ export function groupPage({ route, go, notice, wake }) {
   // setRange shows a range that stands still; null: the newest again.
   function setRange(from, to) {
     if (from === null) Object.assign(view, { from: null, to: null });
-    else if (to - from > 90 * 86400) Object.assign(view, { from: to - 90 * 86400, to });
-    else Object.assign(view, { from, to });
+    else {
+      const slot = view.history.step_seconds, end = Math.ceil(to / slot) * slot; // whole slots: viewers of the same range share the answer
+      Object.assign(view, { from: Math.max(Math.floor(from / slot) * slot, end - 90 * 86400), to: end });
+    }
     moved();
   }
 

@@ -19,8 +19,10 @@ export function choose(name, value) {
 
 export const onChoice = (f) => listeners.add(f);
 
+const LOCAL = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC"; // asked once: it takes as long as a row of the fleet
+
 // zone is the name of the time zone that times are shown in.
-export const zone = () => chosen.zone === "UTC" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+export const zone = () => chosen.zone === "UTC" ? "UTC" : LOCAL;
 
 // apply makes the choice of colours the page's; the system's own choice is the default.
 export function apply() {
