@@ -57,7 +57,7 @@ BUILD_TAGS  := grpcnotrace
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup kubernetes proto dashboard build demo test test-system race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
+.PHONY: help setup kubernetes proto dashboard build demo test test-system screenshots race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -150,6 +150,10 @@ deb-packages:
 test-system: setup kubernetes $(DUCKDB) $(DASHBOARD_LOCK) $(GRPCURL) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
 	$(SYSTEM_ENV) go test -tags 'system,$(TAGS)' -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
 
+screenshots: setup ## take the pictures in docs/screenshots from the demo (needs what test-system needs)
+	mkdir -p docs/screenshots
+	$(SYSTEM_ENV) FORESCALE_SCREENSHOTS=$(CURDIR)/docs/screenshots go test -count=1 -tags system,screenshots -run '^TestScreenshots$$' $(TESTFLAGS) ./cmd/forescale
+
 race: setup ## all tests under the race detector
 	$(TEST_ENV) go test -tags '$(TAGS)' -race -timeout 30m $(TESTFLAGS) ./...
 
@@ -186,7 +190,7 @@ fuzz: setup ## run every fuzz target for FUZZTIME
 lint: $(STATICCHECK) ## formatting, vet and staticcheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
 	go vet ./...
-	go vet -tags system,traces,peers,referee ./...
+	go vet -tags system,screenshots,traces,peers,referee ./...
 	$(STATICCHECK) -tags system,traces,peers,referee ./...
 
 clean: ## remove what was built and fetched
