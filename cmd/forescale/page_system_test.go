@@ -40,7 +40,7 @@ func TestSystemDemoPageLeadsFromTheFleetToEachGroupAndItsModel(t *testing.T) {
 		tab.Until(fmt.Sprintf(drawn, pane))
 	}
 	tab.Until(`document.querySelector("#state").textContent === "predictive"`)
-	tab.Point("[data-pane=load] .u-over")
+	tab.Point("[data-pane=load] .u-over", 0.93)
 	tab.Until(`document.querySelector(".tip").innerText.includes("measured") && document.querySelector(".tip").innerText.includes("forecast")`)
 	for range 2 {
 		was := tab.Text("#last .when")

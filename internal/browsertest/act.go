@@ -40,11 +40,13 @@ func (b *Tab) Click(selector string) {
 	}
 }
 
-// Point moves the mouse to the middle of the first element that a selector finds.
-func (b *Tab) Point(selector string) {
+// Point moves the mouse to a share of the width of the first element that a selector
+// finds, 0.5 being its middle.
+func (b *Tab) Point(selector string, share float64) {
 	b.t.Helper()
 	x, y := b.middle(selector)
-	b.mouse(input.DispatchMouseEventTypeMouseMoved, x, y, input.MouseButtonNone)
+	width := evaluate[float64](b, fmt.Sprintf("document.querySelector(%q).getBoundingClientRect().width", selector))
+	b.mouse(input.DispatchMouseEventTypeMouseMoved, x+(share-0.5)*width, y, input.MouseButtonNone)
 }
 
 // Drag presses the mouse at one share of an element's width, moves it to another, and

@@ -58,7 +58,7 @@ func Open(t testing.TB, page string) *Tab {
 		case *cdpruntime.EventConsoleAPICalled:
 			complain("console.%s", e.Type)
 		case *cdpruntime.EventExceptionThrown:
-			complain("exception: %s", e.ExceptionDetails.Text)
+			complain("exception: %s %+v", e.ExceptionDetails.Text, e.ExceptionDetails.Exception)
 		case *network.EventRequestWillBeSent:
 			if !strings.HasPrefix(e.Request.URL, host) {
 				complain("request to another host: %s", e.Request.URL)
@@ -93,7 +93,10 @@ func (b *Tab) Until(expression string) {
 	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("Boolean("+expression+")")); err != nil {
-		b.t.Fatalf("never came true: %s (%v); the page says\n%s", expression, err, b.Text("body"))
+		b.mu.Lock()
+		complaints := slices.Clone(b.complaints)
+		b.mu.Unlock()
+		b.t.Fatalf("never came true: %s (%v); the browser complains: %q; the page says\n%.4000s", expression, err, complaints, b.Text("body"))
 	}
 }
 

@@ -286,7 +286,7 @@ func fakeHistory(group string, from, to time.Time, bump float64, markup string) 
 	if bucket > fakeStep {
 		h.Lows, h.Highs = map[string]api.Series{}, map[string]api.Series{}
 	}
-	temperature := api.Sensor{Unit: "celsius"}
+	temperature := api.Sensor{Unit: "degrees Celsius"}
 	size := 6
 	for i := range n {
 		at := from.Add(time.Duration(i) * bucket)

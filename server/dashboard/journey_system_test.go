@@ -67,7 +67,7 @@ func TestSystemAGroupIsReadByMouseAndByKeys(t *testing.T) {
 	}
 
 	// The cross-hair reads all panes, and what was forecast before.
-	tab.Point("[data-pane=load] .u-over")
+	tab.Point("[data-pane=load] .u-over", 0.5)
 	tab.Until(`!document.querySelector(".tip").hidden`)
 	for _, want := range []string{"measured", "forecast 10 min before", "80 % interval", "90 % interval", "in service", "hall temperature"} {
 		if got := tab.Text(".tip"); !strings.Contains(got, want) {
@@ -222,7 +222,7 @@ func TestSystemANameThatIsMarkupStaysText(t *testing.T) {
 	tab.Until(`document.querySelector(".rows .name")?.textContent.includes("<img")`)
 	tab.Click(".rows .row:last-child .name")
 	tab.Until(`document.querySelector(".reasons")?.textContent.includes("<img") && document.getElementById("name").textContent.includes("<img")`)
-	tab.Point("[data-pane=load] .u-over")
+	tab.Point("[data-pane=load] .u-over", 0.5)
 	tab.Until(`document.querySelector(".tip").textContent.includes("measured")`)
 	tab.Until(`document.querySelectorAll("main img").length === 0 && !document.title.startsWith("owned")`)
 	tab.Check()

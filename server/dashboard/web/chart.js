@@ -49,8 +49,11 @@ export class Panes {
       this.shape = shapeOf(specs);
       this.specs = specs;
       this.build();
-      return;
-    }
+    } else this.update(specs, from, to);
+    if (this.at !== undefined && this.at !== null) this.hover(this.at); // what is read stays, and follows what comes
+  }
+
+  update(specs, from, to) {
     this.specs = specs;
     this.moving = true;
     specs.forEach((s, i) => {
@@ -59,7 +62,6 @@ export class Panes {
       u.batch(() => { u.setData(uPlot.join(s.tables), false); u.setScale("x", { min: from, max: to }); });
     });
     this.moving = false;
-    if (this.at !== undefined && this.at !== null) this.hover(this.at, true);
   }
 
   build() {
@@ -107,11 +109,11 @@ export class Panes {
   cursor(u) {
     if (this.moving) return;
     const left = u.cursor.left;
-    this.hover(left >= 0 ? u.posToVal(left, "x") : null, false, u);
+    this.hover(left >= 0 ? u.posToVal(left, "x") : null, u);
   }
 
   // hover puts the cross-hair of all panes at a time; null takes it away.
-  hover(time, keep, but) {
+  hover(time, but) {
     this.at = time;
     this.moving = true;
     for (const u of this.plots) {

@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { ago, bareClock, capital, clock, dayClock, duration, ms, short, unitOf, words } from "./format.js";
+import { wantedForecast } from "./states.js";
 
 const last = (series) => (series ?? []).findLastIndex((v) => v !== null);
 
@@ -31,8 +32,7 @@ function ahead(h, d, unit) {
     const k = lead - 1, at = ms(f.issued_at) + k * step, q = f.values?.[k];
     return figure(`Forecast, ${duration(lead * h.step_seconds)} ahead`, short(f.point[k]), unit, `${q?.length > 1 ? `${short(q[0])} to ${short(q.at(-1))}, ` : ""}for ${bareClock(at)}–${bareClock(at + step)}`);
   }
-  const wanted = d && (d.basis !== "reactive" || (d.reasons ?? []).some((r) => r.rule === "forecast"));
-  return d && !wanted ? null : figure("Forecast", "–", "", d ? "none at the last decision" : "none yet", "warn");
+  return d && !wantedForecast(d) ? null : figure("Forecast", "–", "", d ? "none at the last decision" : "none yet", "warn");
 }
 
 // freshness judges the age of the newest slot: in a replay by when it arrived.

@@ -25,7 +25,7 @@ export const fixed = (v, digits) => v === null || v === undefined || !Number.isF
 
 export const percent = (share, digits = 0) => share === null || share === undefined ? NONE : `${(share * 100).toFixed(digits)}\u00a0%`;
 
-const UNITS = { percent: "%", "instances of work": "instances", celsius: "°C", "bytes per step": "B per step", seconds: "s" };
+const UNITS = { percent: "%", "instances of work": "instances", "degrees Celsius": "°C", watts: "W",  "bytes per step": "B per step", seconds: "s" };
 
 // unitOf returns a unit as it stands after a number.
 export const unitOf = (unit) => UNITS[unit] ?? unit ?? "";

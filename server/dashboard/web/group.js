@@ -10,7 +10,7 @@ import { look, readout, specs } from "./timeline.js";
 import { decisions } from "./decisions.js";
 import { behind } from "./behind.js";
 import { figures } from "./figures.js";
-import { stateOf, stateOfSafety } from "./states.js";
+import { stateOf, stateOfDecision } from "./states.js";
 
 const RANGES = { "1h": 1, "6h": 6, "24h": 24, "3d": 72, "7d": 168, "30d": 720, "90d": 2160 }; // hours
 const LEADS = [1, 2, 6, 12]; // steps
@@ -89,7 +89,7 @@ export function groupPage({ route, go, notice, wake }) {
     if (!h) return;
     body.replaceChildren();
     full.hidden = false;
-    const d = h.decisions?.[0], state = d ? stateOfSafety(d.safety, d.basis) : "unknown", s = stateOf(state);
+    const d = h.decisions?.[0], state = d ? stateOfDecision(d) : "unknown", s = stateOf(state);
     head.replaceChildren(badge(s.label, s.tone, s.why), ...(d ? [badge(d.mode === "live" ? "live" : "dry run", d.mode === "live" ? "good" : "info", d.mode === "live" ? "The scaler acts on its decisions" : "The scaler records its decisions and changes nothing")] : []));
     head.firstChild.id = "state";
     lead.textContent = d?.moved ? `${s.why}. Since ${dayClock(d.tick)}: ${d.moved.why}` : s.why;

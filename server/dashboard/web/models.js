@@ -37,7 +37,7 @@ export function modelsPage({ route, notice, viewer, wake }) {
   }
 
   const nameOf = (list) => chosen || list.models[0]?.name;
-  const may = () => { const v = viewer(); return !v || v.rights === null || (v.changes !== false && (v.rights ?? []).includes("admin")) || v.login === false && v.changes === true; };
+  const may = () => { const v = viewer(); return !v || v.rights === null || v.changes && (!v.login || v.rights.includes("admin")); };
 
   function detailOf(m, name) {
     if (!m) return blank(`No model is called ${name}`, "It may have been removed.", el("p", {}, el("a", { href: "#/models" }, "All models")));

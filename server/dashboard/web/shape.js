@@ -55,8 +55,14 @@ function capacityOf(points) {
 // The series that a pane below shows even though no sensor measured them.
 const BESIDE = ["cpu_utilization", "response_time", "request_count"];
 
+// The other statistics of a reading are its band, or in the CSV, but no panes of their own.
+const STATISTICS = /_(min|max|p95|count|sum)$/;
+
 function sensorsOf(h, grid) {
-  const panes = Object.entries(h.sensors ?? {}).map(([name, s]) => ({ name, unit: s.unit, x: s.times.map((t) => seconds(t) + (h.bucket_seconds || h.step_seconds) / 2), values: s.values }));
+  const all = h.sensors ?? {}, half = (h.bucket_seconds || h.step_seconds) / 2;
+  const of = (s) => s && { x: s.times.map((t) => seconds(t) + half), values: s.values };
+  const panes = Object.entries(all).filter(([name]) => !STATISTICS.test(name) || !all[name.replace(STATISTICS, "")])
+    .map(([name, s]) => ({ name, unit: s.unit, ...of(s), ...(all[name + "_min"] && all[name + "_max"] ? { low: of(all[name + "_min"]), high: of(all[name + "_max"]) } : {}) }));
   for (const name of BESIDE) {
     const values = h.series?.[name];
     if (name === h.target || !values?.some((v) => v !== null)) continue;

@@ -21,9 +21,13 @@ export const stateOf = (state) => STATES[state] ?? { label: String(state ?? "unk
 export const ATTENTION = [[300, "bad", "fault"], [200, "warn", "warning"], [100, "info", "notice"], [0, "", "fine"]];
 export const attentionOf = (n) => ATTENTION.find(([least]) => (n ?? 0) >= least) ?? ATTENTION.at(-1);
 
-// stateOfSafety turns the safety state of a decision into a group's.
-export const stateOfSafety = (safety, basis) => ({ PREDICTIVE: "predictive", REACTIVE_STALE: "stale", REACTIVE_DRIFT: "drift",
-  REACTIVE_NO_MODEL: "no-model", FROZEN: "frozen", PAUSED: "paused" })[safety] ?? basis ?? "unknown";
+// wantedForecast is false for a decision of a policy that reads no forecast: only the
+// reason "forecast" tells that one was wanted and not there.
+export const wantedForecast = (d) => d.basis !== "reactive" || (d.reasons ?? []).some((r) => r.rule === "forecast");
+
+// stateOfDecision turns the safety state of a decision into a group's.
+export const stateOfDecision = (d) => d.safety === "REACTIVE_NO_MODEL" && !wantedForecast(d) ? "reactive" : ({ PREDICTIVE: "predictive", REACTIVE_STALE: "stale", REACTIVE_DRIFT: "drift",
+  REACTIVE_NO_MODEL: "no-model", FROZEN: "frozen", PAUSED: "paused" })[d.safety] ?? d.basis ?? "unknown";
 
 // verdict says what a decision does.
 export function verdict(from, to) {

@@ -9,10 +9,11 @@ import { bareClock, capital, dayClock, duration, short, tie, unitOf, words } fro
 import { outcome, verdict } from "./states.js";
 
 const SENSOR_PANES = 6; // below the load and the capacity
+const hidden = { stroke: "transparent", width: 0 }; // the ends of a band are not drawn themselves
 
 // look returns the colours of the sheet, read once for each change of it.
 export function look() {
-  return Object.fromEntries(["load", "load-band", "forecast", "fan1", "fan2", "service", "service-fill", "desired", "event", "event-ink", "good", "bad", "soft", "sensor", "card"].map((name) => [name, color(name)]));
+  return Object.fromEntries(["load", "load-band", "forecast", "fan1", "fan2", "service", "service-fill", "desired", "event", "event-ink", "good", "bad", "soft", "sensor", "sensor-band", "card"].map((name) => [name, color(name)]));
 }
 
 // specs returns the panes of a shaped history.
@@ -20,23 +21,22 @@ export function specs(s, h, c) {
   const now = h.newest_end ? Date.parse(h.newest_end) / 1000 : s.to, common = { now, slot: s.slot };
   const events = [(u) => drawEvents(u, s.events, c)];
   const sensors = s.sensors.slice(0, SENSOR_PANES).map((sensor) => ({ ...common, id: "sensor-" + sensor.name, label: title(sensor.name, sensor.unit), unit: sensor.unit, height: 84,
-    tables: [[sensor.x, sensor.values]], range: sensor.unit === "percent" || sensor.unit === "count" ? undefined : around,
-    series: [{ label: sensor.name, stroke: c.sensor }], hooks: { drawClear: events } }));
+    tables: [[sensor.x, sensor.values], ...(sensor.low ? [[sensor.low.x, sensor.low.values], [sensor.high.x, sensor.high.values]] : [])], range: sensor.unit === "percent" || sensor.unit === "count" ? undefined : around,
+    series: [{ label: sensor.name, stroke: c.sensor }, ...(sensor.low ? [{ label: "low", ...hidden }, { label: "high", ...hidden }] : [])], bands: sensor.low ? [{ series: [3, 2], fill: c["sensor-band"] }] : undefined, hooks: { drawClear: events } }));
   return [loadPane(s, h, c, common, events), capacityPane(s, c, common, events), ...sensors];
 }
 
 const title = (name, unit) => capital(words(name)) + (unit ? `, ${unitOf(unit)}` : "");
 
-// nested pairs the levels of a fan from the outermost inwards: [low, high] indices.
+// nested pairs the levels of a fan that lie alike on both sides, from the outermost
+// inwards: [low, high] indices. A level without its like, such as 0.99 alone, is no
+// end of an interval.
 function nested(levels) {
-  const pairs = [];
-  for (let i = 0, j = levels.length - 1; i < j; i++, j--) pairs.push([i, j]);
-  return pairs;
+  return levels.map((q, i) => [i, levels.findIndex((other) => Math.abs(1 - other - q) < 1e-9)]).filter(([i, j]) => i < j);
 }
 
 function loadPane(s, h, c, common, events) {
   const series = [], bands = [], tables = [], add = (x, columns) => tables.push([x, ...columns]);
-  const hidden = { stroke: "transparent", width: 0 };
   const fan = (f, kind, style) => {
     const first = series.length + 1;
     f.levels.forEach((q) => series.push({ label: `${kind} ${q}`, ...hidden }));
