@@ -33,19 +33,22 @@ func TestScreenshots(t *testing.T) {
 	page := daemon(t, demo, `page: (http://[0-9.:]+/)`)
 	tab := browsertest.Open(t, page)
 	for _, picture := range []struct {
-		name, hash, until, do, scheme string
-		width, height                 int64
+		name, hash, until, point, scheme string
+		width, height                    int64
 	}{
 		{"fleet", "#/", `document.querySelectorAll(".rows .row").length === 2 && document.querySelectorAll(".spark path.lead").length`, "", "light", 1240, 420},
-		{"group", "#/group/web", `document.querySelectorAll(".decisions details").length > 6`, `window.dispatchEvent(new Event("blur"))`, "light", 1240, 1080},
-		{"group-dark", "#/group/web", `document.querySelectorAll(".decisions details").length > 6`, "", "dark", 1240, 1080},
-		{"group-narrow", "#/group/web", `document.querySelectorAll(".pane canvas").length > 1`, "", "light", 400, 900},
+		{"group", "#/group/web?range=6h", `performance.now() > 14000 && document.querySelectorAll(".decisions details").length > 4`, "[data-pane=load] .u-over", "light", 1240, 1000},
+		{"group-dark", "#/group/web?range=6h", `performance.now() > 14000 && document.querySelectorAll(".decisions details").length > 4`, "", "dark", 1240, 1000},
+		{"group-narrow", "#/group/web?range=6h", `document.querySelectorAll(".pane canvas").length > 1`, "", "light", 400, 900},
 		{"models", "#/models", `document.querySelector("meter.own")`, "", "light", 1240, 860},
 	} {
 		tab.Resize(picture.width, picture.scheme)
 		tab.Open(page + "?" + picture.name + picture.hash)
 		tab.Until(picture.until)
-		tab.Run(picture.do)
+		if picture.point != "" {
+			tab.Point(picture.point, 0.6)
+			tab.Until(`!document.querySelector(".tip").hidden`)
+		}
 		file := filepath.Join(t.TempDir(), "whole.png")
 		tab.Screenshot(file)
 		small := fewColours(t, file, int(picture.height))
@@ -88,7 +91,8 @@ func fewColours(t *testing.T, file string, height int) []byte {
 	})
 	palette := color.Palette{}
 	for _, c := range colours[:min(256, len(colours))] {
-		palette = append(palette, c)
+		full := func(v uint8) uint8 { return uint8(int(v) * 255 / 252) } // white stays white
+		palette = append(palette, color.RGBA{full(c.R), full(c.G), full(c.B), 255})
 	}
 	small := image.NewPaletted(part, palette)
 	draw.Draw(small, part, whole, image.Point{}, draw.Src)

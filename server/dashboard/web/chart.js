@@ -22,8 +22,9 @@ const TIMES = [
 ];
 
 // Panes shows specs in a host. A spec is {id, label, unit, height, tables, series,
-// bands, range, hooks}: tables as uPlot.join takes them. on has {hover(time|null),
-// range(from, to)}: times in Unix seconds.
+// bands, range, under(u), over(u)}: tables as uPlot.join takes them, and what is drawn
+// below and above the lines. on has {hover(time|null), range(from, to)}:
+// times in Unix seconds.
 export class Panes {
   constructor(on) {
     this.on = on;
@@ -83,8 +84,9 @@ export class Panes {
         bands: s.bands,
         cursor: { y: false, x: true, points: { size: 7 }, drag: { x: true, y: false, setScale: false, dist: 6 }, focus: { prox: -1 },
           bind: { mousedown: (u, _, handle) => (e) => { if (e.button === 0) { if (e.shiftKey) { this.drag(e); return null; } return handle(e); } return null; }, dblclick: () => () => { this.on.range(null); return null; } } },
-        hooks: { ...s.hooks, setCursor: [(u) => this.cursor(u)], setSelect: [(u) => this.select(u)],
-          draw: [(u) => drawNow(u, u.spec?.now, faint), ...(s.hooks?.draw ?? [])] },
+        // By u.spec, which is of the newest data: a pane outlives what it was made for.
+        hooks: { setCursor: [(u) => this.cursor(u)], setSelect: [(u) => this.select(u)], drawClear: [(u) => u.spec?.under?.(u)],
+          draw: [(u) => { drawNow(u, u.spec?.now, faint); u.spec?.over?.(u); }] },
       }, uPlot.join(s.tables), host);
       u.spec = s;
       u.setScale("x", { min: this.from, max: this.to });

@@ -39,7 +39,7 @@ function ahead(h, d, unit) {
 function freshness(h) {
   const end = ms(h.newest_end);
   if (!end) return figure("Data", "none", "", "in this range", "bad");
-  const age = (ms(h.now) - (h.replay ? ms(h.newest_at) || end : end)) / 1000;
+  const age = (ms(h.now) - (h.replay ? ms(h.newest_at) || ms(h.now) : end)) / 1000;
   const tone = h.replay ? (age > 120 ? "warn" : "") : age > 6 * h.step_seconds ? "bad" : age > 3 * h.step_seconds ? "warn" : "";
   return figure("Data", { "": "fresh", warn: "late", bad: "stale" }[tone], "", `up to ${h.replay ? dayClock(h.newest_end) : clock(h.newest_end)}, ${h.replay ? "arrived " : ""}${ago(age)}`, tone);
 }

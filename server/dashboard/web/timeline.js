@@ -19,10 +19,10 @@ export function look() {
 // specs returns the panes of a shaped history.
 export function specs(s, h, c) {
   const now = h.newest_end ? Date.parse(h.newest_end) / 1000 : s.to, common = { now, slot: s.slot };
-  const events = [(u) => drawEvents(u, s.events, c)];
+  const events = (u) => drawEvents(u, s.events, c);
   const sensors = s.sensors.slice(0, SENSOR_PANES).map((sensor) => ({ ...common, id: "sensor-" + sensor.name, label: title(sensor.name, sensor.unit), unit: sensor.unit, height: 84,
     tables: [[sensor.x, sensor.values], ...(sensor.low ? [[sensor.low.x, sensor.low.values], [sensor.high.x, sensor.high.values]] : [])], range: sensor.unit === "percent" || sensor.unit === "count" ? undefined : around,
-    series: [{ label: sensor.name, stroke: c.sensor }, ...(sensor.low ? [{ label: "low", ...hidden }, { label: "high", ...hidden }] : [])], bands: sensor.low ? [{ series: [3, 2], fill: c["sensor-band"] }] : undefined, hooks: { drawClear: events } }));
+    series: [{ label: sensor.name, stroke: c.sensor }, ...(sensor.low ? [{ label: "low", ...hidden }, { label: "high", ...hidden }] : [])], bands: sensor.low ? [{ series: [3, 2], fill: c["sensor-band"] }] : undefined, under: events }));
   return [loadPane(s, h, c, common, events), capacityPane(s, c, common, events), ...sensors];
 }
 
@@ -54,7 +54,7 @@ function loadPane(s, h, c, common, events) {
   }
   series.push({ label: "measured", stroke: c.load, width: 1.75 });
   add(s.measured.x, [s.measured.mean]);
-  return { ...common, id: "load", label: title(h.target, h.units?.[h.target]), unit: h.units?.[h.target], height: 260, tables, series, bands, hooks: { drawClear: [...events, (u) => nameEvents(u, s.events, c)] } };
+  return { ...common, id: "load", label: title(h.target, h.units?.[h.target]), unit: h.units?.[h.target], height: 260, tables, series, bands, under: (u) => { events(u); nameEvents(u, s.events, c); } };
 }
 
 function capacityPane(s, c, common, events) {
@@ -64,7 +64,7 @@ function capacityPane(s, c, common, events) {
   return { ...common, id: "capacity", label: "Capacity, instances", height: 120, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000],
     tables: [[extended.x, extended.service, extended.desired]],
     series: [{ label: "in service", stroke: c.service, fill: c["service-fill"], paths: stepped, width: 1.75 }, { label: "desired", stroke: c.desired, paths: stepped, dash: [5, 3], width: 1.25 }],
-    hooks: { drawClear: events, draw: [(u) => drawMarks(u, s.marks, c)] } };
+    under: events, over: (u) => drawMarks(u, s.marks, c) };
 }
 
 // drawEvents draws the events of the calendar as bands behind everything.
