@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 import { color } from "./dom.js";
 import { around } from "./chart.js";
 import { before, nearest } from "./shape.js";
-import { bareClock, capital, dayClock, duration, short, tie, unitOf, words } from "./format.js";
+import { bareDay, capital, clock, duration, short, tie, unitOf, words } from "./format.js";
 import { outcome, verdict } from "./states.js";
 
 const SENSOR_PANES = 6; // below the load and the capacity
@@ -146,7 +146,7 @@ export function readout(s, h, time) {
   const mark = markAt(s, time);
   if (!rows.length && !mark) return null;
   const slot = Math.floor((time - s.from) / s.step) * s.step + s.from;
-  const head = `${bareClock(slot * 1000)}–${dayClock((slot + s.step) * 1000)}`;
+  const head = `${bareDay(slot * 1000)}–${clock((slot + s.step) * 1000)}`;
   return { text: `${head}: ${rows.map(([name, text]) => `${name} ${text}`).join(", ")}${mark ? `. ${verdict(mark.from, mark.to)}: ${why(mark)}` : ""}`, mark,
     nodes: [el("b", {}, head), ...rows.map(([name, text, kind]) => el("span", { class: "reading" }, el("span", { class: "key " + (kind ?? "") }, name), el("i", {}, text))),
       mark ? el("div", { class: "tip-mark" }, el("b", {}, verdict(mark.from, mark.to)), el("span", {}, tie(why(mark))),

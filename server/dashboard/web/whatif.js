@@ -1,7 +1,7 @@
 // What if: the report of a backtest. Policies side by side on the same history, what
 // each costs against what it lets through, and the worst hours.
 
-import { badge, blank, el, skeleton, table } from "./dom.js";
+import { badge, blank, choice, el, fieldset, skeleton, table } from "./dom.js";
 import { ask, path } from "./api.js";
 import { curve } from "./curve.js";
 import { dateClock, day, fixed, ms, short, tie } from "./format.js";
@@ -75,8 +75,15 @@ const rank = (p) => p.name === "oracle" ? 0 : p.ratio_at_0_5_pct ?? 1e9;
 function worst(r) {
   const list = r.worst_hours ?? [];
   if (!list.length) return null;
-  const link = (w) => { const at = ms(w.from ?? w.at); return `#/group/${encodeURIComponent(w.group ?? r.group ?? r.trace)}?${new URLSearchParams({ from: new Date(at - 6 * 3600e3).toISOString(), to: new Date(at + 7 * 3600e3).toISOString() })}`; };
-  return el("section", { class: "card" }, el("h3", {}, "The worst hours"), table("Worst hours", [
-    { head: "Hour from", cell: (w) => el("a", { href: link(w) }, dateClock(w.from ?? w.at)) }, { head: "Policy", cell: (w) => w.policy ?? "" }, { head: "Minutes too small", align: "n", cell: (w) => short(w.violation_minutes ?? w.minutes) }, { head: "Most needed", align: "n", cell: (w) => short(w.required ?? w.peak) },
-  ], list));
+  const link = (w) => { const at = ms(w.from); return `#/group/${encodeURIComponent(r.trace)}?${new URLSearchParams({ from: new Date(at - 6 * 3600e3).toISOString(), to: new Date(at + 7 * 3600e3).toISOString() })}`; };
+  const shown = el("div"), names = r.policies.filter((p) => list.some((w) => w.policy === p.name));
+  const show = (name) => shown.replaceChildren(table("Worst hours", [
+    { head: "Hour from", cell: (w) => el("a", { href: link(w) }, dateClock(w.from)) }, { head: "Minutes too small", align: "n", cell: (w) => short(w.violation_minutes) },
+    { head: "Instances needed, at most", align: "n", cell: (w) => short(w.required) }, { head: "in service, at least", align: "n", cell: (w) => short(w.in_service) },
+  ], list.filter((w) => w.policy === name)));
+  const first = names.find((p) => p.name === r.default_policy) ?? names[0], pick = fieldset("Policy", { class: "switch policies" });
+  if (!first) return null;
+  choice(pick, names.map((p) => [p.name, p.title]), first.name, show);
+  show(first.name);
+  return el("section", { class: "card" }, el("h3", {}, "The worst hours"), el("p", { class: "soft" }, "Each leads to the same hours of the group."), pick, shown);
 }
