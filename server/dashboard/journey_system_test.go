@@ -162,8 +162,9 @@ func TestSystemABacktestShowsPoliciesAndLeadsToItsWorstHours(t *testing.T) {
 	if got := tab.Text(".detail"); !strings.Contains(got, "Recommended: target-tracking at 70") || !strings.Contains(got, "1108.8") {
 		t.Errorf("the report says %q", got)
 	}
-	tab.Run(`[...document.querySelectorAll("td a, th a")].find((a) => a.href.includes("2026-02-26")).click()`)
-	tab.Until(`location.hash.startsWith("#/group/web?from=2026-02-26T14") && document.querySelectorAll(".pane canvas").length === 4`)
+	tab.Run(`[...document.querySelectorAll(".policies button")].find((b) => b.textContent === "target tracking").click()`)
+	tab.Run(`document.querySelector("th a").click()`)
+	tab.Until(`/^#\/group\/web\?from=2026-0[23]-\d\dT\d\d/.test(location.hash) && document.querySelectorAll(".pane canvas").length === 4 && !document.getElementById("to-live").hidden`)
 	tab.Check()
 }
 

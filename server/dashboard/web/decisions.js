@@ -20,7 +20,7 @@ export function decisions(chosen) {
   function show(h) {
     newest.replaceChildren(...latest(h));
     const marks = (h.marks ?? []).slice(0, MOST), left = (h.marks_left_out ?? 0) + Math.max(0, (h.marks ?? []).length - MOST);
-    note.textContent = marks.length === 0 ? "" : `${marks.length} that changed the desired capacity, or were held` + (left ? `; ${left} older ones are in the JSON` : "");
+    note.textContent = marks.length === 0 ? "" : `${marks.length} that changed the desired capacity, or were held` + (left ? `; ${left} older ones are in the JSON` : "") + (h.tick_stride > 1 ? `; of every ${h.tick_stride}th tick, for the range is long` : "");
     const now = JSON.stringify(marks) + bareDay(0);
     if (now === shown) return; // what is open stays open
     shown = now;

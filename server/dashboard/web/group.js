@@ -116,7 +116,7 @@ export function groupPage({ route, go, notice, wake }) {
   return {
     title: group, node, render, leave: () => panes.leave(),
     recolor: () => { view.look = null; render(); },
-    wants: (told) => told.groups.size === 0 || told.groups.has(group) || told.groups.has("*"),
+    wants: (told) => told.groups.has(group) || told.groups.has("*"),
     moved: (next) => { Object.assign(view, viewOf(next.query)); pressRange(view.from ? "" : view.range); if (view.shape) draw(); },
     async refresh(signal) {
       const query = new URLSearchParams({ points: String(Math.max(300, Math.min(2000, Math.round(innerWidth * 1.2)))) });

@@ -14,8 +14,11 @@ export class Live {
     this.pending = undefined;
     this.running = false;
     this.attempts = 0;
-    document.addEventListener("visibilitychange", () => document.hidden || this.wake());
-    addEventListener("online", () => { this.attempts = 0; this.connect(); this.wake(); });
+    // A page that nobody sees holds no stream: a browser opens only six connections to
+    // a host, for all its tabs.
+    this.seen = () => { this.attempts = 0; this.connect(); if (!document.hidden) this.wake(); };
+    document.addEventListener("visibilitychange", this.seen);
+    addEventListener("online", this.seen);
   }
 
   start() {
@@ -25,6 +28,8 @@ export class Live {
 
   stop() {
     this.stopped = true;
+    document.removeEventListener("visibilitychange", this.seen);
+    removeEventListener("online", this.seen);
     clearTimeout(this.timer);
     clearTimeout(this.retry);
     this.source?.close();
@@ -33,7 +38,8 @@ export class Live {
   connect() {
     clearTimeout(this.retry);
     this.source?.close();
-    if (this.stopped) return;
+    this.streaming = false;
+    if (this.stopped || document.hidden) return;
     const source = this.source = new EventSource("/api/v1/stream");
     source.onopen = () => { this.attempts = 0; this.streaming = true; this.onState("live"); this.wake(); }; // what was missed meanwhile
     source.onerror = () => {
@@ -58,7 +64,7 @@ export class Live {
     if (told?.what && this.pending !== null) {
       this.pending ??= { what: new Set(), groups: new Set() };
       told.what.forEach((w) => this.pending.what.add(w));
-      (told.groups ?? ["*"]).forEach((g) => this.pending.groups.add(g));
+      (told.groups?.length ? told.groups : ["*"]).forEach((g) => this.pending.groups.add(g));
     } else this.pending = null;
     if (!this.running) this.run();
   }
