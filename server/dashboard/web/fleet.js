@@ -2,7 +2,7 @@
 
 import { badge, blank, el, say, skeleton } from "./dom.js";
 import { ask } from "./api.js";
-import { bareClock, bareDay, dayClock, duration, ms, short, tie, unitOf, words } from "./format.js";
+import { bareClock, dayClock, duration, ms, short, stamp, tie, unitOf, words } from "./format.js";
 import { attentionOf, stateOf } from "./states.js";
 import { bounds, spark } from "./spark.js";
 
@@ -189,6 +189,6 @@ function modelText(m) {
 
 function eventCell(e, fleet) {
   const now = ms(fleet.replay ? fleet.tick ?? fleet.now : fleet.now), lasts = ms(e.from) <= now;
-  return [el("span", { title: `${dayClock(e.from)} to ${dayClock(e.to)}` }, words(e.name)), el("small", {}, lasts ? `now, until ${bareDay(e.to)}` : `in ${duration((ms(e.from) - now) / 1000)}, ${bareDay(e.from)}`)];
+  return [el("span", { title: `${dayClock(e.from)} to ${dayClock(e.to)}` }, words(e.name)), el("small", {}, lasts ? `now, until ${stamp(e.to)}` : `in ${duration((ms(e.from) - now) / 1000)}, ${stamp(e.from)}`)];
 }
 

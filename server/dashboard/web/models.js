@@ -122,7 +122,7 @@ function facts(m, manifest) {
     ["Size", manifest.size_bytes ? `${short(manifest.size_bytes / 1e6)} MB` : "–"],
   ];
   if (live) rows.push(["In use", `${live.groups} group${live.groups === 1 ? "" : "s"}` + (live.drift ? `, ${live.drift} in drift` : ", none in drift")],
-    ["Coverage since", live.coverage === null || live.coverage === undefined ? "too few slots yet" : `${percent(live.coverage)}, promised ${percent(live.expected)}` + (live.worst ? ` · farthest off: ${live.worst} ${percent(live.worst_coverage)}` : "")]);
+    ["Coverage since", live.coverage === null || live.coverage === undefined ? "too few slots yet" : `${percent(live.coverage)}, promised ${percent(live.expected)}` + (live.worst && live.groups > 1 ? ` · farthest off: ${live.worst} ${percent(live.worst_coverage)}` : "")]);
   const s = m.shadowing;
   if (s) rows.push(["Shadow", s.rows ? `${short(s.rows)} rows compared, ${s.difference === null ? "nothing comparable" : `${percent(s.difference, 1)} apart on average`}${s.failed ? `, ${short(s.failed)} failed` : ""}${s.dropped ? `, ${short(s.dropped)} dropped` : ""}` : "no row compared yet"]);
   return el("dl", { class: "facts card" }, rows.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v))));
