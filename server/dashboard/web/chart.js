@@ -107,9 +107,10 @@ export class Panes {
     this.plots.forEach((u) => u.destroy());
   }
 
-  // cursor hears where the mouse is in one pane, and takes the others along.
+  // cursor hears where the mouse is in one pane, and takes the others along. A pane
+  // that is new tells too, of no mouse.
   cursor(u) {
-    if (this.moving) return;
+    if (this.moving || !u.cursor.event) return;
     const left = u.cursor.left;
     this.hover(left >= 0 ? u.posToVal(left, "x") : null, u);
   }

@@ -65,7 +65,7 @@ const HM = { hour: "2-digit", minute: "2-digit" }, WEEKDAY = { weekday: "short",
 const writer = (options) => { const f = formatter(options); return (t) => f().format(new Date(t)); };
 export const bareClock = writer(HM);
 export const clock = writer({ ...HM, ...ZONED });
-export const stamp = writer({ day: "numeric", month: "short", ...HM });
+export const stamp = writer({ weekday: "short", ...HM }); // for what lies within a week
 export const bareDay = writer({ ...WEEKDAY, ...HM });
 export const dayClock = writer({ ...WEEKDAY, ...HM, ...ZONED });
 export const day = writer(DATE);
