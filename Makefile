@@ -40,6 +40,9 @@ TAGS        := $(subst $(space),$(comma),$(strip $(if $(FORESCALE_TRACES),traces
 TEST_ENV    := FORESCALE_ONNXRUNTIME=$${FORESCALE_ONNXRUNTIME:-$(CURDIR)/$(ORT_LIB)} FORESCALE_VERSITYGW=$(VERSITYGW)
 DUCKDB_NPM  := internal/dataset/duckdb
 DUCKDB      := $(DUCKDB_NPM)/node_modules/.package-lock.json
+DASHBOARD_NPM  := server/dashboard/npm
+DASHBOARD_WEB  := server/dashboard/web
+DASHBOARD_LOCK := $(DASHBOARD_NPM)/node_modules/.package-lock.json
 SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-shell) FORESCALE_PYTHON=/usr/bin/python3 \
                FORESCALE_PROMETHEUS=$$(command -v prometheus) FORESCALE_PROMTOOL=$$(command -v promtool) \
                FORESCALE_ALERTMANAGER=$$(command -v prometheus-alertmanager) FORESCALE_AMTOOL=$$(command -v amtool) \
@@ -48,7 +51,8 @@ SYSTEM_ENV  := $(TEST_ENV) FORESCALE_CHROMIUM=$$(command -v chromium-headless-sh
                FORESCALE_GRPCURL=$(GRPCURL) FORESCALE_HELM=$(HELM) \
                FORESCALE_MOSQUITTO=$$(PATH=$$PATH:/usr/sbin command -v mosquitto) FORESCALE_MOSQUITTO_PUB=$$(command -v mosquitto_pub) \
                FORESCALE_ETCD=$(ETCD) FORESCALE_KUBE_APISERVER=$(KUBE_APISERVER) \
-               FORESCALE_NODE=$$(command -v node) FORESCALE_DUCKDB=$(CURDIR)/$(DUCKDB_NPM)/query.mjs
+               FORESCALE_NODE=$$(command -v node) FORESCALE_DUCKDB=$(CURDIR)/$(DUCKDB_NPM)/query.mjs \
+               FORESCALE_AXE=$(CURDIR)/$(DASHBOARD_NPM)/node_modules/axe-core/axe.min.js
 
 # Without gRPC's own trace page no program holds a template engine, for whose sake the
 # linker would keep every method of every type: the server is 20 MB small instead of 37.
@@ -56,7 +60,7 @@ BUILD_TAGS  := grpcnotrace
 
 STATIC_BINS := forescale forescale-collector forescale-trainer forescale-scaler
 
-.PHONY: help setup kubernetes proto build lambda demo test test-system race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
+.PHONY: help setup kubernetes proto dashboard build lambda demo test test-system screenshots race bench bench-server bench-trainer accuracy soak fuzz lint clean deb-packages
 help: ## show what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -69,6 +73,15 @@ $(ORT_SOURCE): $(ORT_NPM)/package.json $(ORT_NPM)/package-lock.json
 $(DUCKDB): $(DUCKDB_NPM)/package.json $(DUCKDB_NPM)/package-lock.json
 	cd $(DUCKDB_NPM) && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
+
+$(DASHBOARD_LOCK): $(DASHBOARD_NPM)/package.json $(DASHBOARD_NPM)/package-lock.json
+	cd $(DASHBOARD_NPM) && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+dashboard: $(DASHBOARD_LOCK) ## copy the charting library that the dashboard embeds from its npm package
+	cp -f $(DASHBOARD_NPM)/node_modules/uplot/dist/uPlot.iife.min.js $(DASHBOARD_WEB)/vendor/uplot.js
+	cp -f $(DASHBOARD_NPM)/node_modules/uplot/dist/uPlot.min.css $(DASHBOARD_WEB)/vendor/uplot.css
+	cp -f $(DASHBOARD_NPM)/node_modules/uplot/LICENSE $(DASHBOARD_WEB)/vendor/LICENSE.uplot.txt
 
 $(ORT_LIB): $(ORT_SOURCE)
 	mkdir -p $(@D)
@@ -151,8 +164,12 @@ deb-packages:
 	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-test-system: setup kubernetes $(DUCKDB) $(GRPCURL) $(HELM) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
+test-system: setup kubernetes $(DUCKDB) $(DASHBOARD_LOCK) $(GRPCURL) $(HELM) deb-packages ## tests against servers and tools from Debian packages (installs them: root or sudo)
 	$(SYSTEM_ENV) go test -tags 'system,$(TAGS)' -run '^TestSystem' -timeout 15m $(TESTFLAGS) ./...
+
+screenshots: setup ## take the pictures in docs/screenshots from the demo (needs what test-system needs)
+	mkdir -p docs/screenshots
+	$(SYSTEM_ENV) FORESCALE_SCREENSHOTS=$(CURDIR)/docs/screenshots go test -count=1 -tags system,screenshots -run '^TestScreenshots$$' $(TESTFLAGS) ./cmd/forescale
 
 race: setup ## all tests under the race detector
 	$(TEST_ENV) go test -tags '$(TAGS)' -race -timeout 30m $(TESTFLAGS) ./...
@@ -190,8 +207,8 @@ fuzz: setup ## run every fuzz target for FUZZTIME
 lint: $(STATICCHECK) ## formatting, vet and staticcheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
 	go vet ./...
-	go vet -tags system,traces,peers,referee ./...
+	go vet -tags system,screenshots,traces,peers,referee ./...
 	$(STATICCHECK) -tags system,traces,peers,referee ./...
 
 clean: ## remove what was built and fetched
-	rm -rf bin .cache $(ORT_NPM)/node_modules $(DUCKDB_NPM)/node_modules
+	rm -rf bin .cache $(ORT_NPM)/node_modules $(DUCKDB_NPM)/node_modules $(DASHBOARD_NPM)/node_modules

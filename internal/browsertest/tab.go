@@ -23,7 +23,7 @@ import (
 
 // Tab is a tab of the real browser. A fault ends the test that opened it.
 type Tab struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu         sync.Mutex
@@ -32,7 +32,7 @@ type Tab struct {
 
 // Open opens a page, and collects what the browser complains of and any
 // request to another host than the page's.
-func Open(t *testing.T, page string) *Tab {
+func Open(t testing.TB, page string) *Tab {
 	t.Helper()
 	path := os.Getenv("FORESCALE_CHROMIUM")
 	if path == "" {
@@ -40,6 +40,7 @@ func Open(t *testing.T, page string) *Tab {
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 1100))
+	host, _, _ := strings.Cut(page, "#")
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -57,9 +58,9 @@ func Open(t *testing.T, page string) *Tab {
 		case *cdpruntime.EventConsoleAPICalled:
 			complain("console.%s", e.Type)
 		case *cdpruntime.EventExceptionThrown:
-			complain("exception: %s", e.ExceptionDetails.Text)
+			complain("exception: %s %+v", e.ExceptionDetails.Text, e.ExceptionDetails.Exception)
 		case *network.EventRequestWillBeSent:
-			if !strings.HasPrefix(e.Request.URL, page) {
+			if !strings.HasPrefix(e.Request.URL, host) {
 				complain("request to another host: %s", e.Request.URL)
 			}
 		}
@@ -72,11 +73,15 @@ func Open(t *testing.T, page string) *Tab {
 	return b
 }
 
-// Check fails the test when the browser had anything to complain of.
-func (b *Tab) Check() {
+// Check fails the test when the browser had anything to complain of, but for what
+// was expected: a browser logs every answer above 399, for example.
+func (b *Tab) Check(expected ...string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.complaints = slices.DeleteFunc(b.complaints, func(complaint string) bool {
+		return slices.ContainsFunc(expected, func(e string) bool { return strings.Contains(complaint, e) })
+	})
 	if len(b.complaints) > 0 {
 		b.t.Errorf("the browser complains: %q", b.complaints)
 	}
@@ -88,7 +93,10 @@ func (b *Tab) Until(expression string) {
 	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("Boolean("+expression+")")); err != nil {
-		b.t.Fatalf("never came true: %s (%v); the page says\n%s", expression, err, b.Text("body"))
+		b.mu.Lock()
+		complaints := slices.Clone(b.complaints)
+		b.mu.Unlock()
+		b.t.Fatalf("never came true: %s (%v); the browser complains: %q; the page says\n%.4000s", expression, err, complaints, b.Text("body"))
 	}
 }
 
@@ -98,10 +106,12 @@ func (b *Tab) Run(script string) {
 	evaluate[bool](b, "(() => {"+script+"; return true})()")
 }
 
-// Text returns the visible text of the first element that a selector finds.
+// Text returns the visible text of the first element that a selector finds, with
+// every space an ordinary one.
 func (b *Tab) Text(selector string) string {
 	b.t.Helper()
-	return evaluate[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+	text := evaluate[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+	return strings.NewReplacer("\u00a0", " ", "\u2009", " ", "\u2060", "").Replace(text)
 }
 
 // Title returns what the element says when it is pointed at.
