@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,18 @@ import (
 	"github.com/forescale/forescale/server"
 	"github.com/forescale/forescale/server/access"
 )
+
+// clock is a clock that a test sets while a server looks at it.
+type clock struct{ at atomic.Int64 }
+
+func clockAt(t time.Time) *clock {
+	c := &clock{}
+	c.at.Store(t.UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time       { return time.Unix(0, c.at.Load()) }
+func (c *clock) pass(d time.Duration) { c.at.Add(int64(d)) }
 
 // browser is a page that has logged in: it sends its cookie by itself.
 type browser struct {
@@ -58,12 +71,13 @@ func login(r *running, token string) *browser {
 }
 
 func TestATokenIsExchangedForASessionThatNoScriptCanRead(t *testing.T) {
-	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	began := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	wall := clockAt(began)
 	var tokens map[string]string
 	r := start(t, shelfWithForeign(), func(cfg *server.Config, deps *server.Deps) {
 		tokens = oneTokenEach(cfg)
 		cfg.ModelControl = true
-		deps.Now = func() time.Time { return now }
+		deps.Now = wall.now
 	})
 	got := r.do(http.MethodPost, api.RouteSession, []byte(`{"token":"`+tokens["read"]+`"}`), nil, false)
 	cookie := got.header.Get("Set-Cookie")
@@ -77,7 +91,7 @@ func TestATokenIsExchangedForASessionThatNoScriptCanRead(t *testing.T) {
 	}
 	b := login(r, tokens["read"])
 	s, _ := b.session()
-	if s.Name != "the read" || len(s.Rights) != 1 || s.Rights[0] != "read" || len(s.CSRF) < 40 || !s.Login || !s.Until.Equal(now.Add(12*time.Hour)) {
+	if s.Name != "the read" || len(s.Rights) != 1 || s.Rights[0] != "read" || len(s.CSRF) < 40 || !s.Login || !s.Until.Equal(began.Add(12*time.Hour)) {
 		t.Errorf("%+v", s)
 	}
 	if got := b.do(http.MethodGet, api.RouteFleet, nil, b.as(false), false); got.status != http.StatusOK {
@@ -94,7 +108,7 @@ func TestATokenIsExchangedForASessionThatNoScriptCanRead(t *testing.T) {
 		t.Errorf("after it: status %d, %s", ended.status, ended.header)
 	}
 	b = login(r, tokens["admin"])
-	now = now.Add(time.Hour)
+	wall.pass(time.Hour)
 	if _, got := b.session(); got.status != http.StatusUnauthorized {
 		t.Errorf("an hour later: status %d", got.status)
 	}
@@ -112,10 +126,10 @@ func TestATokenIsExchangedForASessionThatNoScriptCanRead(t *testing.T) {
 
 func TestALoginThatIsNone(t *testing.T) {
 	var tokens map[string]string
-	now := time.Now()
+	wall := clockAt(time.Now())
 	r := start(t, shelfWithForeign(), func(cfg *server.Config, deps *server.Deps) {
 		tokens = oneTokenEach(cfg)
-		deps.Now = func() time.Time { return now }
+		deps.Now = wall.now
 	})
 	unknown, _ := access.NewToken()
 	for name, c := range map[string]struct {
@@ -142,7 +156,7 @@ func TestALoginThatIsNone(t *testing.T) {
 	if got := r.do(http.MethodPost, api.RouteSession, []byte(`{"token":"`+tokens["read"]+`"}`), nil, true); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" {
 		t.Errorf("after many: status %d", got.status)
 	}
-	now = now.Add(2 * time.Second)
+	wall.pass(2 * time.Second)
 	login(r, tokens["read"])
 	if strings.Contains(r.logs.String(), unknown) {
 		t.Error("a wrong token is in the log")
