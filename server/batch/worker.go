@@ -46,7 +46,8 @@ func (g *Gate) workFor(r Runner, q *request) bool {
 		wait = q.leave()
 	})
 	w := workers.Get().(*worker)
-	for g.take(w) { // nothing to take: the request was given up, and dropped
+	runtime.Gosched() // see work
+	for g.take(w) {   // nothing to take: the request was given up, and dropped
 		g.run(w)
 		if q.over() {
 			g.handOver()
@@ -76,13 +77,14 @@ func (g *Gate) handOver() {
 }
 
 // work runs what waits until nothing does.
+//
+// Before each run others get their turn: who has been answered writes the answer, and
+// whose request has come in puts it in the queue, to be part of the run. With a single
+// processor they would otherwise come one by one, each to find the gate idle.
 func (g *Gate) work() {
 	w := workers.Get().(*worker)
-	for g.take(w) {
+	for runtime.Gosched(); g.take(w); runtime.Gosched() {
 		g.run(w)
-		// Those who were answered write their answers, and read what comes next, before
-		// this goroutine is away in the next run.
-		runtime.Gosched()
 	}
 	workers.Put(w)
 }

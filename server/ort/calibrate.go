@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,14 +21,8 @@ const (
 	// slowest bounds the run of a single row, or two, of a model whose rows may share
 	// a run. It also ends the warming of a model that never ends.
 	slowest = time.Second
-	// repeats is how often a number of rows is tried; the fastest counts.
-	repeats = 5
-	// disturbed is the memory in bytes that is written between two runs. A server's runs
-	// do not follow each other at once as those of a loop do: reading and answering
-	// requests lies between them and takes the caches, which costs each run the same,
-	// so that few rows pay more for it.
-	disturbed = 2 << 20
-	cacheLine = 64
+	// repeats is how often a number of rows is tried; the median counts.
+	repeats = 7
 	// maxCalibrated bounds how many structures are remembered.
 	maxCalibrated = 1024
 )
@@ -82,22 +77,14 @@ func (s *Session) calibrate(structure [sha256.Size]byte, opts Options) int {
 	began := clock()
 	spent := func() bool { return clock()-began > calibrateBudget }
 	if !known {
-		others := make([]byte, disturbed)
+		times := try(min(s.rooms.rows, maxRows), spent, clock, run)
 		rows = choose(min(s.rooms.rows, maxRows), func(n int) (time.Duration, bool) {
-			fastest := time.Duration(0)
-			for i := range repeats {
-				for at := 0; at < len(others); at += cacheLine {
-					others[at]++
-				}
-				started := clock()
-				if !run(n) || spent() {
-					return fastest, i > 0 && n == 1
-				}
-				if took := clock() - started; i == 0 || took < fastest {
-					fastest = took
-				}
+			t := times[n]
+			if len(t) == 0 {
+				return 0, false
 			}
-			return fastest, true
+			slices.Sort(t)
+			return t[len(t)/2], true
 		})
 		calibrated.Lock()
 		if calibrated.rows == nil || len(calibrated.rows) >= maxCalibrated {
@@ -113,6 +100,29 @@ func (s *Session) calibrate(structure [sha256.Size]byte, opts Options) int {
 		run(rows)
 	}
 	return rows
+}
+
+// try runs each number of rows several times, and returns how long each took. It goes
+// round by round, so that what else the machine does falls on all numbers, and stops
+// when run fails or the time is spent.
+func try(most int, spent func() bool, clock func() time.Duration, run func(rows int) bool) map[int][]time.Duration {
+	times := map[int][]time.Duration{}
+	for range repeats {
+		for _, n := range candidates {
+			if n > most {
+				break
+			}
+			started := clock()
+			if !run(n) {
+				return times
+			}
+			times[n] = append(times[n], clock()-started)
+			if spent() {
+				return times
+			}
+		}
+	}
+	return times
 }
 
 // choose returns the smallest number of rows up to most that has nearly the best
