@@ -31,8 +31,11 @@ func (p *program) serve(ctx context.Context, s *scaler.Scaler) error {
 		}
 		p.log.Info("serving metrics", "addr", l.Addr().String())
 		metrics := s.Metrics()
-		if election != nil {
+		switch {
+		case election != nil:
 			metrics = led{metrics, election.Leading}
+		case !p.dryRun: // one that only watches leads nobody, and hides nobody's absence
+			metrics = led{metrics, func() bool { return true }}
 		}
 		g.Go(func() error { return obs.ServeMetrics(ctx, l, metrics) })
 	}
@@ -74,14 +77,15 @@ func (p *program) release(ctx context.Context, s *scaler.Scaler) {
 	}
 }
 
-// led is the metrics of a scaler that stands for election. While it stands by it
-// tells of nothing else: what it has known of the groups is no longer true.
+// led is the metrics of a scaler, which leads always unless it stands for election.
+// While it stands by it tells of nothing else: what it has known of the groups is no
+// longer true.
 type led struct {
 	metrics prometheus.Collector
 	leading func() bool
 }
 
-var leaderDesc = prometheus.NewDesc("forescale_scaler_leader", "1 while this scaler runs the ticks, 0 while it stands by; only where there is an election.", nil, nil)
+var leaderDesc = prometheus.NewDesc("forescale_scaler_leader", "1 while this scaler runs the ticks, 0 while it stands by in an election.", nil, nil)
 
 // Describe implements prometheus.Collector.
 func (l led) Describe(ch chan<- *prometheus.Desc) {

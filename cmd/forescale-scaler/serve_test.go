@@ -24,7 +24,7 @@ func TestAScalerThatStandsByTellsNothingElse(t *testing.T) {
 		var expected strings.Builder
 		for line := range strings.Lines(want) {
 			name, _, _ := strings.Cut(line, " ")
-			help := map[string]string{"forescale_scaler_leader": "1 while this scaler runs the ticks, 0 while it stands by; only where there is an election."}[name]
+			help := map[string]string{"forescale_scaler_leader": "1 while this scaler runs the ticks, 0 while it stands by in an election."}[name]
 			expected.WriteString("# HELP " + name + " " + help + "\n# TYPE " + name + " gauge\n" + line)
 		}
 		if err := testutil.CollectAndCompare(all, strings.NewReader(expected.String())); err != nil {
